@@ -1,0 +1,144 @@
+/**
+ * Frames on their way into the engine: captures that enter at ports, as bursts of rows.
+ *
+ * A single capture is scanned straight into the engine's rows. Several are scanned into rows of their own first, and merged:
+ * by timestamp, equal ones in the order in which the captures were named, each capture in its own order even where its
+ * time goes back. The frames themselves are never moved.
+ */
+import type { Engine } from "../dataplane/index.js";
+import { BURST_BYTES_MAX, BURST_MAX, type PacketMemory, ROW, ROW_SIZE } from "../dataplane/packet/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import type { CaptureReader } from "../io/index.js";
+
+export interface Arrival {
+  readonly port: PortIndex;
+  readonly reader: CaptureReader;
+}
+
+export interface BurstLimits {
+  /** At most BURST_MAX. */
+  readonly frames: number;
+  /** At most BURST_BYTES_MAX; a single frame may be longer than a smaller limit. */
+  readonly bytes: number;
+}
+
+export const FULL_BURST: BurstLimits = { frames: BURST_MAX, bytes: BURST_BYTES_MAX };
+
+export interface Arrivals {
+  /** Makes the next burst: rows 0 … n−1 are ready to be processed. 0: `more` must be awaited first. */
+  fill(): number;
+  /** False when all captures are at their end. All frames given before become invalid. */
+  more(): Promise<boolean>;
+}
+
+export function arrivalsOf(engine: Engine, arrivals: readonly Arrival[], limits: BurstLimits): Arrivals {
+  const [first] = arrivals;
+  return arrivals.length === 1 && first
+    ? new OneCapture(engine.memory, first, limits)
+    : new MergedCaptures(engine.memory, arrivals, limits);
+}
+
+/** Completes rows that a reader filled. */
+function setPlaces(memory: PacketMemory, firstRow: number, count: number, port: PortIndex, sequence: number): void {
+  const end = firstRow + count * ROW_SIZE;
+  for (let row = firstRow; row < end; row += ROW_SIZE) {
+    memory.setU16(row + ROW.PORT, port);
+    memory.setU32(row + ROW.SEQUENCE, sequence++);
+  }
+}
+
+class OneCapture implements Arrivals {
+  #sequence = 0;
+
+  constructor(
+    private readonly memory: PacketMemory,
+    private readonly arrival: Arrival,
+    private readonly limits: BurstLimits,
+  ) {}
+
+  fill(): number {
+    const { memory, arrival, limits } = this;
+    const count = arrival.reader.fill(memory.rows, 0, limits.frames, limits.bytes);
+    setPlaces(memory, memory.rows, count, arrival.port, this.#sequence);
+    this.#sequence = (this.#sequence + count) >>> 0;
+    return count;
+  }
+
+  more(): Promise<boolean> {
+    return this.arrival.reader.more();
+  }
+}
+
+/** Rows of one capture that wait for their turn. */
+interface Queue extends Arrival {
+  readonly rows: number;
+  next: number;
+  count: number;
+  isOver: boolean;
+}
+
+class MergedCaptures implements Arrivals {
+  readonly #queues: readonly Queue[];
+  #sequence = 0;
+
+  constructor(
+    private readonly memory: PacketMemory,
+    arrivals: readonly Arrival[],
+    private readonly limits: BurstLimits,
+  ) {
+    this.#queues = arrivals.map(({ port, reader }) => {
+      const rows = memory.allocate(limits.frames * ROW_SIZE);
+      return { port, reader, rows, next: 0, count: 0, isOver: false };
+    });
+  }
+
+  fill(): number {
+    const { memory, limits } = this;
+    let bytes = 0;
+    for (let count = 0; count < limits.frames; count++) {
+      const queue = this.#earliest();
+      if (!queue) return count;
+      const from = queue.rows + queue.next * ROW_SIZE;
+      bytes += memory.u32(from + ROW.LENGTH);
+      if (count > 0 && bytes > limits.bytes) return count;
+      const row = memory.rows + count * ROW_SIZE;
+      memory.bytes.copyWithin(row, from, from + ROW_SIZE);
+      setPlaces(memory, row, 1, queue.port, this.#sequence);
+      this.#sequence = (this.#sequence + 1) >>> 0;
+      queue.next++;
+    }
+    return limits.frames;
+  }
+
+  /** The queue whose first frame is the earliest; none while a capture that is not over shows no frame. */
+  #earliest(): Queue | undefined {
+    let best: Queue | undefined;
+    for (const queue of this.#queues) {
+      if (queue.isOver) continue;
+      if (queue.next === queue.count && !this.#refill(queue)) return undefined;
+      if (!best || this.#isEarlier(queue, best)) best = queue;
+    }
+    return best;
+  }
+
+  #refill(queue: Queue): boolean {
+    queue.next = 0;
+    queue.count = queue.reader.fill(queue.rows, 0, this.limits.frames, this.limits.bytes);
+    return queue.count > 0;
+  }
+
+  #isEarlier(a: Queue, b: Queue): boolean {
+    const { memory } = this;
+    const timeA = a.rows + a.next * ROW_SIZE + ROW.TIMESTAMP;
+    const timeB = b.rows + b.next * ROW_SIZE + ROW.TIMESTAMP;
+    const high = memory.u32(timeA + 4) - memory.u32(timeB + 4);
+    return high === 0 ? memory.u32(timeA) < memory.u32(timeB) : high < 0;
+  }
+
+  async more(): Promise<boolean> {
+    for (const queue of this.#queues) {
+      if (!queue.isOver && queue.next === queue.count) queue.isOver = !(await queue.reader.more());
+    }
+    return this.#queues.some((queue) => !queue.isOver);
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * Drives frames through an engine, from captures to captures, burst by burst, until the inputs end, an output fails or the
+ * user has had enough.
+ */
+import type { Engine } from "../dataplane/index.js";
+import { ROW } from "../dataplane/packet/index.js";
+import type { CaptureOutput } from "../io/index.js";
+import type { Arrivals } from "./arrivals.js";
+import type { Departure } from "./departures.js";
+import { failure } from "./errors.js";
+import { Progress } from "./terminal.js";
+
+export interface Drive {
+  readonly engine: Engine;
+  readonly arrivals: Arrivals;
+  /** The outputs in the order in which they look at a burst. */
+  readonly departures: readonly Departure[];
+  /** Must the streams be empty before an input goes on? So it is where outputs look back at the records of the input. */
+  readonly drainsBeforeMore?: boolean;
+}
+
+/** Runs to the end. Outputs get their names; if anything goes wrong on the way they are given up as FILE.partial. */
+export async function drive({ engine, arrivals, departures, drainsBeforeMore = false }: Drive): Promise<void> {
+  const interruption = new Interruption();
+  const progress = new Progress();
+  try {
+    do {
+      for (let count = arrivals.fill(); count > 0; count = arrivals.fill()) {
+        runBurst(engine, count);
+        for (const departure of departures) {
+          const work = departure.afterBurst();
+          if (work) await work;
+        }
+        progress.update(() => engine.totals().in);
+        interruption.check();
+      }
+      if (drainsBeforeMore) await drainAll(departures);
+    } while (await interruption.unless(arrivals.more()));
+    await drainAll(departures);
+  } catch (error) {
+    for (const output of outputsOf(departures)) await output.abandon();
+    throw error;
+  } finally {
+    progress.clear();
+    interruption.end();
+  }
+  await finishAll(outputsOf(departures));
+}
+
+/** The clock of a burst is the time of its first frame. */
+function runBurst(engine: Engine, count: number): void {
+  const timestampNs = engine.memory.u64(engine.memory.rows + ROW.TIMESTAMP);
+  engine.process(count, Number(timestampNs / 1_000_000n));
+}
+
+const outputsOf = (departures: readonly Departure[]): readonly CaptureOutput[] =>
+  departures.flatMap((departure) => departure.outputs);
+
+async function drainAll(departures: readonly Departure[]): Promise<void> {
+  for (const departure of departures) await departure.drain();
+}
+
+/** Gives all outputs their names; if one fails the others are still finished, for they are whole. */
+async function finishAll(outputs: readonly CaptureOutput[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const output of outputs) {
+    await output.finish().catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** A signal ends the run between two bursts, or while it waits for an input. */
+class Interruption {
+  #signal: NodeJS.Signals | undefined;
+  #interrupt: () => void = () => {};
+  readonly #interrupted: Promise<void>;
+  readonly #listener = (signal: NodeJS.Signals): void => {
+    this.#signal = signal;
+    this.#interrupt();
+  };
+
+  constructor() {
+    this.#interrupted = new Promise((resolve) => {
+      this.#interrupt = resolve;
+    });
+    for (const signal of SIGNALS) process.on(signal, this.#listener);
+  }
+
+  check(): void {
+    if (this.#signal) throw failure(`ended by ${this.#signal}; what was written so far stays as FILE.partial`);
+  }
+
+  async unless<Result>(work: Promise<Result>): Promise<Result> {
+    work.catch(() => {}); // it may fail after nobody waits for it any more
+    await Promise.race([work, this.#interrupted]);
+    this.check();
+    return work;
+  }
+
+  end(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#listener);
+  }
+}

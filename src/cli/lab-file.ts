@@ -1,0 +1,54 @@
+/** Opens fabric files for commands: a lab, or one line per mistake. */
+import { readFileSync } from "node:fs";
+import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import { kernelModule } from "../kernel-file.js";
+import { Lab } from "../vswitch/index.js";
+import { CliError, usageError } from "./errors.js";
+
+export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
+
+/** The text of a fabric file. */
+export function readLabText(path: string): string {
+  try {
+    return readFileSync(path === "-" ? 0 : path, "utf8");
+  } catch (error) {
+    throw usageError(`${path}: ${reasonOf(error)}`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT") return "no such file";
+  if (code === "EISDIR") return "is a directory, not a fabric file";
+  if (code === "EACCES") return "permission denied";
+  if (code === "ERR_FS_FILE_TOO_LARGE" || code === "ERR_STRING_TOO_LONG") return "is too large for a fabric file";
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A fabric file without mistakes; all of them at once otherwise. */
+export function loadLabFile(path: string): LoadedLab {
+  const loaded = loadFabricFile(readLabText(path), path);
+  if (!loaded.ok) throw new CliError(2, loaded.problems.map(problemLine));
+  return loaded;
+}
+
+export const problemLine = ({ file, line, column, message, cure }: Problem): string =>
+  `${file}:${line}:${column}: ${message}${cure === undefined ? "" : ` (${cure})`}`;
+
+/** A lab, ready to run. */
+export function openLab(path: string, flowCapacity?: number): Lab {
+  const { lab } = loadLabFile(path);
+  return new Lab(lab, { kernel: kernelModule(), ...(flowCapacity === undefined ? {} : { flowCapacity }) });
+}
+
+const PORTS_SHOWN = 12;
+
+/** The port with this name, or a refusal that shows which ones there are. */
+export function requirePort(lab: Lab, name: string): PortIndex {
+  const port = lab.port(name);
+  if (port !== undefined) return port;
+  const names = lab.portNames;
+  const more = names.length > PORTS_SHOWN ? ` and ${names.length - PORTS_SHOWN} more` : "";
+  throw usageError(`the lab has no port ${name}; it has ${names.slice(0, PORTS_SHOWN).join(", ")}${more}`);
+}

@@ -1,0 +1,52 @@
+/** Reads the values of options. Each reader refuses what it does not take, and says what it would have taken. */
+import { InvalidArgumentError } from "commander";
+import { type Address, isUnicast, type Mac, parseAddress, parseMac } from "../dataplane/wire/index.js";
+
+/** A decimal number between two limits, both included. */
+export const integer =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most))
+      throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`);
+    return value;
+  };
+
+export function macAddress(text: string): Mac {
+  const mac = parseMac(text);
+  if (mac === undefined) throw new InvalidArgumentError("Expected a MAC address such as 02-00-C0-A8-04-0B.");
+  return mac;
+}
+
+/** An address that one host can have. */
+export function unicastAddress(text: string): Address {
+  const address = parseAddress(text);
+  if (!address || !isUnicast(address)) throw new InvalidArgumentError("Expected a unicast IPv4 or IPv6 address.");
+  return address;
+}
+
+/** A port of the lab and what belongs to it. */
+export interface PortValue {
+  readonly port: string;
+  readonly value: string;
+}
+
+/** `PORT=VALUE`: the last `=` divides, since file names are free and port names are not. */
+const portValue =
+  (what: string) =>
+  (text: string, before: readonly PortValue[] = []): readonly PortValue[] => {
+    const at = text.lastIndexOf("=");
+    const port = text.slice(0, Math.max(at, 0));
+    const value = text.slice(at + 1);
+    if (port === "" || value === "") {
+      throw new InvalidArgumentError(
+        `Expected PORT=${what}, such as host1/Blue1=${what === "FILE" ? "vm.pcap" : "pcap:vm.pcap"}.`,
+      );
+    }
+    return [...before, { port, value }];
+  };
+
+/** `PORT=FILE`, as often as wanted. */
+export const portFile = portValue("FILE");
+/** `PORT=URI`, as often as wanted. */
+export const portUri = portValue("URI");

@@ -1,0 +1,99 @@
+/** What an engine has counted, as the JSON of `hnv run --json` and as text. The shapes are documented in docs/CLI.md. */
+import {
+  type Engine,
+  type FlowCounters,
+  type PortCounters,
+  Reason,
+  type ReasonName,
+  reasonName,
+  reasonText,
+  type Totals,
+  windowsNumber,
+  windowsReason,
+} from "../dataplane/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import { countOf, formatNumber, painter, table } from "./terminal.js";
+
+/** Of every JSON result. Grows when a field changes its meaning or goes; new fields do not count. */
+export const SCHEMA_VERSION = 1;
+
+export interface ReasonResult {
+  readonly node: string;
+  readonly port: string;
+  readonly reason: ReasonName;
+  readonly windowsReason: string | null;
+  readonly windowsNumber: number | null;
+  readonly count: number;
+}
+
+export interface EngineResult {
+  readonly ports: Readonly<Record<string, PortCounters>>;
+  readonly drops: readonly ReasonResult[];
+  /** Reasons for which packets were passed on, not dropped. */
+  readonly passed: readonly ReasonResult[];
+  readonly totals: Totals;
+  readonly flows: FlowCounters;
+}
+
+/** GRE that is not ours is left to other consumers; every other reason is a drop. */
+const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason.RX_GRE_PROTO]);
+
+export function engineResult(engine: Engine): EngineResult {
+  const counts = engine.reasonCounts();
+  const resultOf = ({ port, reason, count }: (typeof counts)[number]): ReasonResult => ({
+    node: engine.nodes[engine.ports[port]!.node]!.name,
+    port: engine.ports[port]!.name,
+    reason: reasonName(reason),
+    windowsReason: windowsReason(reason),
+    windowsNumber: windowsNumber(reason),
+    count,
+  });
+  return {
+    ports: Object.fromEntries(engine.ports.map(({ name }, port) => [name, engine.portCounters(port as PortIndex)])),
+    drops: counts.filter(({ reason }) => !PASS_REASONS.has(reason)).map(resultOf),
+    passed: counts.filter(({ reason }) => PASS_REASONS.has(reason)).map(resultOf),
+    totals: engine.totals(),
+    flows: engine.flowCounters(),
+  };
+}
+
+/** Every frame that came in, and every copy that was made, has met one end. */
+export const isConserved = ({ in: entered, copies, delivered, dropped, passed, consumed }: Totals): boolean =>
+  entered + copies === delivered + dropped + passed + consumed;
+
+/** `3 in = 2 delivered + 1 dropped + 0 passed + 0 consumed` */
+export function conservationLine(totals: Totals): string {
+  const { in: entered, copies, delivered, dropped, passed, consumed } = totals;
+  const left = `${formatNumber(entered)} in${copies > 0 ? ` + ${countOf(copies, "copy", "copies")}` : ""}`;
+  const parts = { delivered, dropped, passed, consumed };
+  const right = Object.entries(parts).map(([name, count]) => `${formatNumber(count)} ${name}`);
+  return `${left} ${isConserved(totals) ? "=" : "≠"} ${right.join(" + ")}`;
+}
+
+/** Per-port table, drops with their English text, conservation, flows. */
+export function engineReport({ ports, drops, passed, totals, flows }: EngineResult): string[] {
+  const paint = painter();
+  const busy = Object.entries(ports).filter(([, { rx, tx }]) => rx.packets + tx.packets > 0);
+  const idle = Object.keys(ports).length - busy.length;
+  const lines: string[] = [];
+  if (busy.length > 0) {
+    const [head, ...rows] = table([
+      ["port", "rx packets", "rx bytes", "tx packets", "tx bytes"],
+      ...busy.map(([name, { rx, tx }]) => [name, rx.packets, rx.bytes, tx.packets, tx.bytes]),
+    ]);
+    lines.push(paint("bold", head!), ...rows);
+  }
+  if (idle > 0) lines.push(paint("dim", `${countOf(idle, "port")} without traffic`));
+  lines.push(...reasonLines("dropped", drops), ...reasonLines("passed on", passed));
+  lines.push("", conservationLine(totals), flowLine(flows));
+  return lines;
+}
+
+function reasonLines(title: string, reasons: readonly ReasonResult[]): string[] {
+  if (reasons.length === 0) return [];
+  const rows = reasons.map(({ port, reason, count }) => [count, port, reason, reasonText(Reason[reason])]);
+  return ["", painter()("bold", title), ...table(rows)];
+}
+
+const flowLine = ({ hits, misses, guarded, entries }: FlowCounters): string =>
+  `flows: ${countOf(hits, "hit")}, ${countOf(misses, "miss", "misses")}, ${formatNumber(guarded)} guarded, ${countOf(entries, "entry", "entries")}`;

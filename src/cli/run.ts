@@ -1,0 +1,242 @@
+/** `hnv run`: captures in at ports of a lab, captures out at ports, and an account of every frame. */
+import type { Command } from "commander";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import { type CaptureReader, type CaptureWriter, createCapture, formatFor, openCapture } from "../io/index.js";
+import type { Lab } from "../vswitch/index.js";
+import { arrivalsOf, type BurstLimits, FULL_BURST } from "./arrivals.js";
+import { createLog, type Departure, DropLog, PortTap, WholeLabCapture } from "./departures.js";
+import { drive } from "./drive.js";
+import { CliError, usageError } from "./errors.js";
+import { checkFiles } from "./files.js";
+import { openLab, requirePort } from "./lab-file.js";
+import { integer, type PortValue, portFile, portUri } from "./options.js";
+import { engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
+import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
+
+interface RunOptions {
+  readonly in?: readonly PortValue[];
+  readonly out?: readonly PortValue[];
+  readonly bind?: readonly PortValue[];
+  readonly drops?: string;
+  readonly captureAll?: string;
+  readonly flowCapacity?: number;
+  readonly burst: number;
+  readonly json?: boolean;
+}
+
+/** 256 bytes each, and the kernel's memory is 4 GiB at most. */
+const FLOW_CAPACITY_MAX = 8_388_608;
+/** `--capture-all` needs about a megabyte per port. */
+const CAPTURE_ALL_PORTS_MAX = 2000;
+
+export function addRunCommand(program: Command): void {
+  program
+    .command("run")
+    .summary("drive captures through a lab")
+    .description("Drives the frames of captures through the lab until they end, and counts what became of each.")
+    .argument("<lab>", "fabric file, - for standard input")
+    .option("--in <PORT=FILE>", "frames that enter the node at this port; may be repeated", portFile)
+    .option("--out <PORT=FILE>", "take the frames that leave the node at this port; may be repeated", portFile)
+    .option("--bind <PORT=URI>", "cut the port's link and take its frames from pcap:FILE; may be repeated", portUri)
+    .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
+    .option("--capture-all <FILE>", "write what every port sees into one file (pcapng)")
+    .option("--flow-capacity <N>", "most flow entries at a time (default: 131072)", integer(1, FLOW_CAPACITY_MAX))
+    .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  hnv run lab.yaml --in host1/Blue1=vm.pcap --out host1/nic1=wire.pcap --out host2/Blue2=received.pcap
+  hnv run lab.yaml --in host1/nic1=wire.pcap --drops drops.pcapng --json
+  hnv run lab.yaml --in host1/Blue1=a.pcap --in host1/Red1=b.pcap --capture-all everything.pcapng
+  hnv run lab.yaml --bind host1/nic1=pcap:wire.pcap --out host1/Blue1=received.pcap
+
+Frames of several inputs are merged by their timestamps. Exit status: 0 done, 1 an input is damaged or an output failed,
+2 wrong usage or a lab with mistakes.`,
+    )
+    .action(run);
+}
+
+async function run(labFile: string, options: RunOptions): Promise<void> {
+  const started = performance.now();
+  const inputs = [...(options.in ?? []), ...(options.bind ?? []).map(boundFile)];
+  const outputs = options.out ?? [];
+  checkUsage(inputs, outputs, options);
+  const logs = [options.drops, options.captureAll].filter((file) => file !== undefined);
+  checkFiles([labFile, ...inputs.map(({ value }) => value)], [...outputs.map(({ value }) => value), ...logs]);
+
+  const lab = openLab(labFile, options.flowCapacity);
+  const { engine } = lab;
+  const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
+  const exits = outputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
+  if (options.captureAll !== undefined && engine.ports.length > CAPTURE_ALL_PORTS_MAX) {
+    throw usageError(
+      `--capture-all takes labs of at most ${CAPTURE_ALL_PORTS_MAX} ports; this one has ${engine.ports.length}`,
+    );
+  }
+  for (const { port } of options.bind ?? []) cutLink(lab, requirePort(lab, port));
+
+  const readers: CaptureReader[] = [];
+  try {
+    for (const { file } of entries) readers.push(await openCapture(file, engine.memory));
+    const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes };
+    const taps = await makeTaps(lab, exits, readers, limits);
+    const extras = await makeLogs(lab, options, taps, limits).catch((error: unknown) =>
+      abandonAll([...taps.values()], error),
+    );
+    const arrivals = arrivalsOf(
+      engine,
+      entries.map(({ port }, index) => ({ port, reader: readers[index]! })),
+      limits,
+    );
+    await drive({ engine, arrivals, departures: [...extras, ...taps.values()] });
+    const elapsedMs = Math.round(performance.now() - started);
+    const account: Account = {
+      lab,
+      elapsedMs,
+      inputs: entries.map(({ name, file }, index) => inputResult(name, file, readers[index]!)),
+      outputs: exits.map(({ name, file, port }) => ({
+        port: name,
+        file,
+        frames: taps.get(port)!.outputs[0]!.frameCount,
+      })),
+      logs: logs.map((file, index) => ({ file, frames: extras[index]!.outputs[0]!.frameCount })),
+    };
+    if (options.json) printJson(toJson(account));
+    else printReport(account, outputs.some(({ value }) => value === "-") ? err : out);
+    const damaged = readers.flatMap(({ damage }) => (damage ? [`hnv: ${damage.message}`] : []));
+    if (damaged.length > 0) throw new CliError(1, damaged);
+  } finally {
+    for (const reader of readers) await reader.close();
+  }
+}
+
+function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[], options: RunOptions): void {
+  if (inputs.length === 0) throw usageError("nothing to run: give at least one --in PORT=FILE");
+  const ports = outputs.map(({ port }) => port);
+  const twice = ports.find((port, index) => ports.indexOf(port) !== index);
+  if (twice !== undefined) throw usageError(`--out ${twice} is given twice; a port has one output`);
+  const bound = (options.bind ?? []).map(({ port }) => port);
+  const again = bound.find((port, index) => bound.indexOf(port) !== index);
+  if (again !== undefined) throw usageError(`--bind ${again} is given twice; a port is bound once`);
+  for (const [name, file] of [
+    ["--drops", options.drops],
+    ["--capture-all", options.captureAll],
+  ]) {
+    if (file === "-") throw usageError(`${name} needs a file; standard output is for the result`);
+    if (file?.toLowerCase().endsWith(".pcap"))
+      throw usageError(`${name} ${file}: comments need pcapng; use a name in .pcapng`);
+  }
+  if (options.json && outputs.some(({ value }) => value === "-")) {
+    throw usageError("--json and an output to standard output (-) exclude each other");
+  }
+}
+
+const SCHEMES_TO_COME: readonly string[] = ["afpacket", "xdp", "tap", "cap", "rawip", "gen"];
+
+/** `pcap:FILE` is the one thing that a port can be bound to so far. */
+function boundFile({ port, value }: PortValue): PortValue {
+  const [, scheme, rest] = /^([a-z]+):(.*)$/s.exec(value) ?? [];
+  if (scheme === "pcap" && rest) return { port, value: rest };
+  if (scheme !== undefined && SCHEMES_TO_COME.includes(scheme)) {
+    throw usageError(`--bind ${port}=${value}: ${scheme} is not in this version; use pcap:FILE`);
+  }
+  throw usageError(`--bind ${port}=${value}: expected pcap:FILE`);
+}
+
+/** Both ends of the link become ends of the lab. */
+function cutLink({ engine }: Lab, port: PortIndex): void {
+  const peer = engine.peerOf(port);
+  engine.setPeer(port, null);
+  if (peer !== null) engine.setPeer(peer, null);
+}
+
+interface Exit {
+  readonly file: string;
+  readonly port: PortIndex;
+}
+
+async function makeTaps(
+  { engine }: Lab,
+  exits: readonly Exit[],
+  readers: readonly CaptureReader[],
+  limits: BurstLimits,
+): Promise<Map<PortIndex, PortTap>> {
+  const taps = new Map<PortIndex, PortTap>();
+  const isNanoseconds = readers.some((reader) => reader.isFinerThanMicroseconds);
+  for (const { file, port } of exits) {
+    const format = formatFor(file, readers[0]!.format);
+    const writer = await createCapture(file, { format, isNanoseconds }).catch((error: unknown) =>
+      abandonAll([...taps.values()], error),
+    );
+    if (format === "pcapng") writer.addInterface({ name: engine.ports[port]!.name });
+    taps.set(port, new PortTap(engine, port, writer, limits));
+  }
+  return taps;
+}
+
+async function makeLogs(
+  { engine }: Lab,
+  { drops, captureAll }: RunOptions,
+  taps: ReadonlyMap<PortIndex, PortTap>,
+  limits: BurstLimits,
+): Promise<Departure[]> {
+  const logs: Departure[] = [];
+  const make = (file: string): Promise<CaptureWriter> =>
+    createLog(file).catch((error: unknown) => abandonAll(logs, error));
+  if (drops !== undefined) logs.push(new DropLog(engine, await make(drops)));
+  if (captureAll !== undefined) logs.push(new WholeLabCapture(engine, await make(captureAll), limits, taps));
+  return logs;
+}
+
+/** Gives up what was begun, because of an error. */
+async function abandonAll(departures: readonly Departure[], error: unknown): Promise<never> {
+  for (const { outputs } of departures) for (const output of outputs) await output.abandon();
+  throw error;
+}
+
+interface InputResult {
+  readonly port: string;
+  readonly file: string;
+  readonly frames: number;
+  /** Why the input ended early. */
+  readonly damage: { readonly code: string; readonly offset: number; readonly message: string } | null;
+}
+
+const inputResult = (port: string, file: string, { frameCount, damage }: CaptureReader): InputResult => ({
+  port,
+  file,
+  frames: frameCount,
+  damage: damage ? { code: damage.code, offset: damage.offset, message: damage.message } : null,
+});
+
+interface Account {
+  readonly lab: Lab;
+  readonly elapsedMs: number;
+  readonly inputs: readonly InputResult[];
+  readonly outputs: readonly { readonly port: string; readonly file: string; readonly frames: number }[];
+  readonly logs: readonly { readonly file: string; readonly frames: number }[];
+}
+
+const toJson = ({ lab, elapsedMs, inputs, outputs }: Account): unknown => ({
+  schemaVersion: SCHEMA_VERSION,
+  ...engineResult(lab.engine),
+  inputs,
+  outputs,
+  elapsedMs,
+});
+
+function printReport({ lab, elapsedMs, inputs, outputs, logs }: Account, print: (text: string) => void): void {
+  const files = [
+    ...inputs.map(({ port, file, frames }) => ["read", countOf(frames, "frame"), file, `into ${port}`]),
+    ...outputs.map(({ port, file, frames }) => ["wrote", countOf(frames, "frame"), file, `out of ${port}`]),
+    ...logs.map(({ file, frames }) => ["wrote", countOf(frames, "frame"), file, ""]),
+  ];
+  for (const line of table(files)) print(line);
+  print("");
+  for (const line of engineReport(engineResult(lab.engine))) print(line);
+  const rate =
+    elapsedMs > 1000 ? `, ${countOf(Math.round(lab.engine.totals().in / (elapsedMs / 1000)), "frame")}/s` : "";
+  print(painter()("dim", `done in ${formatSeconds(elapsedMs)}${rate}`));
+}

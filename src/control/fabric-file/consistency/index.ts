@@ -1,0 +1,17 @@
+/** How the parts of a fabric file agree with each other. Every mistake here makes the lab impossible to build. */
+export type { Checking } from "./context.js";
+export { addressKey } from "./context.js";
+export { adapterPortName } from "./names.js";
+
+import type { Checking } from "./context.js";
+import { checkNames } from "./names.js";
+import { checkProvider } from "./provider.js";
+import { checkRecords } from "./records.js";
+import { checkTenants } from "./tenants.js";
+
+export function checkConsistency(checking: Checking): void {
+  checkNames(checking);
+  checkTenants(checking);
+  checkProvider(checking);
+  checkRecords(checking);
+}

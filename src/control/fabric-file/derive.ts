@@ -1,0 +1,366 @@
+/**
+ * From a checked fabric file to plain lab settings: parses texts, fills in defaults, and derives records from the fabric.
+ *
+ *     adapter with VSID and addresses   -> a Static lookup record per address, with its host's first PA
+ *     subnet with gatewayMac            -> a Static lookup record for the gateway address of each prefix
+ *     subnet's prefixes                 -> an on-link customer route each, metric 255
+ *     several provider subnets          -> a default provider route per family, through the PA's subnet's gateway
+ *     PAs and provider gateways         -> a neighbor each
+ *
+ * All derived records go to all hosts. Raw records of the same identity win: first those that name the host, then those for
+ * every host, then the derived. Hosts that end up with the same records share the very tables, so a lab of many hosts costs the memory
+ * of one.
+ */
+import {
+  type CustomerRoute,
+  DEFAULT_MTU,
+  type LookupRecord,
+  LookupRecords,
+  type LookupRecordTable,
+  lookupRecordInMode,
+  type Neighbor,
+  type NveSettings,
+  type ProviderRoute,
+} from "../../dataplane/policy/index.js";
+import {
+  Address,
+  formatPrefix,
+  gatewayAddressOf,
+  ipv4Address,
+  isUnspecified,
+  type Mac,
+  type Prefix,
+  prefixContains,
+  type Vsid,
+} from "../../dataplane/wire/index.js";
+import type {
+  AdapterSettings,
+  HostSettings,
+  LabSettings,
+  NicSettings,
+  ProviderAddressSettings,
+} from "../../vswitch/index.js";
+import { adapterPortName, addressKey } from "./consistency/index.js";
+import { DEFAULT_ROUTER_MAC, type ProviderPlan, planProvider } from "./provider-plan.js";
+import { readAddress, readGuid, readMac, readPrefix } from "./scalars.js";
+import type { FabricFile, HostDocument, SettingsDocument } from "./schema.js";
+
+/**
+ * The PA of derived gateway records. Packets to a gateway address are never encapsulated, so it has no meaning; operators' scripts
+ * write this one, and no host can own it.
+ */
+export const GATEWAY_RECORD_PA: Address = ipv4Address(0xa9fe_fefe); // 169.254.254.254
+const DERIVED_ROUTE_METRIC = 255;
+
+export function deriveLab(file: FabricFile): LabSettings {
+  const plan = planProvider(file);
+  const derived = deriveLookupRecords(file, plan);
+  // What a record without an address is depends on the host's mode; only then does each mode have its own layers.
+  const isModal = (file.lookupRecords ?? []).some((raw) => isUnspecified(readAddress(raw.customerAddress)!));
+  const recordsIn = oncePer((mode: NveSettings["mode"]) =>
+    layers(derived, file.lookupRecords ?? [], (raw) => lookupRecordInMode(readLookupRecord(raw), mode), recordIdentity),
+  );
+  const routes = layers(
+    deriveCustomerRoutes(file),
+    file.customerRoutes ?? [],
+    readCustomerRoute,
+    customerRouteIdentity,
+  );
+  const neighbors = layers(deriveNeighbors(file, plan), file.neighbors ?? [], readNeighbor, (n) =>
+    addressKey(n.address),
+  );
+  const tableOf = oncePer<readonly LookupRecord[], LookupRecordTable>((list) => LookupRecords.from(list));
+
+  const hosts = file.hosts.map((host, h): HostSettings => {
+    const addresses = plan.addresses[h]!;
+    const nve = nveSettings(file, host);
+    return {
+      name: host.name,
+      nve,
+      nics: nicSettings(host, addresses, plan),
+      adapters: adapterSettings(host),
+      providerAddresses: addresses,
+      providerRoutes: providerRoutes(file, host, addresses, plan),
+      neighbors: neighbors(host.name),
+      customerRoutes: routes(host.name),
+      lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
+    };
+  });
+  return { hosts, provider: plan.provider };
+}
+
+function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
+  const settings: SettingsDocument = { ...file.settings, ...host.settings };
+  const { dscp = "pipe" } = settings;
+  return {
+    mode: host.mode ?? file.mode ?? "2012R2",
+    flowId: settings.flowId ?? "hash",
+    ecn: settings.ecn ?? "normal",
+    dscp: dscp === "uniform" ? { model: "uniform" } : { model: "pipe", value: dscp === "pipe" ? 0 : dscp },
+    receive: settings.receive ?? "strict",
+  };
+}
+
+function nicSettings(
+  host: HostDocument,
+  addresses: readonly ProviderAddressSettings[],
+  plan: ProviderPlan,
+): readonly NicSettings[] {
+  return (host.nics ?? []).map((nic, n) => {
+    const own = addresses.filter((pa) => pa.interfaceIndex === n + 1);
+    const subnets = plan.subnets.filter((subnet) => own.some((pa) => prefixContains(subnet.prefix, pa.address)));
+    const subnetMtu = subnets.length === 0 ? DEFAULT_MTU : Math.max(...subnets.map((subnet) => subnet.mtu));
+    return { name: nic.name, mac: readMac(nic.mac)!, mtu: nic.mtu ?? host.mtu ?? subnetMtu };
+  });
+}
+
+function adapterSettings(host: HostDocument): readonly AdapterSettings[] {
+  return (host.vms ?? []).flatMap((vm) =>
+    vm.adapters.map((adapter, index) => ({
+      portName: adapterPortName(vm.name, index),
+      vmName: vm.name,
+      mac: readMac(adapter.mac)!,
+      vsid: (adapter.vsid ?? 0) as Vsid,
+      macAddressSpoofing: adapter.macAddressSpoofing ?? false,
+      ieeePriorityTag: adapter.ieeePriorityTag ?? false,
+    })),
+  );
+}
+
+// Lookup records.
+
+export function deriveLookupRecords(file: FabricFile, plan: ProviderPlan): readonly LookupRecord[] {
+  const records: LookupRecord[] = [];
+  for (const domain of file.routingDomains ?? []) {
+    const customerID = readGuid(domain.id)!;
+    for (const subnet of domain.subnets) {
+      const macAddress = readMac(subnet.gatewayMac);
+      if (macAddress === undefined) continue;
+      for (const text of subnet.prefixes) {
+        const customerAddress = gatewayAddressOf(readPrefix(text)!);
+        if (customerAddress === undefined) continue;
+        const virtualSubnetID = subnet.vsid as Vsid;
+        const providerAddress = GATEWAY_RECORD_PA;
+        records.push(
+          staticRecord({ customerAddress, virtualSubnetID, macAddress, providerAddress, customerID, vmName: null }),
+        );
+      }
+    }
+  }
+  const domainOf = new Map<number, string>();
+  for (const domain of file.routingDomains ?? []) {
+    for (const subnet of domain.subnets) domainOf.set(subnet.vsid, readGuid(domain.id)!);
+  }
+  for (const [h, host] of file.hosts.entries()) {
+    const providerAddress = plan.addresses[h]![0]?.address;
+    if (providerAddress === undefined) continue; // the checks saw to it that raw records cover its VMs
+    for (const vm of host.vms ?? []) {
+      for (const adapter of vm.adapters) {
+        if ((adapter.vsid ?? 0) === 0) continue;
+        const virtualSubnetID = adapter.vsid as Vsid;
+        const customerID = domainOf.get(virtualSubnetID) ?? null;
+        const macAddress = readMac(adapter.mac)!;
+        for (const text of adapter.addresses ?? []) {
+          const customerAddress = readAddress(text)!;
+          records.push(
+            staticRecord({
+              customerAddress,
+              virtualSubnetID,
+              macAddress,
+              providerAddress,
+              customerID,
+              vmName: vm.name,
+            }),
+          );
+        }
+      }
+    }
+  }
+  return records;
+}
+
+type Derived = Pick<
+  LookupRecord,
+  "customerAddress" | "virtualSubnetID" | "macAddress" | "providerAddress" | "customerID" | "vmName"
+>;
+
+const staticRecord = (derived: Derived): LookupRecord => ({
+  ...derived,
+  rule: "TranslationMethodEncap",
+  type: "Static",
+  useVmMACAddress: false,
+  context: null,
+});
+
+export const readLookupRecord = (raw: NonNullable<FabricFile["lookupRecords"]>[number]): LookupRecord => ({
+  customerAddress: readAddress(raw.customerAddress)!,
+  virtualSubnetID: raw.virtualSubnetID as Vsid,
+  macAddress: readMac(raw.macAddress)!,
+  providerAddress: readAddress(raw.providerAddress)!,
+  rule: raw.rule ?? "TranslationMethodEncap",
+  type: raw.type ?? "Static",
+  useVmMACAddress: raw.useVmMACAddress ?? false,
+  customerID: raw.customerID ?? null,
+  context: raw.context ?? null,
+  vmName: raw.vmName ?? null,
+});
+
+/** What a host has at most one record of. */
+export function recordIdentity(record: LookupRecord): string {
+  const { customerAddress: ca, virtualSubnetID: vsid, type } = record;
+  const isByMac = type === "L2Only" || type === "GatewayWildcard";
+  return isByMac ? `${vsid}/${type}/${ca.family}/${record.macAddress}` : `${vsid}/${addressKey(ca)}`;
+}
+
+// Customer routes.
+
+function deriveCustomerRoutes(file: FabricFile): readonly CustomerRoute[] {
+  return (file.routingDomains ?? []).flatMap((domain) =>
+    domain.subnets.flatMap((subnet) =>
+      subnet.prefixes.map((text) => {
+        const destinationPrefix = readPrefix(text)!;
+        return {
+          routingDomainID: readGuid(domain.id)!,
+          virtualSubnetID: subnet.vsid as Vsid,
+          destinationPrefix,
+          nextHop: onLink(destinationPrefix),
+          metric: DERIVED_ROUTE_METRIC,
+        };
+      }),
+    ),
+  );
+}
+
+const onLink = (prefix: Prefix): Address => (prefix.address.family === 4 ? ipv4Address(0) : new Address(6, 0, 0, 0, 0));
+
+const readCustomerRoute = (raw: NonNullable<FabricFile["customerRoutes"]>[number]): CustomerRoute => ({
+  routingDomainID: readGuid(raw.routingDomainID)!,
+  virtualSubnetID: raw.virtualSubnetID as Vsid,
+  destinationPrefix: readPrefix(raw.destinationPrefix)!,
+  nextHop: readNextHop(raw),
+  metric: raw.metric ?? 0,
+});
+
+/** On-link may be written 0.0.0.0 or :: for either family; one spelling is kept. */
+function readNextHop(raw: { readonly nextHop: string; readonly destinationPrefix: string }): Address {
+  const nextHop = readAddress(raw.nextHop)!;
+  return isUnspecified(nextHop) ? onLink(readPrefix(raw.destinationPrefix)!) : nextHop;
+}
+
+const customerRouteIdentity = (route: CustomerRoute): string =>
+  [route.routingDomainID, route.virtualSubnetID, formatPrefix(route.destinationPrefix), addressKey(route.nextHop)].join(
+    "|",
+  );
+
+// Provider side.
+
+/** Raw routes of the host, and default routes where the provider has more than one subnet of the family. */
+function providerRoutes(
+  file: FabricFile,
+  host: HostDocument,
+  addresses: readonly ProviderAddressSettings[],
+  plan: ProviderPlan,
+): readonly ProviderRoute[] {
+  const derived: ProviderRoute[] = [];
+  if (plan.provider !== null) {
+    for (const pa of addresses) {
+      const { family } = pa.address;
+      const subnet = plan.subnets.find((candidate) => prefixContains(candidate.prefix, pa.address));
+      const others = plan.subnets.filter((candidate) => candidate.prefix.address.family === family);
+      if (subnet?.gateway == null || others.length < 2) continue;
+      const destinationPrefix: Prefix = {
+        address: family === 4 ? ipv4Address(0) : new Address(6, 0, 0, 0, 0),
+        length: 0,
+      };
+      derived.push({
+        interfaceIndex: pa.interfaceIndex,
+        destinationPrefix,
+        nextHop: subnet.gateway,
+        metric: DERIVED_ROUTE_METRIC,
+      });
+    }
+  }
+  return layers(derived, file.providerRoutes ?? [], readProviderRoute, providerRouteIdentity)(host.name);
+}
+
+const readProviderRoute = (raw: NonNullable<FabricFile["providerRoutes"]>[number]): ProviderRoute => ({
+  interfaceIndex: raw.interfaceIndex ?? 1,
+  destinationPrefix: readPrefix(raw.destinationPrefix)!,
+  nextHop: readNextHop(raw),
+  metric: raw.metric ?? 0,
+});
+
+const providerRouteIdentity = (route: ProviderRoute): string =>
+  [route.interfaceIndex, formatPrefix(route.destinationPrefix), addressKey(route.nextHop)].join("|");
+
+/** Every PA with its own or its NIC's MAC, and the provider router in each subnet. */
+function deriveNeighbors(file: FabricFile, plan: ProviderPlan): readonly Neighbor[] {
+  const neighbors: Neighbor[] = [];
+  for (const [h, host] of file.hosts.entries()) {
+    for (const pa of plan.addresses[h]!) {
+      const nicMac = readMac(host.nics?.[pa.interfaceIndex - 1]?.mac) as Mac;
+      neighbors.push({ address: pa.address, mac: pa.mac ?? nicMac });
+    }
+  }
+  if (plan.provider === null) return neighbors;
+  const { subnets, routerMac = DEFAULT_ROUTER_MAC } = plan.provider;
+  for (const { gateway } of subnets) if (gateway !== null) neighbors.push({ address: gateway, mac: routerMac });
+  return neighbors;
+}
+
+const readNeighbor = (raw: NonNullable<FabricFile["neighbors"]>[number]): Neighbor => ({
+  address: readAddress(raw.address)!,
+  mac: readMac(raw.mac)!,
+});
+
+// Derived and raw records, laid over each other.
+
+/**
+ * The effective rows of a host: derived ones, over them raw ones for every host, over them those that name it; of equal identity the
+ * last laid stays, at the place of the first. Hosts with equal rows get the very same list.
+ */
+function layers<Raw extends { readonly host?: string | undefined }, Row>(
+  derived: readonly Row[],
+  raw: readonly Raw[],
+  read: (raw: Raw) => Row,
+  identityOf: (row: Row) => string,
+): (host: string) => readonly Row[] {
+  const base = new Map<string, Row>();
+  for (const row of derived) base.set(identityOf(row), row);
+  const ofHosts = new Map<string, Map<string, Row>>();
+  for (const item of raw) {
+    const row = read(item);
+    if (item.host === undefined) base.set(identityOf(row), row);
+    else {
+      const rows = ofHosts.get(item.host) ?? new Map<string, Row>();
+      ofHosts.set(item.host, rows.set(identityOf(row), row));
+    }
+  }
+  const common = [...base.values()];
+  const bySignature = new Map<string, readonly Row[]>();
+  return (host) => {
+    const own = ofHosts.get(host);
+    if (own === undefined) return common;
+    const signature = [...own.values()]
+      .map((row) => JSON.stringify(row))
+      .sort()
+      .join("\n");
+    const known = bySignature.get(signature);
+    if (known !== undefined) return known;
+    const merged = new Map(base);
+    for (const [identity, row] of own) merged.set(identity, row);
+    const list = [...merged.values()];
+    bySignature.set(signature, list);
+    return list;
+  };
+}
+
+/** The function, called once per argument. */
+export function oncePer<From, To>(make: (from: From) => To): (from: From) => To {
+  const made = new Map<From, To>();
+  return (from) => {
+    const known = made.get(from) ?? make(from);
+    made.set(from, known);
+    return known;
+  };
+}

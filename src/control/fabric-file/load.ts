@@ -1,0 +1,110 @@
+/**
+ * Loads a fabric file: text in; a lab out, or every mistake in the file, each with its line and column.
+ *
+ * Four steps, all of which report into one list: syntax (`source.ts`), form (`validate.ts`), agreement (`consistency/`), and, only
+ * when none of them complained, derivation (`derive.ts`), which cannot fail. Nothing is applied here, and nothing half.
+ */
+import type { LabSettings } from "../../vswitch/index.js";
+import { type Finding, formatPath, type Path, type Problem } from "../problem.js";
+import { checkConsistency } from "./consistency/index.js";
+import { deriveLab } from "./derive.js";
+import { type Loose, Report } from "./report.js";
+import type { FabricFile } from "./schema.js";
+import { readSource, type Source, type SourcePosition } from "./source.js";
+import { asFabricFile, validateForm } from "./validate.js";
+
+/** A fabric file as it was written, and where in the file each of its parts stands. */
+export interface FabricDocument {
+  readonly fileName: string;
+  readonly fabric: FabricFile;
+  position(path: Path): SourcePosition;
+}
+
+export type Loaded =
+  | {
+      readonly ok: true;
+      readonly lab: LabSettings;
+      readonly document: FabricDocument;
+      /** What was noticed while reading; `checkLab` looks at the lab itself. */
+      readonly findings: readonly Finding[];
+    }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** `fileName` is for messages only; no file is opened. */
+export function loadFabricFile(text: string, fileName: string): Loaded {
+  const source = readSource(text);
+  const report = new Report(fileName, source);
+  for (const { derails: _, ...problem } of source.problems) report.put({ file: fileName, path: "", ...problem });
+  const loose = checkDocument(source, fileName, report);
+  if (loose === undefined || !report.isEmpty) return { ok: false, problems: report.problems() };
+
+  const fabric = asFabricFile(loose);
+  const document: FabricDocument = { fileName, fabric, position: (path) => source.position(path) };
+  return { ok: true, lab: deriveLab(fabric), document, findings: [...warnings(source), ...idleSettings(document)] };
+}
+
+/** Form and agreement; undefined when there is no document to look at. */
+function checkDocument(source: Source, fileName: string, report: Report): Loose<FabricFile> | undefined {
+  if (source.plain === undefined) return undefined;
+  const derailed = source.problems.filter((problem) => problem.derails).map((problem) => problem.line);
+  if (derailed.length === 0) {
+    const loose = validateForm(source.plain, report);
+    checkConsistency({ file: loose, report });
+    return loose;
+  }
+  // After a syntax error the parser's idea of the structure is a guess: keep what is wrong with values before it, nothing else.
+  const guesses = new Report(fileName, source);
+  checkConsistency({ file: validateForm(source.plain, guesses), report: guesses });
+  const firstError = Math.min(...derailed);
+  for (const problem of guesses.problems()) {
+    if (problem.line < firstError && !NEEDS_THE_WHOLE.has(problem.code)) report.put(problem);
+  }
+  return undefined;
+}
+
+/** What can be said of a whole document only: the part behind the syntax error may hold what seems to be missing. */
+const NEEDS_THE_WHOLE: ReadonlySet<string> = new Set([
+  "MISSING_FIELD",
+  "WRONG_TYPE",
+  "UNKNOWN_HOST",
+  "UNKNOWN_NIC",
+  "UNKNOWN_VSID",
+  "NO_NIC",
+  "NO_PROVIDER_ADDRESS",
+  "PREFIX_LENGTH_MISSING",
+  "PA_OUTSIDE_PROVIDER",
+]);
+
+const warnings = (source: Source): readonly Finding[] =>
+  source.warnings.map(({ line, column, message, cure }) => ({
+    severity: "warning",
+    code: "YAML_WARNING",
+    path: "",
+    line,
+    column,
+    message,
+    cure: cure ?? null,
+  }));
+
+const IDLE = ["flood", "acceptRedirect", "resolve"] as const;
+
+/** Switches that are part of the format but that nothing obeys yet. */
+function idleSettings(document: FabricDocument): readonly Finding[] {
+  const { fabric } = document;
+  const places: [Path, FabricFile["settings"]][] = [[["settings"], fabric.settings]];
+  for (const [h, host] of fabric.hosts.entries()) places.push([["hosts", h, "settings"], host.settings]);
+  return places.flatMap(([path, settings]) =>
+    IDLE.filter((field) => settings?.[field] !== undefined).map((field): Finding => {
+      const at = [...path, field];
+      const message = `${field} is accepted, but nothing in this version obeys it`;
+      return {
+        severity: "info",
+        code: "SETTING_WITHOUT_EFFECT",
+        path: formatPath(at),
+        ...document.position(at),
+        message,
+        cure: null,
+      };
+    }),
+  );
+}

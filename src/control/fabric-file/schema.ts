@@ -1,0 +1,316 @@
+/**
+ * The schema of the fabric file: what may stand where, and what each field means.
+ *
+ * Published as docs/fabric-file.schema.json, so that editors complete it; docs/FABRIC-FILE.md explains it in prose.
+ * Two levels share one file: the fabric (routing domains, hosts, VMs; short words) from which records are derived, and the
+ * raw records (the NetWNV cmdlets' parameter names with a lower first letter), which win over derived ones.
+ *
+ * Nothing is defaulted here: what stands in a document is what was written, so that it can be shown and exported again.
+ * All objects are strict: a misspelt field is an error, never ignored.
+ */
+import { z } from "zod";
+import {
+  address,
+  flag,
+  freeText,
+  guid,
+  mac,
+  metric,
+  mtu,
+  name,
+  portVsid,
+  prefix,
+  prefixLength,
+  vlan,
+  vsid,
+} from "./scalars.js";
+
+export const API_VERSION = "hnv/v1";
+
+const DEFAULT_GATEWAY_MAC = "02-00-5E-00-01-01";
+
+const mode = z.enum(["2012", "2012R2"]).meta({
+  description: "The Windows Server whose data plane is emulated. A bare 2012 is read as text.",
+  default: "2012R2",
+});
+
+const settings = z
+  .strictObject({
+    flowId: z
+      .enum(["hash", "zero"])
+      .optional()
+      .meta({ description: "FlowID of what is sent: a hash of the inner flow, or always 0.", default: "hash" }),
+    ecn: z.enum(["normal", "compat", "linux"]).optional().meta({
+      description: "Outer ECN: RFC 6040 normal mode, RFC 6040 compatibility mode, or what Linux does.",
+      default: "normal",
+    }),
+    dscp: z
+      .union([z.enum(["pipe", "uniform"]), z.int().min(0).max(63)], {
+        error: "expected uniform, pipe or a number from 0 to 63",
+      })
+      .optional()
+      .meta({
+        description:
+          "Outer DSCP (RFC 2983): a number is the constant of the pipe model, pipe means 0, uniform copies the inner DSCP.",
+        default: "pipe",
+      }),
+    receive: z.enum(["strict", "lenient"]).optional().meta({
+      description: "lenient also accepts GRE with a checksum or a sequence number.",
+      default: "strict",
+    }),
+    flood: z.enum(["l2only", "always"]).optional().meta({
+      description: "Which virtual subnets replicate broadcast and multicast. Checked, but no layer obeys it yet.",
+      default: "always",
+    }),
+    acceptRedirect: z.boolean().optional().meta({
+      description: "Obey NVGRE redirects. Checked, but no layer obeys it yet.",
+      default: true,
+    }),
+    resolve: z.enum(["static", "wire"]).optional().meta({
+      description: "wire: resolve provider neighbors by ARP and ND. Checked, but no layer obeys it yet.",
+      default: "static",
+    }),
+  })
+  .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });
+
+const routingDomain = z.strictObject({
+  name: name("The tenant's network, for people."),
+  id: guid("RDID. With or without braces, in any case."),
+  subnets: z
+    .array(
+      z.strictObject({
+        vsid: vsid("VSID, unique in the lab."),
+        prefixes: z
+          .array(prefix("An on-link prefix of the virtual subnet."))
+          .min(1)
+          .max(2)
+          .meta({ description: "At most one prefix per address family." }),
+        gatewayMac: mac("MAC of the distributed router in this subnet.").optional().meta({
+          default: DEFAULT_GATEWAY_MAC,
+        }),
+      }),
+    )
+    .min(1),
+});
+
+const provider = z.strictObject({
+  subnets: z
+    .array(
+      z.strictObject({
+        prefix: prefix("Prefix of the subnet."),
+        vlan: vlan("VLAN of the subnet; 0 is untagged.").optional().meta({ default: 0 }),
+        mtu: mtu("IP MTU in bytes, the Ethernet header not counted.").optional().meta({ default: 1500 }),
+        gateway: address(
+          "The provider router's address in this subnet; without it the subnet has no router.",
+        ).optional(),
+      }),
+    )
+    .optional()
+    .meta({ description: "Without them the subnets follow from the provider addresses' prefixes." }),
+  routerMac: mac("MAC of the router between the subnets.").optional().meta({ default: "02-00-5E-00-02-01" }),
+});
+
+const host = z.strictObject({
+  name: name("The host; ports are named host/port."),
+  mode: mode.optional(),
+  settings: settings.optional(),
+  mtu: mtu("IP MTU of the NICs that have none of their own.").optional(),
+  nics: z
+    .array(
+      z.strictObject({
+        name: name("The NIC; its port is host/NIC."),
+        mac: mac("MAC of the NIC."),
+        mtu: mtu(
+          "IP MTU in bytes; by default that of the provider subnets of the NIC's addresses, else 1500.",
+        ).optional(),
+      }),
+    )
+    .optional(),
+  team: z
+    .strictObject({
+      name: name("The team; its port is host/TEAM."),
+      mode: z.enum(["SwitchIndependent", "Static", "LACP"]).optional().meta({ default: "SwitchIndependent" }),
+      loadBalancing: z
+        .enum(["TransportPorts", "IPAddresses", "MacAddresses", "HyperVPort", "Dynamic"])
+        .optional()
+        .meta({ default: "Dynamic" }),
+      members: z.array(name("A NIC of the host.")).min(1),
+    })
+    .optional()
+    .meta({ description: "A team of one member; teams of several are not emulated yet." }),
+  providerAddresses: z
+    .array(
+      z.strictObject({
+        address: address("The provider address (PA)."),
+        prefixLength: prefixLength("By default that of the provider subnet that holds the address.").optional(),
+        vlan: vlan("VLAN; by default that of the provider subnet that holds the address, else 0.").optional(),
+        mac: mac("The PA's own MAC; by default the NIC's.").optional(),
+        nic: name("The NIC or team that carries the PA; by default the first NIC.").optional(),
+      }),
+    )
+    .optional()
+    .meta({ description: "The first one is the PA in the derived records of this host's VMs." }),
+  vms: z
+    .array(
+      z.strictObject({
+        name: name("The VM; its first adapter's port is host/VM, the second's host/VM.2."),
+        adapters: z
+          .array(
+            z.strictObject({
+              mac: mac("MAC of the adapter."),
+              vsid: portVsid("VSID of the port; 0 is not virtualized.").optional(),
+              addresses: z
+                .array(address("A customer address (CA) of the VM."))
+                .optional()
+                .meta({ description: "A Static lookup record is derived for each." }),
+              macAddressSpoofing: flag("Let the VM send with other source MACs.").optional(),
+              ieeePriorityTag: flag("Let the VM send 802.1p priority tags.").optional(),
+            }),
+          )
+          .min(1),
+      }),
+    )
+    .optional(),
+});
+
+const onHost = name("The host that has this record; absent: every host.").optional();
+const interfaceIndex = z
+  .int()
+  .min(1)
+  .max(0xffff_ffff)
+  .optional()
+  .meta({ description: "Place of the NIC in the host's list, from 1.", default: 1 });
+
+const lookupRecord = z
+  .strictObject({
+    host: onHost,
+    customerAddress: address("CA; 0.0.0.0 or :: for L2Only and GatewayWildcard."),
+    virtualSubnetID: vsid("VSID."),
+    macAddress: mac("MAC of the VM's adapter."),
+    providerAddress: address("PA of the host that runs the VM; of any family."),
+    rule: z
+      .enum(["TranslationMethodEncap", "TranslationMethodNat", "TranslationMethodNone"])
+      .optional()
+      .meta({ default: "TranslationMethodEncap" }),
+    type: z.enum(["Static", "Dynamic", "GatewayWildcard", "L2Only"]).optional().meta({ default: "Static" }),
+    customerID: freeText("Free text; by habit the RDID in braces.").optional(),
+    context: freeText("Free text.").optional(),
+    vmName: freeText("Free text.").optional(),
+    useVmMACAddress: flag("Only together with TranslationMethodNat.").optional(),
+  })
+  .meta({ description: "New-NetVirtualizationLookupRecord" });
+
+const customerRoute = z
+  .strictObject({
+    host: onHost,
+    routingDomainID: guid("RDID."),
+    virtualSubnetID: vsid("VSID; for a route with a gateway that of the gateway."),
+    destinationPrefix: prefix("Destination."),
+    nextHop: address("CA of the next hop; 0.0.0.0 or :: is on-link."),
+    metric: metric("The lowest wins among equally long prefixes.").optional(),
+  })
+  .meta({ description: "New-NetVirtualizationCustomerRoute" });
+
+const providerAddress = z
+  .strictObject({
+    host: onHost,
+    providerAddress: address("PA."),
+    interfaceIndex,
+    prefixLength: prefixLength("By default that of the provider subnet that holds the address.").optional(),
+    vlanID: vlan("Outer VLAN; 0 is untagged. By default that of the provider subnet.").optional(),
+    macAddress: mac("The PA's own MAC; by default the NIC's.").optional(),
+  })
+  .meta({ description: "New-NetVirtualizationProviderAddress" });
+
+const providerRoute = z
+  .strictObject({
+    host: onHost,
+    interfaceIndex,
+    destinationPrefix: prefix("Destination."),
+    nextHop: address("Provider router; 0.0.0.0 or :: is on-link."),
+    metric: metric("The lowest wins among equally long prefixes.").optional(),
+  })
+  .meta({ description: "New-NetVirtualizationProviderRoute" });
+
+const neighbor = z
+  .strictObject({
+    host: onHost,
+    address: address("An address of the provider network."),
+    mac: mac("Its MAC."),
+  })
+  .meta({ description: "What ARP or ND would find in the provider network." });
+
+export const fabricFileSchema = z
+  .strictObject({
+    apiVersion: z.literal(API_VERSION).meta({ description: "Version of this format." }),
+    mode: mode.optional(),
+    settings: settings.optional(),
+    routingDomains: z.array(routingDomain).optional(),
+    provider: provider.optional(),
+    hosts: z.array(host).min(1),
+    lookupRecords: z.array(lookupRecord).optional(),
+    customerRoutes: z.array(customerRoute).optional(),
+    providerAddresses: z.array(providerAddress).optional(),
+    providerRoutes: z.array(providerRoute).optional(),
+    neighbors: z.array(neighbor).optional(),
+  })
+  .meta({ title: "hnv fabric file", description: "A lab for hnv, the NVGRE data-plane emulator." });
+
+/** A fabric file as it was written. */
+export type FabricFile = z.infer<typeof fabricFileSchema>;
+export type HostDocument = FabricFile["hosts"][number];
+export type SettingsDocument = z.infer<typeof settings>;
+
+/**
+ * Fields whose scalars are read from their source text, not as YAML would type them: 060600000005 and 1e1000000000 are MACs,
+ * 2012 is a mode, 5001 may be a name. A test holds this list against the schema.
+ */
+export const TEXT_FIELDS: ReadonlySet<string> = new Set([
+  "apiVersion",
+  "name",
+  "id",
+  "mode",
+  "flowId",
+  "ecn",
+  "receive",
+  "flood",
+  "resolve",
+  "loadBalancing",
+  "members",
+  "prefixes",
+  "prefix",
+  "gateway",
+  "gatewayMac",
+  "routerMac",
+  "mac",
+  "nic",
+  "address",
+  "addresses",
+  "host",
+  "customerAddress",
+  "macAddress",
+  "providerAddress",
+  "rule",
+  "type",
+  "customerID",
+  "context",
+  "vmName",
+  "routingDomainID",
+  "destinationPrefix",
+  "nextHop",
+]);
+
+/** The schema as JSON Schema (draft 2020-12), for editors. */
+export function fabricFileJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(fabricFileSchema, {
+    io: "input",
+    override: ({ jsonSchema }) => {
+      // What is read from its source text may look like a number to an editor.
+      if (jsonSchema.pattern?.includes("0-9A-Fa-f") === true) jsonSchema.type = ["string", "integer"] as never;
+      if (jsonSchema.enum?.includes("2012") === true && !jsonSchema.enum.includes(2012)) {
+        delete jsonSchema.type;
+        jsonSchema.enum = [...jsonSchema.enum, 2012];
+      }
+    },
+  }) as Record<string, unknown>;
+}

@@ -1,0 +1,16 @@
+/** The door of control: fabric files in, labs and findings out. */
+export { checkLab } from "./check/check.js";
+export { type FabricDocument, type Loaded, loadFabricFile } from "./fabric-file/load.js";
+export { API_VERSION, type FabricFile, fabricFileJsonSchema } from "./fabric-file/schema.js";
+export {
+  GUEST_MTU,
+  type MtuTable,
+  mtuTable,
+  type PathHop,
+  type PathMtu,
+  type PathMtuRefusal,
+  pathMtu,
+  providerMtuFor,
+  tunnelOverhead,
+} from "./mtu.js";
+export { type Finding, formatPath, type Path, type Problem, type Severity } from "./problem.js";

@@ -1,0 +1,359 @@
+/**
+ * The engine: nodes, ports and links, one packet memory, one flow table, one kernel.
+ *
+ * A burst of frames stands at ports of nodes. The kernel looks each up; what it knows, it rewrites and sends on, over links, until
+ * every frame has left at a port without a link or has met another end. What it does not know comes here: the node's layers
+ * decide, the decision is compiled into a flow entry, and the kernel carries it out, so that the first packet of a flow and the
+ * millionth are rewritten by the same code.
+ *
+ *     rows ─► kernel ── hit ──────────────────────► rewrite ─► link ─► next round
+ *               │ miss, or no key, or guard             ▲
+ *               ▼                                       │
+ *         node.decide ─► Decision ─► compile ─► entry (in the table, or for this packet only)
+ *
+ * What must always hold:
+ *   - frames in + copies = delivered + dropped + passed + consumed, after every burst;
+ *   - bursts of any size give the same frames, counters and order per port;
+ *   - a decision is used only as long as every stamp that it rests on stands still.
+ *
+ * The engine reads no clock and no file: time comes with each burst, the kernel's code with the constructor.
+ */
+import { Reason } from "./drop-reasons.js";
+import { type CompileTarget, compileDecision } from "./flow/compile.js";
+import { type FlowEntryView, flowEntries } from "./flow/entries.js";
+import { type KernelCalls, loadKernel } from "./kernel/kernel.js";
+import {
+  BURST_BYTES_MAX,
+  BURST_MAX,
+  CAUSE,
+  CONTROL,
+  DROPS_PER_PORT,
+  FRAME_LENGTH_MAX,
+  NO_PORT,
+  NODE,
+  NODE_SIZE,
+  PORT,
+  PORT_FLAG,
+  PORT_SIZE,
+  ROW,
+  ROW_SIZE,
+} from "./packet/layout.js";
+import { PacketMemory } from "./packet/memory.js";
+import type { DecideContext, FrameAtPort, Node } from "./slowpath/layer.js";
+import type { Decision, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
+
+export interface PortSpec {
+  /** `host1/Blue1` */
+  readonly name: string;
+  readonly node: NodeIndex;
+  /** Does an NVE listen here, so that NVGRE is looked into? */
+  readonly tunnel: boolean;
+  /** The port at the other end of the link; null where the lab ends. */
+  readonly peer: PortIndex | null;
+}
+
+export interface EngineOptions {
+  readonly kernel: WebAssembly.Module;
+  readonly nodes: readonly Node[];
+  readonly ports: readonly PortSpec[];
+  /** How many stamps the policies of the nodes use. */
+  readonly stampCount: number;
+  /** Most flow entries at a time; beyond it the longest idle ones give way. Default 131072 (32 MiB when full). */
+  readonly flowCapacity?: number;
+}
+
+/** Both directions are seen from the node: rx entered it at the port. */
+export interface PortCounters {
+  readonly rx: { readonly packets: number; readonly bytes: number };
+  readonly tx: { readonly packets: number; readonly bytes: number };
+}
+
+export interface Totals {
+  readonly in: number;
+  readonly delivered: number;
+  readonly dropped: number;
+  readonly passed: number;
+  readonly consumed: number;
+  /** Further outputs of replicated packets; each is also counted under its own end. */
+  readonly copies: number;
+  readonly injected: number;
+}
+
+export interface FlowCounters {
+  readonly hits: number;
+  readonly misses: number;
+  readonly entries: number;
+  /** Packets decided one by one because a guard (length, TTL) did not hold. */
+  readonly guarded: number;
+  readonly evictions: number;
+  /** Entries found outdated by a change of policy. */
+  readonly stale: number;
+  /** Decisions that found no room in the table. */
+  readonly uncached: number;
+}
+
+export interface ReasonCount {
+  readonly port: PortIndex;
+  readonly reason: Reason;
+  readonly count: number;
+}
+
+/** The end that a packet met, as `lastBurst` reports it. */
+export interface PacketEnd {
+  readonly sequence: number;
+  readonly verdict: "delivered" | "dropped" | "passed" | "consumed";
+  /** Where it left, or where it stood when it met its end. */
+  readonly port: PortIndex;
+  readonly reason: Reason;
+  /** The frame as it was at that moment; a view that the next burst overwrites. */
+  readonly frame: Uint8Array;
+  readonly timestampNs: bigint;
+  readonly missing: number;
+  readonly source: number;
+  readonly tag: number;
+}
+
+export const DEFAULT_FLOW_CAPACITY = 131_072;
+const VERDICT_NAMES = ["pending", "delivered", "dropped", "passed", "consumed"] as const;
+
+export class Engine {
+  readonly nodes: readonly Node[];
+  readonly ports: readonly PortSpec[];
+  readonly memory: PacketMemory;
+  readonly #kernel: KernelCalls;
+  readonly #target: CompileTarget;
+  #nowMs = 0;
+  #generation = 1;
+  #inputBuffer = 0;
+  #sequence = 0;
+
+  constructor(options: EngineOptions) {
+    this.nodes = options.nodes;
+    this.ports = options.ports;
+    this.memory = new PacketMemory({
+      ports: options.ports.length,
+      nodes: options.nodes.length,
+      stamps: options.stampCount,
+      flowCapacity: options.flowCapacity ?? DEFAULT_FLOW_CAPACITY,
+    });
+    this.#kernel = loadKernel(options.kernel, this.memory);
+    this.#target = { memory: this.memory, kernel: this.#kernel };
+    this.memory.setU32(CONTROL.GENERATION, this.#generation);
+    options.ports.forEach((port, index) => {
+      const at = this.memory.ports + index * PORT_SIZE;
+      this.memory.setU32(at + PORT.FLAGS, port.tunnel ? PORT_FLAG.TUNNEL : 0);
+      this.memory.setU32(at + PORT.PEER, port.peer ?? NO_PORT);
+      this.memory.setU32(at + PORT.NODE, port.node);
+    });
+  }
+
+  /** Ends or makes the link of a port: with null, frames that leave there leave the lab. */
+  setPeer(port: PortIndex, peer: PortIndex | null): void {
+    this.memory.setU32(this.memory.ports + port * PORT_SIZE + PORT.PEER, peer ?? NO_PORT);
+  }
+
+  /** The port at the other end of the link; null where the lab ends. */
+  peerOf(port: PortIndex): PortIndex | null {
+    const peer = this.memory.u32(this.memory.ports + port * PORT_SIZE + PORT.PEER);
+    return peer === NO_PORT ? null : (peer as PortIndex);
+  }
+
+  /** Collects the frames that leave (`tx`) or enter (`rx`) the node at a port in the stream block at this address; 0 ends it. */
+  setStream(port: PortIndex, direction: "rx" | "tx", stream: number): void {
+    const field = direction === "tx" ? PORT.TX_STREAM : PORT.RX_STREAM;
+    this.memory.setU32(this.memory.ports + port * PORT_SIZE + field, stream);
+  }
+
+  /** The identification that the node's next outer IPv4 header will carry. */
+  identificationOf(node: NodeIndex): number {
+    return this.memory.u32(this.memory.nodes + node * NODE_SIZE + NODE.IP_IDENTIFICATION) & 0xffff;
+  }
+
+  /** Sets the identification that the node's next outer IPv4 header carries. */
+  setIdentification(node: NodeIndex, value: number): void {
+    this.memory.setU32(this.memory.nodes + node * NODE_SIZE + NODE.IP_IDENTIFICATION, value);
+  }
+
+  /** Something that decisions rest on has changed: entries that name one of these stamps are decided again. */
+  moveStamps(stamps: Iterable<Stamp>): void {
+    for (const stamp of stamps) {
+      const at = this.memory.stamps + stamp * 4;
+      this.memory.setU32(at, this.memory.u32(at) + 1);
+    }
+    this.#generation = (this.#generation + 1) >>> 0;
+    this.memory.setU32(CONTROL.GENERATION, this.#generation);
+  }
+
+  /** The number of the policy state that the next burst sees. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Runs the packets in rows 0 … count−1 to their ends. The caller has set OFFSET, LENGTH, HEADROOM, PORT, TIMESTAMP,
+   * SEQUENCE and MISSING of each; at most BURST_MAX rows and BURST_BYTES_MAX bytes.
+   */
+  process(count: number, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.memory.setU32(CONTROL.NOW_MS, nowMs >>> 0);
+    this.#kernel.begin(count);
+    for (let unresolved = this.#kernel.advance(); unresolved > 0; unresolved = this.#kernel.advance()) {
+      for (let i = 0; i < unresolved; i++) this.#resolve(this.memory.u32(this.memory.unresolved + i * 4));
+    }
+  }
+
+  #resolve(place: number): void {
+    const kernel = this.#kernel;
+    if (kernel.resolve(place)) return;
+    const row = this.memory.rows + kernel.rowOf(place) * ROW_SIZE;
+    const cause = this.memory.bytes[row + ROW.CAUSE]!;
+    const decision = this.#decide(row);
+    compileDecision(decision, this.#target, place, row, cause === CAUSE.MISS && decision.cacheable);
+  }
+
+  #decide(row: number): Decision {
+    const memory = this.memory;
+    const length = memory.u32(row + ROW.LENGTH);
+    if (memory.u32(row + ROW.MISSING) !== 0) return dropOnce(Reason.CAPTURE_CUT);
+    if (length > FRAME_LENGTH_MAX) return dropOnce(Reason.FRAME_TOO_LONG);
+    const start = memory.u32(row + ROW.OFFSET);
+    const ingress = memory.u16(row + ROW.PORT) as PortIndex;
+    const frame: FrameAtPort = { bytes: memory.bytes, start, end: start + length, ingress };
+    return this.decide(frame, this.#nowMs, null);
+  }
+
+  /** What the node behind a port decides about a frame, without doing it. `observe` hears every layer's reasons. */
+  decide(frame: FrameAtPort, nowMs: number, observe: DecideContext["observe"]): Decision {
+    const node = this.ports[frame.ingress]!.node;
+    return this.nodes[node]!.decide(frame, { node, nowMs, observe });
+  }
+
+  /**
+   * Sends frames given as bytes, all at one time, and reports how each ended, copies included: for programs and tests.
+   * Capture files and live interfaces fill rows in place instead.
+   */
+  send(frames: readonly { readonly port: PortIndex; readonly frame: Uint8Array }[], timestampNs = 0n): PacketEnd[] {
+    const ends: PacketEnd[] = [];
+    for (let first = 0; first < frames.length; ) {
+      const count = this.#fill(frames, first, timestampNs);
+      this.process(count, Number(timestampNs / 1_000_000n));
+      for (const end of this.lastBurst()) ends.push({ ...end, frame: end.frame.slice() });
+      first += count;
+    }
+    return ends;
+  }
+
+  #fill(
+    frames: readonly { readonly port: PortIndex; readonly frame: Uint8Array }[],
+    first: number,
+    timestampNs: bigint,
+  ): number {
+    const memory = this.memory;
+    if (this.#inputBuffer === 0) this.#inputBuffer = memory.allocate(BURST_BYTES_MAX + 2 * FRAME_LENGTH_MAX);
+    let at = this.#inputBuffer;
+    let count = 0;
+    let bytes = 0;
+    while (count < BURST_MAX && first + count < frames.length) {
+      const { port, frame } = frames[first + count]!;
+      // A frame that nobody carries is cut here, so that it needs no buffer; its length says what it was.
+      const held = Math.min(frame.length, FRAME_LENGTH_MAX + 1);
+      if (count > 0 && bytes + held > BURST_BYTES_MAX) break;
+      memory.bytes.set(held === frame.length ? frame : frame.subarray(0, held), at);
+      this.setRow(count, at, held, port, timestampNs, this.#sequence++);
+      at += (held + 15) & ~15;
+      bytes += held;
+      count++;
+    }
+    return count;
+  }
+
+  /** Describes one frame that lies in memory as row `index` of the next burst. */
+  setRow(index: number, offset: number, length: number, port: PortIndex, timestampNs: bigint, sequence: number): void {
+    const row = this.memory.rows + index * ROW_SIZE;
+    this.memory.setU32(row + ROW.OFFSET, offset);
+    this.memory.setU32(row + ROW.LENGTH, length);
+    this.memory.setU32(row + ROW.HEADROOM, 0);
+    this.memory.setU16(row + ROW.PORT, port);
+    this.memory.setU64(row + ROW.TIMESTAMP, timestampNs);
+    this.memory.setU32(row + ROW.SEQUENCE, sequence);
+    this.memory.setU32(row + ROW.MISSING, 0);
+  }
+
+  /** How each packet of the last burst ended, copies after the originals. */
+  *lastBurst(): IterableIterator<PacketEnd> {
+    const { memory } = this;
+    const count = memory.u32(CONTROL.ROW_COUNT);
+    for (let index = 0; index < count; index++) {
+      const row = memory.rows + index * ROW_SIZE;
+      const verdict = VERDICT_NAMES[memory.bytes[row + ROW.VERDICT]!]!;
+      if (verdict === "pending") throw new Error(`row ${index} met no end: a defect of the engine`);
+      const offset = memory.u32(row + ROW.OFFSET);
+      yield {
+        sequence: memory.u32(row + ROW.SEQUENCE),
+        verdict,
+        port: memory.u16(row + ROW.PORT) as PortIndex,
+        reason: memory.bytes[row + ROW.REASON]! as Reason,
+        frame: memory.bytes.subarray(offset, offset + memory.u32(row + ROW.LENGTH)),
+        timestampNs: memory.u64(row + ROW.TIMESTAMP),
+        missing: memory.u32(row + ROW.MISSING),
+        source: memory.u32(row + ROW.SOURCE),
+        tag: memory.u32(row + ROW.TAG),
+      };
+    }
+  }
+
+  /** What entered and left a node at a port so far. */
+  portCounters(port: PortIndex): PortCounters {
+    const at = this.memory.ports + port * PORT_SIZE;
+    const { memory } = this;
+    return {
+      rx: { packets: memory.count(at + PORT.RX_PACKETS), bytes: memory.count(at + PORT.RX_BYTES) },
+      tx: { packets: memory.count(at + PORT.TX_PACKETS), bytes: memory.count(at + PORT.TX_BYTES) },
+    };
+  }
+
+  /** Packets that ended for a reason, per port and reason, zero counts left out. Passed packets with a reason are among them. */
+  reasonCounts(): ReasonCount[] {
+    const counts: ReasonCount[] = [];
+    for (let port = 0; port < this.ports.length; port++) {
+      for (let reason = 0; reason < DROPS_PER_PORT; reason++) {
+        const count = this.memory.count(this.memory.drops + (port * DROPS_PER_PORT + reason) * 8);
+        if (count > 0) counts.push({ port: port as PortIndex, reason: reason as Reason, count });
+      }
+    }
+    return counts;
+  }
+
+  totals(): Totals {
+    const { memory } = this;
+    return {
+      in: memory.count(CONTROL.IN),
+      delivered: memory.count(CONTROL.DELIVERED),
+      dropped: memory.count(CONTROL.DROPPED),
+      passed: memory.count(CONTROL.PASSED),
+      consumed: memory.count(CONTROL.CONSUMED),
+      copies: memory.count(CONTROL.COPIES),
+      injected: 0,
+    };
+  }
+
+  flowCounters(): FlowCounters {
+    const { memory } = this;
+    return {
+      hits: memory.count(CONTROL.HITS),
+      misses: memory.count(CONTROL.MISSES),
+      entries: memory.u32(CONTROL.ENTRY_COUNT),
+      guarded: memory.count(CONTROL.GUARDED),
+      evictions: memory.count(CONTROL.EVICTIONS),
+      stale: memory.count(CONTROL.STALE),
+      uncached: memory.count(CONTROL.UNCACHED),
+    };
+  }
+
+  /** The flow table, for dumps. */
+  flows(): IterableIterator<FlowEntryView> {
+    return flowEntries(this.memory);
+  }
+}
+
+const dropOnce = (reason: Reason): Decision => ({ verdict: { kind: "drop", reason }, cacheable: false, stamps: [] });

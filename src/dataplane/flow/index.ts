@@ -1,0 +1,2 @@
+export { type CompileTarget, compileDecision } from "./compile.js";
+export { type FlowEntryView, flowEntries } from "./entries.js";

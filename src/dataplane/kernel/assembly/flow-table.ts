@@ -1,0 +1,306 @@
+// The unified flow table: keys to entries, bounded, with eviction by age.
+//
+//   hash ──► bucket (64 bytes):  [tag ×8][entry ×8]      a second bucket is tried when the first has no match
+//                                          │
+//                                          ▼
+//                                entry (256 bytes): key head, action, template, counters, stamps, key tail
+//
+// A tag is the full 32-bit hash, so that almost no entry is opened in vain. Each key may live in two buckets; if both are full, one
+// of their entries moves to its other bucket. If no entry is free, the one among the sixteen that was used longest ago gives way. An entry that a packet of the
+// group in hand points to is never taken: the rewriting pass still needs it.
+
+import {
+  BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKET_MASK, CONTROL_BUCKETS, CONTROL_ENTRIES_END, CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS,
+  CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_REVALIDATIONS, CONTROL_ROWS, CONTROL_STAMPS, CONTROL_UNCACHED,ENTRY_BYTES,
+  ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY_HEAD_LENGTH, ENTRY_KEY_TAIL, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_PACKETS, ENTRY_SIZE,ENTRY_STAMP_SUM, 
+  ENTRY_STAMPS, 
+  KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9,
+  KEY_SIZE, ROW_ENTRY, ROW_SIZE,
+} from "./layout.generated";
+
+const ENTRY_OF_SLOT: u32 = BUCKET_SLOTS * 4;
+
+/** Key lengths by kind in units of 16 bytes, a nibble each. */
+const CHUNKS: u64 =
+  (<u64>(KEY_LENGTH_1 >>> 4) << 4) | (<u64>(KEY_LENGTH_2 >>> 4) << 8) | (<u64>(KEY_LENGTH_3 >>> 4) << 12) |
+  (<u64>(KEY_LENGTH_4 >>> 4) << 16) | (<u64>(KEY_LENGTH_5 >>> 4) << 20) | (<u64>(KEY_LENGTH_6 >>> 4) << 24) |
+  (<u64>(KEY_LENGTH_7 >>> 4) << 28) | (<u64>(KEY_LENGTH_8 >>> 4) << 32) | (<u64>(KEY_LENGTH_9 >>> 4) << 36);
+
+// @ts-expect-error: decorator
+@inline
+export function keyChunks(kind: u32): u32 {
+  return <u32>(CHUNKS >>> (<u64>kind << 2)) & 15;
+}
+
+/** Two independent multiply chains over the key's 64-bit words; never 0. */
+// @ts-expect-error: decorator
+@inline
+export function hashKey(key: usize, chunks: u32): u32 {
+  let a: u64 = 0x9e3779b97f4a7c15;
+  let b: u64 = 0xc2b2ae3d27d4eb4f;
+  for (let i: u32 = 0; i < chunks; i++) {
+    a = (a ^ load<u64>(key)) * 0xff51afd7ed558ccd;
+    b = (b ^ load<u64>(key, 8)) * 0xc4ceb9fe1a85ec53;
+    a ^= a >>> 29;
+    b ^= b >>> 31;
+    key += 16;
+  }
+  let h = (a ^ rotl<u64>(b, 32)) * 0x9fb21c651e98df25;
+  h ^= h >>> 32;
+  const folded = <u32>h;
+  return folded == 0 ? 1 : folded;
+}
+
+// @ts-expect-error: decorator
+@inline
+export function firstBucket(hash: u32): usize {
+  return <usize>load<u32>(CONTROL_BUCKETS) + <usize>(hash & load<u32>(CONTROL_BUCKET_MASK)) * BUCKET_SIZE;
+}
+
+// @ts-expect-error: decorator
+@inline
+function secondBucket(hash: u32): usize {
+  return <usize>load<u32>(CONTROL_BUCKETS) + <usize>((rotl<u32>(hash, 15) * 0x85ebca6b) & load<u32>(CONTROL_BUCKET_MASK)) * BUCKET_SIZE;
+}
+
+// @ts-expect-error: decorator
+@inline
+function matches(bucket: usize, hash: u32): u32 {
+  const wanted = i32x4.splat(hash);
+  return i32x4.bitmask(i32x4.eq(v128.load(bucket), wanted)) | (i32x4.bitmask(i32x4.eq(v128.load(bucket, 16), wanted)) << 4);
+}
+
+/** The entry in the first bucket whose tag fits, unopened; 0 if none. To fetch it early. */
+// @ts-expect-error: decorator
+@inline
+export function candidate(hash: u32): usize {
+  const bucket = firstBucket(hash);
+  const mask = matches(bucket, hash);
+  return mask ? <usize>load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT) : 0;
+}
+
+// @ts-expect-error: decorator
+@inline
+export function hasKey(entry: usize, key: usize, chunks: u32): bool {
+  let difference = v128.xor(v128.load(entry), v128.load(key));
+  difference = v128.or(difference, v128.xor(v128.load(entry, 16), v128.load(key, 16)));
+  if (chunks > 2) {
+    difference = v128.or(difference, v128.xor(v128.load(entry, 32), v128.load(key, 32)));
+    for (let i: u32 = 3; i < chunks; i++) {
+      const at: usize = <usize>(i - 3) << 4;
+      difference = v128.or(difference, v128.xor(v128.load(entry + at, ENTRY_KEY_TAIL), v128.load(key + at, ENTRY_KEY_HEAD_LENGTH)));
+    }
+  }
+  return !v128.any_true(difference);
+}
+
+function findIn(bucket: usize, key: usize, chunks: u32, hash: u32): usize {
+  let mask = matches(bucket, hash);
+  while (mask) {
+    const entry: usize = load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT);
+    if (entry && hasKey(entry, key, chunks)) return entry;
+    mask &= mask - 1;
+  }
+  return 0;
+}
+
+/** The entry with this key, valid or stale; 0 if there is none. */
+export function find(key: usize, chunks: u32, hash: u32): usize {
+  const entry = findIn(firstBucket(hash), key, chunks, hash);
+  return entry ? entry : findIn(secondBucket(hash), key, chunks, hash);
+}
+
+/**
+ * Is the decision still good? An entry of the current generation is; an older one is checked once against the versions of what it
+ * rests on (packet/layout.ts, ENTRY.STAMPS), and if none moved it belongs to the current generation from then on.
+ */
+// @ts-expect-error: decorator
+@inline
+export function isCurrent(entry: usize): bool {
+  return load<u32>(entry, ENTRY_GENERATION) == load<u32>(CONTROL_GENERATION) || revalidate(entry);
+}
+
+export function stampSum(entry: usize): u32 {
+  const stamps: usize = load<u32>(CONTROL_STAMPS);
+  return (
+    load<u32>(stamps + (<usize>load<u32>(entry, ENTRY_STAMPS) << 2)) +
+    load<u32>(stamps + (<usize>load<u32>(entry, ENTRY_STAMPS + 4) << 2)) +
+    load<u32>(stamps + (<usize>load<u32>(entry, ENTRY_STAMPS + 8) << 2)) +
+    load<u32>(stamps + (<usize>load<u32>(entry, ENTRY_STAMPS + 12) << 2))
+  );
+}
+
+function revalidate(entry: usize): bool {
+  if (stampSum(entry) != load<u32>(entry, ENTRY_STAMP_SUM)) return false;
+  store<u32>(entry, load<u32>(CONTROL_GENERATION), ENTRY_GENERATION);
+  store<u64>(CONTROL_REVALIDATIONS, load<u64>(CONTROL_REVALIDATIONS) + 1);
+  return true;
+}
+
+/** An entry that was given back or never used; 0 if the table is full. */
+export function takeFree(): usize {
+  let entry: usize = load<u32>(CONTROL_ENTRY_FREE);
+  if (entry) {
+    store<u32>(CONTROL_ENTRY_FREE, load<u32>(entry, ENTRY_NEXT_OUTPUT));
+  } else {
+    entry = load<u32>(CONTROL_ENTRY_UNUSED);
+    if (entry >= <usize>load<u32>(CONTROL_ENTRIES_END)) return 0;
+    store<u32>(CONTROL_ENTRY_UNUSED, <u32>entry + ENTRY_SIZE);
+  }
+  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) + 1);
+  return entry;
+}
+
+export function giveBack(entry: usize): void {
+  store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
+  store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
+  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
+}
+
+/** Gives back the entries of the further outputs. */
+function dropChain(entry: usize): void {
+  let next: usize = load<u32>(entry, ENTRY_NEXT_OUTPUT);
+  store<u32>(entry, 0, ENTRY_NEXT_OUTPUT);
+  while (next) {
+    const following: usize = load<u32>(next, ENTRY_NEXT_OUTPUT);
+    giveBack(next);
+    next = following;
+  }
+}
+
+/** Finds where an entry hangs in a bucket and takes it off; the entry itself is given back with its chain. */
+export function remove(entry: usize): void {
+  const hash = load<u32>(entry, ENTRY_HASH);
+  if (!unhang(firstBucket(hash), entry)) unhang(secondBucket(hash), entry);
+  dropChain(entry);
+  giveBack(entry);
+}
+
+function unhang(bucket: usize, entry: usize): bool {
+  for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
+    const slot = bucket + (<usize>i << 2);
+    if (<usize>load<u32>(slot, ENTRY_OF_SLOT) == entry) {
+      store<u32>(slot, 0);
+      store<u32>(slot, 0, ENTRY_OF_SLOT);
+      return true;
+    }
+  }
+  return false;
+}
+
+/** The packets of the group in hand: a list of row indexes, for `isInUse`. */
+let groupList: usize = 0;
+let groupLength: u32 = 0;
+export function setGroup(list: usize, length: u32): void {
+  groupList = list;
+  groupLength = length;
+}
+
+function isInUse(entry: usize): bool {
+  const rows: usize = load<u32>(CONTROL_ROWS);
+  for (let i: u32 = 0; i < groupLength; i++) {
+    const row = rows + <usize>load<u32>(groupList + (<usize>i << 2)) * ROW_SIZE;
+    if (<usize>load<u32>(row, ROW_ENTRY) == entry) return true;
+  }
+  return false;
+}
+
+/** The slot of the longest unused entry of a bucket that no packet in hand needs; 0 if there is none. */
+function oldestSlot(bucket: usize, best: usize): usize {
+  const now = load<u32>(CONTROL_NOW_MS);
+  let bestAge: i32 = best ? <i32>(now - load<u32>(<usize>load<u32>(best, ENTRY_OF_SLOT), ENTRY_LAST_USED_MS)) : -1;
+  for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
+    const slot = bucket + (<usize>i << 2);
+    const entry: usize = load<u32>(slot, ENTRY_OF_SLOT);
+    if (!entry) continue;
+    const age = <i32>(now - load<u32>(entry, ENTRY_LAST_USED_MS));
+    if (age > bestAge && !isInUse(entry)) {
+      best = slot;
+      bestAge = age;
+    }
+  }
+  return best;
+}
+
+function emptySlot(bucket: usize): usize {
+  for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
+    const slot = bucket + (<usize>i << 2);
+    if (!load<u32>(slot, ENTRY_OF_SLOT)) return slot;
+  }
+  return 0;
+}
+
+/** Moves one entry of a full bucket to the other bucket of its key (cuckoo hashing, one step); the slot that it left, or 0. */
+function makeRoom(bucket: usize): usize {
+  for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
+    const slot = bucket + (<usize>i << 2);
+    const hash = load<u32>(slot);
+    const first = firstBucket(hash);
+    const free = emptySlot(bucket == first ? secondBucket(hash) : first);
+    if (free) {
+      store<u32>(free, hash);
+      store<u32>(free, load<u32>(slot, ENTRY_OF_SLOT), ENTRY_OF_SLOT);
+      store<u32>(slot, 0);
+      store<u32>(slot, 0, ENTRY_OF_SLOT);
+      return slot;
+    }
+  }
+  return 0;
+}
+
+/**
+ * An entry for the key, to be filled by the caller: the one that exists (its decision is stale), or a new one, at the
+ * cost of an old one if need be. 0 if every candidate is in use by the packets in hand.
+ */
+export function install(key: usize, chunks: u32, hash: u32): usize {
+  let entry = find(key, chunks, hash);
+  if (entry) {
+    dropChain(entry);
+    return entry;
+  }
+  const first = firstBucket(hash);
+  const second = secondBucket(hash);
+  let slot = emptySlot(first);
+  if (!slot) slot = emptySlot(second);
+  if (!slot) slot = makeRoom(first);
+  if (!slot) slot = makeRoom(second);
+  entry = slot ? takeFree() : 0;
+  if (!entry) {
+    let victim = oldestSlot(first, 0);
+    victim = oldestSlot(second, victim);
+    if (!victim) {
+      store<u64>(CONTROL_UNCACHED, load<u64>(CONTROL_UNCACHED) + 1);
+      return 0;
+    }
+    remove(load<u32>(victim, ENTRY_OF_SLOT));
+    store<u64>(CONTROL_EVICTIONS, load<u64>(CONTROL_EVICTIONS) + 1);
+    if (!slot) slot = victim;
+    entry = takeFree();
+  }
+  memory.fill(entry, 0, ENTRY_SIZE);
+  memory.copy(entry, key, ENTRY_KEY_HEAD_LENGTH);
+  memory.copy(entry + ENTRY_KEY_TAIL, key + ENTRY_KEY_HEAD_LENGTH, KEY_SIZE - ENTRY_KEY_HEAD_LENGTH);
+  store<u32>(entry, hash, ENTRY_HASH);
+  store<u32>(entry, load<u32>(CONTROL_NOW_MS), ENTRY_LAST_USED_MS);
+  store<u32>(slot, hash);
+  store<u32>(slot, <u32>entry, ENTRY_OF_SLOT);
+  return entry;
+}
+
+/** Removes entries that were idle for at least `idleMs`, walking `count` buckets from `from`; returns how many went. */
+export function expire(from: u32, count: u32, idleMs: u32): u32 {
+  const now = load<u32>(CONTROL_NOW_MS);
+  const last = min<u32>(from + count, load<u32>(CONTROL_BUCKET_MASK) + 1);
+  let removed: u32 = 0;
+  for (let b = from; b < last; b++) {
+    const bucket = <usize>load<u32>(CONTROL_BUCKETS) + <usize>b * BUCKET_SIZE;
+    for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
+      const entry: usize = load<u32>(bucket + (<usize>i << 2), ENTRY_OF_SLOT);
+      if (entry && <i32>(now - load<u32>(entry, ENTRY_LAST_USED_MS)) >= <i32>idleMs) {
+        remove(entry);
+        removed++;
+      }
+    }
+  }
+  return removed;
+}

@@ -1,0 +1,239 @@
+// The kernel: the unified flow table and what is done to every packet that has an entry there. It knows bytes, keys, templates
+// and counters; it knows no policy and no name. TypeScript drives it so:
+//
+//   fill rows 0 … n−1, begin(n)
+//   while ((unresolved = advance()) > 0)
+//     for each row in the unresolved list: find(row), or decide it and fill install(row) or transient()
+//   … the burst is done: verdicts in the rows, frames in the streams, counts in the counters
+//
+// A burst goes through the nodes of the engine in rounds: all packets pass one node, those that reached another node's
+// port pass that one in the next round. Within a round packets are handled in groups: all keys of the group are made and their
+// buckets touched before the first is looked up, so that cache misses overlap; all are resolved before the first is rewritten.
+
+import { candidate, expire, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, remove, setGroup, stampSum } from "./flow-table";
+import {
+  ACTION_DECREMENT_TTL, ACTION_INNER_IPV4,ACTION_KEEP_MASK, 
+  CAUSE_GUARD, CAUSE_MISS, CAUSE_UNKEYED,
+  CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT, CONTROL_LIST_UNRESOLVED, CONTROL_MISSES,CONTROL_ROW_COUNT, 
+  CONTROL_ROWS, CONTROL_STALE, CONTROL_TRANSIENTS,
+  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TEMPLATE,
+  GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED,
+  ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_SIZE,
+  ROW_VERDICT, TRANSIENT_COUNT,
+} from "./layout.generated";
+import { parse } from "./parse";
+import { carryOut, enter, resetArena, takeNextCount } from "./rewrite";
+
+export { expire, remove, stampSum };
+
+let list: usize = 0;
+let count: u32 = 0;
+let position: u32 = 0;
+let groupCount: u32 = 0;
+let resolved: bool = false;
+let transientCount: u32 = 0;
+/** What the touching loop read; kept so that the reads stay in the program. */
+let touched: u32 = 0;
+
+// @ts-expect-error: decorator
+@inline
+function rowAt(index: u32): usize {
+  return <usize>load<u32>(CONTROL_ROWS) + <usize>index * ROW_SIZE;
+}
+
+// @ts-expect-error: decorator
+@inline
+function rowInGroup(i: u32): usize {
+  return rowAt(load<u32>(list + (<usize>(position + i) << 2)));
+}
+
+// @ts-expect-error: decorator
+@inline
+function keyOf(i: u32): usize {
+  return <usize>load<u32>(CONTROL_KEYS) + <usize>i * KEY_SIZE;
+}
+
+// @ts-expect-error: decorator
+@inline
+function add(at: usize, n: u64): void {
+  store<u64>(at, load<u64>(at) + n);
+}
+
+/** Takes rows 0 … n−1, whose frame, port, time and sequence the caller has set, as the next burst. */
+export function begin(n: u32): void {
+  resetArena();
+  takeNextCount();
+  list = load<u32>(CONTROL_LIST_CURRENT);
+  for (let i: u32 = 0; i < n; i++) {
+    const row = rowAt(i);
+    store<u8>(row, 0, ROW_HOPS);
+    store<u8>(row, 0, ROW_VERDICT);
+    store<u32>(list + (<usize>i << 2), i);
+    enter(row);
+  }
+  add(CONTROL_IN, n);
+  store<u32>(CONTROL_ROW_COUNT, n);
+  count = n;
+  position = 0;
+  groupCount = 0;
+  resolved = false;
+}
+
+/** Goes on until a group has rows that only the slow path can decide, and returns how many (0: the burst is done). */
+export function advance(): u32 {
+  while (true) {
+    if (resolved) {
+      for (let i: u32 = 0; i < groupCount; i++) carryOut(rowInGroup(i));
+      position += groupCount;
+      resolved = false;
+    }
+    if (position >= count) {
+      count = takeNextCount();
+      if (count == 0) return 0;
+      const next: u32 = load<u32>(CONTROL_LIST_NEXT);
+      store<u32>(CONTROL_LIST_NEXT, <u32>list);
+      store<u32>(CONTROL_LIST_CURRENT, next);
+      list = next;
+      position = 0;
+    }
+    groupCount = min<u32>(GROUP_SIZE, count - position);
+    const unresolved = resolveGroup();
+    resolved = true;
+    if (unresolved) return unresolved;
+  }
+}
+
+/** Looks up the packets of the group; lists those without a usable entry. */
+function resolveGroup(): u32 {
+  transientCount = 0;
+  setGroup(list + (<usize>position << 2), groupCount);
+
+  // 1. Keys, hashes, and a first touch of each bucket.
+  let touch: u32 = 0;
+  for (let i: u32 = 0; i < groupCount; i++) {
+    const row = rowInGroup(i);
+    const key = keyOf(i);
+    const kind = parse(row, key);
+    store<u8>(row, <u8>kind, ROW_KIND);
+    store<u32>(row, 0, ROW_ENTRY);
+    if (kind != KIND_UNKEYED) {
+      const hash = hashKey(key, keyChunks(kind));
+      store<u32>(row, hash, ROW_HASH);
+      touch ^= load<u32>(firstBucket(hash));
+    }
+  }
+
+  // 2. Touch the entries that the tags point to.
+  for (let i: u32 = 0; i < groupCount; i++) {
+    const row = rowInGroup(i);
+    if (load<u8>(row, ROW_KIND) == KIND_UNKEYED) continue;
+    const entry = candidate(load<u32>(row, ROW_HASH));
+    if (entry) {
+      store<u32>(row, <u32>entry, ROW_ENTRY);
+      touch ^= load<u32>(entry) ^ load<u32>(entry, ENTRY_TEMPLATE) ^ load<u32>(entry, ENTRY_TEMPLATE + 64);
+    }
+  }
+  touched = touch;
+
+  // 3. Compare keys, check that the decision is current and holds for this packet.
+  const unresolvedList: usize = load<u32>(CONTROL_LIST_UNRESOLVED);
+  let unresolved: u32 = 0;
+  let hits: u32 = 0;
+  for (let i: u32 = 0; i < groupCount; i++) {
+    const row = rowInGroup(i);
+    const kind = <u32>load<u8>(row, ROW_KIND);
+    let cause = CAUSE_UNKEYED;
+    if (kind != KIND_UNKEYED) {
+      const key = keyOf(i);
+      const chunks = keyChunks(kind);
+      let entry: usize = load<u32>(row, ROW_ENTRY);
+      if (!entry || !hasKey(entry, key, chunks)) entry = findEntry(key, chunks, load<u32>(row, ROW_HASH));
+      cause = judge(row, entry);
+      if (cause == RESOLVED) {
+        store<u32>(row, <u32>entry, ROW_ENTRY);
+        hits++;
+        continue;
+      }
+    }
+    store<u32>(row, 0, ROW_ENTRY);
+    store<u8>(row, <u8>cause, ROW_CAUSE);
+    store<u32>(unresolvedList + (<usize>unresolved << 2), position + i);
+    unresolved++;
+  }
+  add(CONTROL_HITS, hits);
+  return unresolved;
+}
+
+const RESOLVED: u32 = 255;
+
+/** May the entry decide this packet? RESOLVED, or the cause why not. */
+function judge(row: usize, entry: usize): u32 {
+  if (!entry) return CAUSE_MISS;
+  if (!isCurrent(entry)) {
+    add(CONTROL_STALE, 1);
+    return CAUSE_MISS;
+  }
+  const action = load<u32>(entry, ENTRY_ACTION);
+  const keepEnd = load<u32>(row, ROW_KEEP_END);
+  const inner = (action & ACTION_KEEP_MASK) == KEEP_INNER_NETWORK;
+  const network = inner ? load<u32>(row, ROW_INNER_NETWORK) : load<u32>(row, ROW_NETWORK);
+  const stay = (inner ? keepEnd : load<u32>(row, ROW_LENGTH)) - network;
+  const limit = <u32>load<u16>(entry, ENTRY_LIMIT);
+  if (stay > limit && limit != 0xffff) return CAUSE_GUARD;
+  if (action & ACTION_DECREMENT_TTL) {
+    const at: usize = load<u32>(row, ROW_OFFSET) + network;
+    const ttl = action & ACTION_INNER_IPV4 ? load<u8>(at, 8) : load<u8>(at, 7);
+    if (ttl <= 1) return CAUSE_GUARD;
+  }
+  return RESOLVED;
+}
+
+/** The row index of an unresolved packet, by its place in the current list. */
+export function rowOf(place: u32): u32 {
+  return load<u32>(list + (<usize>place << 2));
+}
+
+/**
+ * Looks an unresolved packet up again, after earlier ones of the burst may have brought its entry, and counts it as hit, miss or
+ * guarded. True if the entry now decides it.
+ */
+export function resolve(place: u32): bool {
+  const row = rowAt(rowOf(place));
+  const cause = <u32>load<u8>(row, ROW_CAUSE);
+  if (cause == CAUSE_MISS) {
+    const entry = findEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
+    const again = judge(row, entry);
+    if (again == RESOLVED) {
+      store<u32>(row, <u32>entry, ROW_ENTRY);
+      add(CONTROL_HITS, 1);
+      return true;
+    }
+    store<u8>(row, <u8>again, ROW_CAUSE);
+    add(again == CAUSE_GUARD ? CONTROL_GUARDED : CONTROL_MISSES, 1);
+    return false;
+  }
+  add(cause == CAUSE_GUARD ? CONTROL_GUARDED : CONTROL_MISSES, 1);
+  return false;
+}
+
+/** An entry under the packet's key for the caller to fill, already bound to the packet; 0 if there is no room. */
+export function install(place: u32): usize {
+  const row = rowAt(rowOf(place));
+  const entry = installEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
+  if (entry) store<u32>(row, <u32>entry, ROW_ENTRY);
+  return entry;
+}
+
+/** A cleared entry outside of the table, good until the group is rewritten; 0 if all are taken. */
+export function transient(): usize {
+  if (transientCount >= TRANSIENT_COUNT) return 0;
+  const entry = <usize>load<u32>(CONTROL_TRANSIENTS) + <usize>transientCount * ENTRY_SIZE;
+  transientCount++;
+  memory.fill(entry, 0, ENTRY_SIZE);
+  return entry;
+}
+
+/** Binds an unresolved packet to an entry. */
+export function bind(place: u32, entry: usize): void {
+  store<u32>(rowAt(rowOf(place)), <u32>entry, ROW_ENTRY);
+}

@@ -1,0 +1,196 @@
+// From frame bytes to flow key, in one straight pass (the layout of keys is drawn in packet/layout.ts).
+//
+// What the parser does not make a key for is UNKEYED and goes to the slow path packet by packet: malformed headers, cut
+// captures, and NVGRE that its receive checklist would refuse or that needs the lenient rules. So every key stands for
+// packets that passed the same structural checks, and a cached decision never has to repeat them.
+
+import { be16, headerChecksumHolds } from "./bytes";
+import {
+  CONTROL_PORTS, FRAME_LENGTH_MAX,
+  KEY_BODY, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED, KEY_FLAG_TRANSPORT_CUT,KEY_FLAGS, 
+  KEY_KIND, KEY_MACS, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH,
+  KIND_IPV4, KIND_IPV6, KIND_LINK, KIND_NVGRE4_IPV4, KIND_NVGRE4_IPV6, KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED,PORT_FLAG_TUNNEL, 
+  PORT_FLAGS, PORT_SIZE,
+  ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING, ROW_NETWORK, ROW_OFFSET, ROW_PORT,
+} from "./layout.generated";
+
+const ETHERTYPE_IPV4: u32 = 0x0800;
+const ETHERTYPE_IPV6: u32 = 0x86dd;
+const ETHERTYPE_VLAN: u32 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u32 = 0x88a8;
+const ETHERTYPE_QINQ: u32 = 0x9100;
+const PROTOCOL_ICMP: u32 = 1;
+const PROTOCOL_TCP: u32 = 6;
+const PROTOCOL_UDP: u32 = 17;
+const PROTOCOL_GRE: u32 = 47;
+const PROTOCOL_ICMPV6: u32 = 58;
+/** As the slow path's walker: longer chains are nobody's flow. */
+const EXTENSION_HEADERS_MAX: u32 = 8;
+
+/** Results of `ipHeader`, valid until its next call. */
+let protocol: u32 = 0;
+let fragmentFlags: u32 = 0;
+let transport: usize = 0;
+let packetEnd: usize = 0;
+
+/** Makes the row's key at `key`, notes the header offsets in the row, returns the kind. */
+export function parse(row: usize, key: usize): u32 {
+  v128.store(key, i64x2.splat(0));
+  v128.store(key, i64x2.splat(0), 16);
+  v128.store(key, i64x2.splat(0), 32);
+  v128.store(key, i64x2.splat(0), 48);
+  v128.store(key, i64x2.splat(0), 64);
+  v128.store(key, i64x2.splat(0), 80);
+
+  const frame: usize = load<u32>(row, ROW_OFFSET);
+  const length = load<u32>(row, ROW_LENGTH);
+  const end = frame + length;
+  const port = <u32>load<u16>(row, ROW_PORT);
+  store<u32>(row, 0, ROW_INNER_NETWORK);
+  store<u32>(row, length, ROW_KEEP_END);
+  if (length < 14 || length > FRAME_LENGTH_MAX || load<u32>(row, ROW_MISSING) != 0) return KIND_UNKEYED;
+
+  let etherType = be16(frame + 12);
+  let network = frame + 14;
+  store<u16>(key, <u16>port, KEY_PORT);
+  if (etherType == ETHERTYPE_VLAN) {
+    if (length < 18) return KIND_UNKEYED;
+    store<u16>(key, load<u16>(frame, 14), KEY_TCI);
+    store<u8>(key, <u8>KEY_FLAG_TAGGED, KEY_FLAGS);
+    etherType = be16(frame + 16);
+    network = frame + 18;
+  }
+  store<u32>(row, <u32>(network - frame), ROW_NETWORK);
+
+  if (load<u32>(<usize>load<u32>(CONTROL_PORTS) + port * PORT_SIZE, PORT_FLAGS) & PORT_FLAG_TUNNEL) {
+    if (etherType == ETHERTYPE_IPV4) {
+      if (!ipv4Header(network, end) || !headerChecksumHolds(network, (load<u8>(network) & 15) << 2)) return KIND_UNKEYED;
+      if (protocol == PROTOCOL_GRE) return nvgre(row, key, frame, network, 4);
+    } else if (etherType == ETHERTYPE_IPV6) {
+      if (!ipv6Header(network, end)) return KIND_UNKEYED;
+      // Outer extension headers are rare enough for the slow path, which also asks for segments left.
+      if (protocol == PROTOCOL_GRE) return transport == network + 40 ? nvgre(row, key, frame, network, 16) : KIND_UNKEYED;
+    }
+  }
+  const kind = flow(key, frame, etherType, network, end);
+  store<u8>(key, <u8>kind, KEY_KIND);
+  return kind;
+}
+
+/** The part of the key that describes one frame: MAC addresses, IP addresses, protocol, ports. */
+function flow(key: usize, frame: usize, etherType: u32, network: usize, end: usize): u32 {
+  store<u64>(key, load<u64>(frame), KEY_MACS);
+  store<u32>(key, load<u32>(frame, 8), KEY_MACS + 8);
+  if (etherType == ETHERTYPE_IPV4) {
+    if (!ipv4Header(network, end)) return KIND_UNKEYED;
+    store<u64>(key, load<u64>(network, 12), KEY_BODY);
+    transportFields(key, KEY_BODY + 8);
+    return KIND_IPV4;
+  }
+  if (etherType == ETHERTYPE_IPV6) {
+    if (!ipv6Header(network, end)) return KIND_UNKEYED;
+    v128.store(key, v128.load(network, 8), KEY_BODY);
+    v128.store(key, v128.load(network, 24), KEY_BODY + 16);
+    transportFields(key, KEY_BODY + 32);
+    return KIND_IPV6;
+  }
+  store<u16>(key, bswap<u16>(<u16>etherType), KEY_BODY);
+  return KIND_LINK;
+}
+
+// @ts-expect-error: decorator
+@inline
+function transportFields(key: usize, portsAt: u32): void {
+  store<u8>(key, <u8>protocol, KEY_PROTOCOL);
+  let flags = <u32>load<u8>(key, KEY_FLAGS) | fragmentFlags;
+  if (fragmentFlags == 0) {
+    if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) {
+      if (packetEnd - transport >= 4) store<u32>(key + portsAt, load<u32>(transport));
+      else flags |= KEY_FLAG_TRANSPORT_CUT;
+    } else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) {
+      if (packetEnd - transport >= 4) store<u16>(key + portsAt, load<u16>(transport));
+      else flags |= KEY_FLAG_TRANSPORT_CUT;
+    }
+  }
+  store<u8>(key, <u8>flags, KEY_FLAGS);
+}
+
+/** RFC 791 §3.1: version, IHL and total length that fit; sets protocol, fragment class, transport and end. */
+function ipv4Header(at: usize, end: usize): bool {
+  const room = <u32>(end - at);
+  if (end < at + 20) return false;
+  const versionIhl = <u32>load<u8>(at);
+  const headerLength = (versionIhl & 15) << 2;
+  const totalLength = be16(at + 2);
+  if (versionIhl >>> 4 != 4 || headerLength < 20 || totalLength < headerLength || totalLength > room) return false;
+  const fragment = be16(at + 6);
+  fragmentFlags = fragment & 0x1fff ? KEY_FLAG_LATER_FRAGMENT : fragment & 0x2000 ? KEY_FLAG_FIRST_FRAGMENT : 0;
+  protocol = load<u8>(at, 9);
+  transport = at + headerLength;
+  packetEnd = at + totalLength;
+  return true;
+}
+
+/** RFC 8200 §3 and §4: walks hop-by-hop, routing, destination options and AH, and ends behind a fragment header. */
+function ipv6Header(at: usize, end: usize): bool {
+  if (end < at + 40 || load<u8>(at) >>> 4 != 6) return false;
+  packetEnd = at + 40 + be16(at + 4);
+  if (packetEnd > end) return false;
+  fragmentFlags = 0;
+  let next = <u32>load<u8>(at, 6);
+  let position = at + 40;
+  for (let headers: u32 = 0; next == 0 || next == 43 || next == 44 || next == 51 || next == 60; headers++) {
+    if (headers == EXTENSION_HEADERS_MAX || packetEnd < position + 8) return false;
+    const units = <u32>load<u8>(position, 1);
+    const length = next == 44 ? 8 : next == 51 ? (units + 2) << 2 : (units + 1) << 3;
+    if (packetEnd < position + length) return false;
+    const isFragment = next == 44;
+    // Offset zero counts as first even when nothing follows (atomic fragments, RFC 6946).
+    if (isFragment) fragmentFlags = be16(position + 2) & 0xfff8 ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
+    next = load<u8>(position);
+    position += length;
+    if (isFragment) break;
+  }
+  protocol = next;
+  transport = position;
+  return true;
+}
+
+/**
+ * NVGRE behind an outer IP header that is already read (RFC 7637 §3.2). Only what the strict checklist accepts gets a key:
+ * no fragment, K set and C, R, S and bits 4–5 clear, version 0, Ethernet inside, a tenant's VSID, no inner tag.
+ */
+function nvgre(row: usize, key: usize, frame: usize, network: usize, addressBytes: u32): u32 {
+  const gre = transport;
+  const end = packetEnd;
+  if (fragmentFlags != 0 || end < gre + 8 + 14) return KIND_UNKEYED;
+  const flags = be16(gre);
+  if ((flags & 0xfc07) != 0x2000 || be16(gre + 2) != 0x6558) return KIND_UNKEYED;
+  const vsid = bswap<u32>(load<u32>(gre, 4)) >>> 8;
+  if (vsid < 0x1000 || vsid == 0xffffff) return KIND_UNKEYED;
+
+  const inner = gre + 8;
+  const innerType = be16(inner + 12);
+  if (innerType == ETHERTYPE_VLAN || innerType == ETHERTYPE_SERVICE_VLAN || innerType == ETHERTYPE_QINQ) return KIND_UNKEYED;
+  const innerKind = flow(key, inner, innerType, inner + 14, end);
+  if (innerKind == KIND_UNKEYED) return KIND_UNKEYED;
+  store<u32>(row, <u32>(inner + 14 - frame), ROW_INNER_NETWORK);
+  store<u32>(row, <u32>(end - frame), ROW_KEEP_END);
+
+  let at = key + (innerKind == KIND_IPV6 ? 56 : 32);
+  if (addressBytes == 4) {
+    store<u64>(at, load<u64>(network, 12));
+    at += 8;
+  } else {
+    v128.store(at, v128.load(network, 8));
+    v128.store(at, v128.load(network, 24), 16);
+    at += 32;
+  }
+  store<u32>(at, load<u32>(frame));
+  store<u16>(at, load<u16>(frame, 4), 4);
+  store<u16>(at, <u16>vsid, 6);
+  store<u8>(key, <u8>(vsid >>> 16), KEY_VSID_HIGH);
+  const kind = (addressBytes == 4 ? KIND_NVGRE4_LINK : KIND_NVGRE6_LINK) + (innerKind - KIND_LINK);
+  store<u8>(key, <u8>kind, KEY_KIND);
+  return kind;
+}

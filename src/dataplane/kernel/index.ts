@@ -1,0 +1,1 @@
+export { type KernelCalls, loadKernel } from "./kernel.js";

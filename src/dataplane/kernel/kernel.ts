@@ -1,0 +1,21 @@
+/** Loads the WebAssembly kernel over a packet memory. `assembly/index.ts` says what its calls do. */
+import type { PacketMemory } from "../packet/memory.js";
+
+export interface KernelCalls {
+  begin(rows: number): void;
+  advance(): number;
+  rowOf(place: number): number;
+  resolve(place: number): number;
+  install(place: number): number;
+  transient(): number;
+  bind(place: number, entry: number): void;
+  remove(entry: number): void;
+  expire(fromBucket: number, buckets: number, idleMs: number): number;
+  stampSum(entry: number): number;
+}
+
+/** Instantiates the compiled kernel, which the caller has read from wherever it lies: the data plane knows no files. */
+export function loadKernel(module: WebAssembly.Module, memory: PacketMemory): KernelCalls {
+  const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } });
+  return instance.exports as unknown as KernelCalls;
+}

@@ -1,0 +1,253 @@
+/**
+ * The policy of one host as a snapshot, and its changes: each makes the next generation, which shares what stayed the
+ * same, and names the stamps of what did not (`stamps.ts`). Whoever installs the new snapshot moves those stamps with it.
+ */
+import { strict as assert } from "node:assert";
+import type { NodeIndex, Stamp } from "../transposition/transposition.js";
+import { type Address, gatewayAddressOf } from "../wire/address.js";
+import type { Mac, Vsid } from "../wire/bytes.js";
+import { CustomerRoutes } from "./customer-routes.js";
+import { LookupRecords } from "./lookup-records.js";
+import type {
+  CustomerRoute,
+  HostPolicy,
+  LookupRecord,
+  LookupRecordTable,
+  Neighbor,
+  NveSettings,
+  ProviderAddress,
+  ProviderRoute,
+} from "./policy.js";
+import { Neighbors, ProviderAddresses, ProviderRoutes } from "./provider-network.js";
+import { ANY_STAMP, macRecordStamp, providerStamp, recordStamp, routesStamp } from "./stamps.js";
+import {
+  type Checked,
+  checkCustomerRoutes,
+  checkLookupRecord,
+  checkNeighbors,
+  checkNewLookupRecord,
+  checkProviderAddresses,
+  checkProviderRoutes,
+  type LookupRecordIdentity,
+  lookupRecordNotFound,
+} from "./validate.js";
+
+/** The distributed router's MAC where no lookup record for a gateway address gives another. Locally administered. */
+export const DEFAULT_GATEWAY_MAC = 0x0200_5e00_0101 as Mac;
+/** IP MTU of an interface that nobody described. */
+export const DEFAULT_MTU = 1500;
+
+/** A host's policy as plain lists. Checked by whoever made them. */
+export interface HostPolicyParts {
+  readonly node: NodeIndex;
+  readonly settings: NveSettings;
+  readonly lookupRecords: LookupRecordTable;
+  readonly customerRoutes: readonly CustomerRoute[];
+  readonly providerAddresses: readonly ProviderAddress[];
+  readonly providerRoutes: readonly ProviderRoute[];
+  readonly neighbors: readonly Neighbor[];
+  /** IP MTU of the interfaces 1, 2, … */
+  readonly interfaceMtus: readonly number[];
+}
+
+/** The first generation of a host's policy. */
+export const makeHostPolicy = (parts: HostPolicyParts): HostPolicySnapshot =>
+  new HostPolicySnapshot(
+    1,
+    parts.node,
+    parts.settings,
+    parts.lookupRecords instanceof LookupRecords ? parts.lookupRecords : LookupRecords.from(parts.lookupRecords),
+    CustomerRoutes.from(parts.customerRoutes),
+    new ProviderAddresses(parts.providerAddresses),
+    new ProviderRoutes(parts.providerRoutes, parts.providerAddresses),
+    new Neighbors(parts.neighbors),
+    parts.interfaceMtus,
+  );
+
+export class HostPolicySnapshot implements HostPolicy {
+  constructor(
+    readonly generation: number,
+    readonly node: NodeIndex,
+    readonly settings: NveSettings,
+    readonly lookupRecords: LookupRecords,
+    readonly customerRoutes: CustomerRoutes,
+    readonly providerAddresses: ProviderAddresses,
+    readonly providerRoutes: ProviderRoutes,
+    readonly neighbors: Neighbors,
+    readonly interfaceMtus: readonly number[],
+  ) {}
+
+  gatewayMac(vsid: Vsid): Mac {
+    return gatewayRecords(this, vsid)[0]?.macAddress ?? DEFAULT_GATEWAY_MAC;
+  }
+
+  /** The default stays the router's also where a record gives another: a VM may have learnt it before the record came. */
+  isGatewayMac(vsid: Vsid, mac: Mac): boolean {
+    return mac === DEFAULT_GATEWAY_MAC || gatewayRecords(this, vsid).some((record) => record.macAddress === mac);
+  }
+
+  interfaceMtu(interfaceIndex: number): number {
+    return this.interfaceMtus[interfaceIndex - 1] ?? DEFAULT_MTU;
+  }
+}
+
+/** The lookup records of a subnet's gateway addresses, IPv4 first. */
+function gatewayRecords(policy: HostPolicy, vsid: Vsid): readonly LookupRecord[] {
+  const records: LookupRecord[] = [];
+  for (const prefix of policy.customerRoutes.onLinkPrefixes(vsid)) {
+    const gateway = gatewayAddressOf(prefix);
+    const record = gateway && policy.lookupRecords.find(vsid, gateway);
+    if (record) records.push(record);
+  }
+  return records;
+}
+
+/** What one command, or one run of the reconciler, does to a host's policy. */
+export type HostPolicyChange =
+  /** New-NetVirtualizationLookupRecord */
+  | { readonly kind: "recordAdded"; readonly record: LookupRecord }
+  /** Remove-NetVirtualizationLookupRecord */
+  | { readonly kind: "recordRemoved"; readonly record: LookupRecordIdentity }
+  /** Set-NetVirtualizationLookupRecord: the record of the same identity gets these contents. */
+  | { readonly kind: "recordReplaced"; readonly record: LookupRecord }
+  /** The whole table. Costs as much as both tables have records. */
+  | { readonly kind: "recordsReplaced"; readonly records: LookupRecordTable }
+  | { readonly kind: "customerRoutesReplaced"; readonly routes: readonly CustomerRoute[] }
+  /** What is left out stays. */
+  | {
+      readonly kind: "providerReplaced";
+      readonly providerAddresses?: readonly ProviderAddress[];
+      readonly providerRoutes?: readonly ProviderRoute[];
+      readonly neighbors?: readonly Neighbor[];
+      readonly interfaceMtus?: readonly number[];
+    }
+  | { readonly kind: "settingsReplaced"; readonly settings: NveSettings };
+
+export interface ChangedPolicy {
+  readonly policy: HostPolicySnapshot;
+  /** What moves with the change, ANY_STAMP first; no stamp twice. */
+  readonly stamps: readonly Stamp[];
+}
+
+/**
+ * The policy after the change; `policy` comes from `makeHostPolicy` or from here, and stays as it is. Throws a PolicyError, and
+ * nothing has changed, where a cmdlet would refuse.
+ */
+export function changeHostPolicy(policy: HostPolicy, change: HostPolicyChange): ChangedPolicy {
+  assert(policy instanceof HostPolicySnapshot, "a policy that makeHostPolicy made");
+  switch (change.kind) {
+    case "recordAdded":
+      return addRecord(policy, change.record);
+    case "recordRemoved":
+      return removeRecord(policy, change.record);
+    case "recordReplaced":
+      return replaceRecord(policy, change.record);
+    case "recordsReplaced":
+      return replaceRecords(policy, change.records);
+    case "customerRoutesReplaced":
+      return replaceCustomerRoutes(policy, change.routes);
+    case "providerReplaced":
+      return replaceProvider(policy, change);
+    case "settingsReplaced":
+      return next(policy, { settings: change.settings }, [providerStamp(policy.node)]);
+  }
+}
+
+function addRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
+  refuse(checkLookupRecord(record));
+  const occupant = policy.lookupRecords.occupant(record);
+  refuse(checkNewLookupRecord(record, occupant));
+  return next(policy, { lookupRecords: policy.lookupRecords.with(record) }, stampsOf(policy, record));
+}
+
+function removeRecord(policy: HostPolicySnapshot, identity: LookupRecordIdentity): ChangedPolicy {
+  if (!policy.lookupRecords.get(identity)) throw lookupRecordNotFound(identity);
+  return next(policy, { lookupRecords: policy.lookupRecords.without(identity) }, stampsOf(policy, identity));
+}
+
+function replaceRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
+  refuse(checkLookupRecord(record));
+  if (!policy.lookupRecords.get(record)) throw lookupRecordNotFound(record);
+  return next(policy, { lookupRecords: policy.lookupRecords.with(record) }, stampsOf(policy, record));
+}
+
+function replaceRecords(policy: HostPolicySnapshot, records: LookupRecordTable): ChangedPolicy {
+  const lookupRecords = records instanceof LookupRecords ? records : LookupRecords.from(records);
+  const stamps: Stamp[] = [];
+  for (const record of changedRecords(policy.lookupRecords, lookupRecords)) stamps.push(...stampsOf(policy, record));
+  return next(policy, { lookupRecords }, stamps);
+}
+
+/** The records that are in one table only or differ between the two. */
+function* changedRecords(old: LookupRecords, fresh: LookupRecords): Iterable<LookupRecord> {
+  if (old === fresh) return;
+  for (const record of old) if (!isSameRecord(record, fresh.get(record))) yield record;
+  for (const record of fresh) if (!isSameRecord(record, old.get(record))) yield record;
+}
+
+function replaceCustomerRoutes(policy: HostPolicySnapshot, routes: readonly CustomerRoute[]): ChangedPolicy {
+  refuse(checkCustomerRoutes(routes)[0]);
+  return next(policy, { customerRoutes: policy.customerRoutes.withRoutes(routes) }, [routesStamp(policy.node)]);
+}
+
+function replaceProvider(
+  policy: HostPolicySnapshot,
+  change: Extract<HostPolicyChange, { kind: "providerReplaced" }>,
+): ChangedPolicy {
+  const addresses = change.providerAddresses ?? policy.providerAddresses.all;
+  const routes = change.providerRoutes ?? policy.providerRoutes.all;
+  const neighbors = change.neighbors ?? policy.neighbors.all;
+  refuse(checkProviderAddresses(addresses)[0] ?? checkProviderRoutes(routes)[0] ?? checkNeighbors(neighbors)[0]);
+  const changed = {
+    providerAddresses: new ProviderAddresses(addresses),
+    providerRoutes: new ProviderRoutes(routes, addresses),
+    neighbors: new Neighbors(neighbors),
+    interfaceMtus: change.interfaceMtus ?? policy.interfaceMtus,
+  };
+  return next(policy, changed, [providerStamp(policy.node)]);
+}
+
+function refuse(error: Checked): void {
+  if (error) throw error;
+}
+
+/** The next generation, with some parts changed. */
+function next(
+  policy: HostPolicySnapshot,
+  changed: Partial<Omit<HostPolicySnapshot, "generation" | "node">>,
+  stamps: readonly Stamp[],
+): ChangedPolicy {
+  const parts = { ...policy, ...changed };
+  const fresh = new HostPolicySnapshot(
+    policy.generation + 1,
+    policy.node,
+    parts.settings,
+    parts.lookupRecords,
+    parts.customerRoutes,
+    parts.providerAddresses,
+    parts.providerRoutes,
+    parts.neighbors,
+    parts.interfaceMtus,
+  );
+  return { policy: fresh, stamps: [...new Set([ANY_STAMP, ...stamps])] };
+}
+
+/**
+ * What moves when a record comes, goes or changes: the bucket of its (VSID, CA), or of its subnet's records that are found by
+ * MAC; and the routes, if it is for a gateway address, since it gives the gateway MAC.
+ */
+function stampsOf(policy: HostPolicySnapshot, record: LookupRecordIdentity): readonly Stamp[] {
+  const { node } = policy;
+  const { virtualSubnetID: vsid, customerAddress, type } = record;
+  if (type === "L2Only" || type === "GatewayWildcard") return [macRecordStamp(node, vsid)];
+  const bucket = recordStamp(node, vsid, customerAddress);
+  return isGatewayAddress(policy, vsid, customerAddress) ? [bucket, routesStamp(node)] : [bucket];
+}
+
+function isGatewayAddress(policy: HostPolicySnapshot, vsid: Vsid, address: Address): boolean {
+  const domain = policy.customerRoutes.routingDomainOf(vsid);
+  return domain !== undefined && policy.customerRoutes.gatewayOwner(domain, address) === vsid;
+}
+
+const isSameRecord = (a: LookupRecord, b: LookupRecord | undefined): boolean =>
+  b !== undefined && JSON.stringify(a) === JSON.stringify(b);

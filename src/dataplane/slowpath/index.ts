@@ -1,0 +1,22 @@
+/** The door of `slowpath`: the contract of layers, the walk through them, the NVE's layers, and the tunnel codec. */
+export { type DecapOptions, decapNode, type EncapOptions, encapNode } from "./codec.js";
+export { dropFor, forwardTo, makeNode, ongoingFrame, type Pipeline, passFor } from "./evaluate.js";
+export {
+  CONTINUE,
+  type DecideContext,
+  type FrameAtPort,
+  type Layer,
+  type LayerContext,
+  type LayerNote,
+  type Node,
+  type Observer,
+  type Outcome,
+  type PacketView,
+  type Plan,
+} from "./layer.js";
+export { deliverLocally } from "./nve/deliver.js";
+export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
+export { INBOUND_LAYERS } from "./nve/inbound.js";
+export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
+export { OUTBOUND_LAYERS } from "./nve/outbound.js";
+export type { LocalPort, LocalPorts, NveSnapshot } from "./nve/snapshot.js";

@@ -1,0 +1,111 @@
+/**
+ * The contract of a layer: a function of (snapshot, packet, context) to an outcome.
+ *
+ * A node's pipeline is an ordered list of layers. The first packet of a flow walks it; every layer either continues,
+ * having noted what shall change, or ends the walk with a verdict. Layers keep no state of their own: what outlives a packet
+ * lives in the snapshot or in named stores that the context hands in. Everything is written for the reader; what it
+ * costs is paid once per flow.
+ */
+import type { Reason } from "../drop-reasons.js";
+import type { ParsedFrame } from "../packet/parse.js";
+import type { LookupRecord } from "../policy/policy.js";
+import type { Decision, Forward, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
+import type { Mac, Vsid } from "../wire/bytes.js";
+
+/** The packet that is being decided: the bytes as they came, their parse, and what the layers so far want changed. */
+export interface PacketView {
+  readonly bytes: Uint8Array;
+  /** The frame is bytes[start, end). */
+  readonly start: number;
+  readonly end: number;
+  readonly ingress: PortIndex;
+  /** Headers of the frame as it came. */
+  readonly parsed: ParsedFrame;
+  /** What the layers have decided so far; they write, in the order of the pipeline. */
+  readonly plan: Plan;
+}
+
+/** Changes noted by layers; `finish` turns them into a transposition. */
+export interface Plan {
+  /** The virtual subnet in which the packet travels; 0 for none. */
+  vsid: Vsid;
+  /** The inner frame once `pop` is set, else null. */
+  inner: ParsedFrame | null;
+  pop: boolean;
+  dscpInwards: boolean;
+  /** MAC addresses of the frame that goes on (the inner one after `pop`), to begin with its own. */
+  destinationMac: Mac;
+  sourceMac: Mac;
+  /** Take an 802.1Q tag off the frame that goes on. */
+  removeTag: boolean;
+  decrementTtl: boolean;
+  lengthLimit: number | null;
+  /** The lookup record that vouches for the sending VM: its provider address is where the packet leaves from. */
+  sourceRecord: LookupRecord | null;
+  /** The lookup record of the next hop, once that is decided. */
+  destinationRecord: LookupRecord | null;
+}
+
+export type Outcome =
+  | { readonly kind: "continue" }
+  | { readonly kind: "forward"; readonly outputs: readonly Forward[] }
+  | { readonly kind: "drop"; readonly reason: Reason }
+  | { readonly kind: "pass"; readonly reason: Reason }
+  | { readonly kind: "consume" };
+
+export const CONTINUE: Outcome = Object.freeze({ kind: "continue" });
+
+/** What a layer is handed besides the snapshot and the packet. */
+export interface LayerContext {
+  readonly node: NodeIndex;
+  /** Engine time in milliseconds. */
+  readonly nowMs: number;
+  /** The decision rests on this stamp, also when nothing was found there. */
+  consulted(stamp: Stamp): void;
+  /** This decision is for one packet only: the outcome depends on something that is not in the flow key. */
+  doNotCache(): void;
+  /** Present when somebody wants an explanation; layers tell it what they saw and why they chose. */
+  readonly observer: Observer | null;
+}
+
+/** One layer's explanation. Texts are complete for people; `record` and `nearest` are the very objects of the policy. */
+export interface LayerNote {
+  /** What the layer looked at, e.g. `VSID 5001, 10.0.0.5 -> 10.0.0.7`. */
+  readonly saw: string;
+  /** What it decided and why. */
+  readonly decided: string;
+  /** The record, route or rule that decided. */
+  readonly record?: unknown;
+  /** The nearest that did not match, and the field that differed. */
+  readonly nearest?: { readonly record: unknown; readonly differs: string };
+}
+
+export interface Observer {
+  note(note: LayerNote): void;
+}
+
+export interface Layer<Snapshot> {
+  readonly name: string;
+  evaluate(snapshot: Snapshot, packet: PacketView, context: LayerContext): Outcome;
+}
+
+/** What the engine runs: a node decides what happens to a frame that entered it. */
+export interface Node {
+  readonly name: string;
+  /** Decides one frame. `trace`, when given, is called before each layer with its name and gives that layer's observer. */
+  decide(frame: FrameAtPort, context: DecideContext): Decision;
+}
+
+export interface FrameAtPort {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly ingress: PortIndex;
+}
+
+export interface DecideContext {
+  readonly node: NodeIndex;
+  readonly nowMs: number;
+  /** Called with each layer's name as it begins; its result receives that layer's notes. */
+  readonly observe: ((layer: string) => Observer) | null;
+}

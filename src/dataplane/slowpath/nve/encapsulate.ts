@@ -1,0 +1,176 @@
+/**
+ * Encapsulation: from a lookup record to outer headers.
+ *
+ *   source PA      the one in the sender's own record, which is what the far end will check
+ *   next hop       provider route of the PA's interface, then its MAC address
+ *   size           the whole frame in one outer packet; RFC 7637 §4.4 forbids to fragment it
+ *   entropy        FlowID and flow label from the frame as it will be inside
+ */
+import { Reason } from "../../drop-reasons.js";
+import { flowHash, type ParsedFrame, type ParsedIp } from "../../packet/parse.js";
+import type { HostPolicy, LookupRecord, NveSettings, ProviderAddress } from "../../policy/policy.js";
+import { providerStamp } from "../../policy/stamps.js";
+import type { DscpMode, EcnMode, EthernetFields, NodeIndex, NvgrePush } from "../../transposition/transposition.js";
+import type { Address, AddressFamily } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import type { FlowId } from "../../wire/bytes.js";
+import { flowIdOfHash, flowLabelOfHash } from "../../wire/entropy.js";
+import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
+import { IPV4_LENGTH, IPV4_PACKET_MAX } from "../../wire/ipv4.js";
+import { IPV6_LENGTH } from "../../wire/ipv6.js";
+import { formatMac } from "../../wire/mac.js";
+import { NVGRE_LENGTH } from "../../wire/nvgre.js";
+import { makeTci } from "../../wire/vlan.js";
+import { dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
+import type { Layer, LayerContext, PacketView } from "../layer.js";
+import { tell } from "./explain.js";
+import type { NveSnapshot } from "./snapshot.js";
+
+/** What Windows sends; never copied from the packet inside. */
+export const OUTER_TTL = 128;
+
+export const encapsulation: Layer<NveSnapshot> = {
+  name: "encapsulation",
+  evaluate({ policy, ports }, packet, context) {
+    const { plan } = packet;
+    const record = plan.destinationRecord!;
+    const destination = record.providerAddress;
+    context.consulted(providerStamp(context.node));
+
+    // 1. The provider address to send from.
+    const source = sourceAddress(policy, plan.sourceRecord, destination.family);
+    if (isReason(source)) return refuse(packet, context, source, noSourceText(source, plan.sourceRecord, destination));
+
+    // 2. Its next hop on the provider network.
+    const { interfaceIndex } = source;
+    const hop = policy.providerRoutes.nextHop(interfaceIndex, destination);
+    if (!hop) {
+      const why = `interface ${interfaceIndex} has no provider route to ${formatAddress(destination)}`;
+      return refuse(packet, context, Reason.TX_NO_PROVIDER_ROUTE, why);
+    }
+    const hopMac = policy.neighbors.find(hop);
+    if (hopMac === undefined) {
+      return refuse(packet, context, Reason.TX_PA_UNRESOLVED, `the MAC address of ${formatAddress(hop)} is not known`);
+    }
+
+    // 3. Does it fit? Every longer packet is asked again.
+    const frame = ongoingFrame(packet);
+    const limit = innerMtu(policy.interfaceMtu(interfaceIndex), destination.family);
+    if (isTooBig(frame, limit)) {
+      context.doNotCache();
+      const why = `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${limit}`;
+      return refuse(packet, context, tooBigReason(frame.ip), why);
+    }
+    plan.lengthLimit = limit;
+
+    // 4. The outer headers.
+    const push = nvgrePush(packet, {
+      ethernet: {
+        destination: hopMac,
+        source: source.macAddress,
+        tag: source.vlanID === 0 ? null : makeTci(0, false, source.vlanID),
+      },
+      source: source.providerAddress,
+      destination,
+      ttl: OUTER_TTL,
+      settings: policy.settings,
+      node: policy.node,
+    });
+    if (context.observer) {
+      const saw = `VSID ${plan.vsid}, provider address ${formatAddress(destination)}`;
+      const from = `from ${formatAddress(source.providerAddress)} on interface ${interfaceIndex}`;
+      const vlan = source.vlanID === 0 ? "untagged" : `VLAN ${source.vlanID}`;
+      const decided = `NVGRE ${from}, next hop ${formatAddress(hop)} at ${formatMac(hopMac)}, ${vlan}, FlowID ${push.flowId}`;
+      tell(context.observer, saw, decided, record);
+    }
+    return forwardTo(packet, ports.nicPort(interfaceIndex), push);
+  },
+};
+
+function refuse(packet: PacketView, context: LayerContext, reason: Reason, why: string) {
+  if (context.observer) {
+    const { vsid, destinationRecord } = packet.plan;
+    const saw = `VSID ${vsid}, provider address ${formatAddress(destinationRecord!.providerAddress)}`;
+    tell(context.observer, saw, why, destinationRecord);
+  }
+  return dropFor(reason);
+}
+
+const isReason = (value: ProviderAddress | Reason): value is Reason => typeof value === "number";
+
+/**
+ * The PA of the sender's own record, if it is on this host, can send, and is of the family of the destination. A record that names
+ * a PA elsewhere, or of the other family, leaves the choice to the host, which makes it only where there is none to make.
+ */
+function sourceAddress(
+  policy: HostPolicy,
+  sender: LookupRecord | null,
+  family: AddressFamily,
+): ProviderAddress | Reason {
+  const { providerAddresses } = policy;
+  const own = sender && providerAddresses.find(sender.providerAddress);
+  if (own && own.providerAddress.family === family) {
+    return own.addressState === "Preferred" ? own : Reason.TX_NO_PA;
+  }
+  let only: ProviderAddress | undefined;
+  for (const candidate of providerAddresses.all) {
+    if (candidate.providerAddress.family !== family || candidate.addressState !== "Preferred") continue;
+    if (only) return Reason.TX_NO_PA; // which of several would be a guess
+    only = candidate;
+  }
+  if (only) return only;
+  const isOtherFamilyUsable = providerAddresses.all.some((candidate) => candidate.addressState === "Preferred");
+  return isOtherFamilyUsable ? Reason.TX_PA_FAMILY : Reason.TX_NO_PA;
+}
+
+function noSourceText(reason: Reason, sender: LookupRecord | null, destination: Address): string {
+  if (reason === Reason.TX_PA_FAMILY) return `no usable provider address is IPv${destination.family}`;
+  const named = sender ? formatAddress(sender.providerAddress) : "none";
+  return `the sender's record names provider address ${named}, and no single Preferred one can take its place`;
+}
+
+/** The longest inner network packet in an outer packet of `pathMtu` octets, whose own length field has 16 bits. */
+export function innerMtu(pathMtu: number, family: AddressFamily): number {
+  const ipLength = family === 4 ? IPV4_LENGTH : IPV6_LENGTH;
+  const longest = family === 4 ? IPV4_PACKET_MAX : IPV6_LENGTH + 0xffff;
+  return Math.min(pathMtu, longest) - ipLength - NVGRE_LENGTH - ETHERNET_LENGTH;
+}
+
+/** Padding behind the IP packet travels along, so it counts. */
+export const isTooBig = (frame: ParsedFrame, limit: number): boolean => frame.end - frame.networkAt > limit;
+
+/** IPv4 without DF might be fragmented inside; this host does not. */
+function tooBigReason(ip: ParsedIp | null): Reason {
+  if (ip?.family === 6) return Reason.TX_TOO_BIG_ICMP6;
+  return ip?.dontFragment ? Reason.TX_TOO_BIG_ICMP4 : Reason.TX_TOO_BIG;
+}
+
+/** One tunnel, as policy or a command line names it. */
+export interface Tunnel {
+  readonly ethernet: EthernetFields;
+  readonly source: Address;
+  readonly destination: Address;
+  readonly ttl: number;
+  readonly settings: { readonly ecn: EcnMode; readonly dscp: DscpMode; readonly flowId: NveSettings["flowId"] };
+  /** Whose counter gives the IPv4 identification. */
+  readonly node: NodeIndex;
+}
+
+/** Outer headers for the frame as the plan wants it to go on. */
+export function nvgrePush(packet: PacketView, tunnel: Tunnel): NvgrePush {
+  const { plan } = packet;
+  const hash = flowHash(packet.bytes, ongoingFrame(packet), plan.destinationMac, plan.sourceMac);
+  return {
+    ethernet: tunnel.ethernet,
+    source: tunnel.source,
+    destination: tunnel.destination,
+    ttl: tunnel.ttl,
+    ecn: tunnel.settings.ecn,
+    dscp: tunnel.settings.dscp,
+    dontFragment: tunnel.source.family === 4, // RFC 2003 §3.1: so that routers report what RFC 7637 §4.4 forbids to cut
+    flowLabel: tunnel.source.family === 6 ? flowLabelOfHash(hash) : 0,
+    identification: tunnel.node,
+    vsid: plan.vsid,
+    flowId: tunnel.settings.flowId === "hash" ? flowIdOfHash(hash) : (0 as FlowId), // RFC 7637 §3.2: zero if none is made
+  };
+}

@@ -1,0 +1,330 @@
+/**
+ * The NVE's send side: what happens to a frame that a VM of a virtual subnet sends.
+ *
+ *   virtual subnet      which one, and no tag inside it
+ *   local switching     Windows Server 2012 only: the switch comes before network virtualization
+ *   EtherType           IPv4, IPv6 and ARP, nothing else
+ *   address resolution  ARP and ND are answered, not forwarded
+ *   source policy       the sender's address is the one that its record gives it
+ *   packet class        broadcast and multicast, the router's own addresses, link-local
+ *   next hop            route and record: wire VSID, MAC addresses, TTL
+ *   wire VSID           may the VSID go on the wire?
+ *   local delivery      the next hop lives on this host
+ *   translation rule    Encap goes on
+ *   encapsulation       provider addresses, route, neighbor, size, headers (encapsulate.ts)
+ *
+ * The ingress checks of the switch (source MAC, guards, storm limit) come before these layers, and are `vswitch`'s.
+ */
+import { Reason } from "../../drop-reasons.js";
+import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
+import { portStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
+import {
+  type Address,
+  directedBroadcastOf,
+  isLimitedBroadcast,
+  isLinkLocal,
+  isMulticast,
+  isUnspecified,
+  sameAddress,
+} from "../../wire/address.js";
+import { formatAddress, formatPrefix } from "../../wire/address-text.js";
+import type { Mac, Vsid } from "../../wire/bytes.js";
+import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethernet.js";
+import { formatMac, isGroupMac } from "../../wire/mac.js";
+import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
+import { isTpid, vidOf } from "../../wire/vlan.js";
+import { dropFor, passFor } from "../evaluate.js";
+import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
+import { addressResolution } from "./address-resolution.js";
+import { deliverLocally } from "./deliver.js";
+import { encapsulation } from "./encapsulate.js";
+import { flowText, frameText, hex, keyText, nearestRecord, tell } from "./explain.js";
+import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
+import { findAnyByMac, findByMac, findRecord } from "./records.js";
+import type { NveSnapshot } from "./snapshot.js";
+
+/** The packet's virtual subnet is its port's; a frame with a VLAN of its own has no place there. */
+const virtualSubnet: Layer<NveSnapshot> = {
+  name: "virtual subnet",
+  evaluate({ ports }, packet, context) {
+    const { parsed, plan } = packet;
+    context.consulted(portStamp(packet.ingress));
+    plan.vsid = ports.settingsOf(packet.ingress).vsid;
+    if (plan.vsid === 0) {
+      if (context.observer) tell(context.observer, "VSID 0", "outside of network virtualization: passed on untouched");
+      return passFor(Reason.NONE);
+    }
+    // RFC 7637 §3.2: the tag is removed before encapsulation. Only a priority tag can be, without losing a VLAN.
+    const isPriorityTagged = parsed.tag !== null && vidOf(parsed.tag) === 0;
+    if (isPriorityTagged) plan.removeTag = true;
+    const isTagged = isTpid(parsed.etherType) || (parsed.tag !== null && !plan.removeTag);
+    if (context.observer) {
+      const saw = parsed.tag === null ? frameText(parsed) : `${frameText(parsed)}, tag with VID ${vidOf(parsed.tag)}`;
+      const decided = isTagged
+        ? "a virtual subnet carries no VLAN tags"
+        : `travels in virtual subnet ${plan.vsid}${plan.removeTag ? ", without its tag" : ""}`;
+      tell(context.observer, saw, decided);
+    }
+    return isTagged ? dropFor(Reason.TX_INNER_VLAN) : CONTINUE;
+  },
+};
+
+/** Windows Server 2012: what a port of the same virtual subnet owns never reaches network virtualization. */
+const localSwitching: Layer<NveSnapshot> = {
+  name: "local switching",
+  evaluate(snapshot, packet, context) {
+    const is2012 = snapshot.policy.settings.mode === "2012";
+    const { destinationMac, vsid } = packet.plan;
+    context.consulted(providerStamp(context.node));
+    const isLocal = is2012 && !isGroupMac(destinationMac) && snapshot.ports.portOf(vsid, destinationMac) !== undefined;
+    if (isLocal) return deliverLocally(snapshot, packet, context, Reason.NOT_ACCEPTED);
+    if (context.observer) {
+      const decided = is2012 ? "not a local port's MAC" : "not in 2012R2 mode, where policy decides about every packet";
+      tell(context.observer, `destination MAC ${formatMac(destinationMac)}`, decided);
+    }
+    return CONTINUE;
+  },
+};
+
+const etherType: Layer<NveSnapshot> = {
+  name: "EtherType",
+  evaluate(_snapshot, packet, context) {
+    const { etherType, ip } = packet.parsed;
+    const isIp = etherType === ETHERTYPE_IPV4 || etherType === ETHERTYPE_IPV6;
+    const isCarried = isIp || etherType === ETHERTYPE_ARP;
+    if (context.observer) {
+      const decided = !isCarried
+        ? "neither IPv4, IPv6 nor ARP"
+        : isIp && ip === null
+          ? "the IP header is broken"
+          : "carried by network virtualization";
+      tell(context.observer, `EtherType ${hex(etherType)}`, decided);
+    }
+    if (!isCarried) return dropFor(Reason.TX_NON_IP);
+    if (isIp && ip === null) {
+      context.doNotCache();
+      return dropFor(Reason.INVALID_PACKET);
+    }
+    return CONTINUE;
+  },
+};
+
+/** Source policy: (VSID, source CA, source MAC) must be on record, so that nobody sends in another VM's name. */
+const sourcePolicy: Layer<NveSnapshot> = {
+  name: "source policy",
+  evaluate({ policy }, packet, context) {
+    const { plan } = packet;
+    const source = packet.parsed.ip!.source;
+    const byAddress = findRecord(policy, plan.vsid, source, context);
+    const isOwner = byAddress !== undefined && byAddress.macAddress === plan.sourceMac;
+    const record = isOwner ? byAddress : findByMac(policy, plan.vsid, plan.sourceMac, context);
+    const isAnonymous = isUnspecified(source) || isLinkLocal(source); // DHCP, DAD, and what never leaves the subnet
+    const isAccepted = record !== undefined || isAnonymous;
+    plan.sourceRecord =
+      record ?? (isAnonymous ? ownRecord(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
+    if (context.observer) {
+      const saw = `VSID ${plan.vsid}, source ${formatAddress(source)}, source MAC ${formatMac(plan.sourceMac)}`;
+      if (record) tell(context.observer, saw, `accepted by a ${record.type} record`, record);
+      else if (isAnonymous) tell(context.observer, saw, "accepted: unspecified or link-local", plan.sourceRecord);
+      else {
+        const nearest = byAddress && { record: byAddress, differs: "macAddress" };
+        const why = "no record gives this address to this MAC";
+        tell(context.observer, saw, why, undefined, nearest ?? nearestRecord(policy.lookupRecords, plan.vsid, source));
+      }
+    }
+    return isAccepted ? CONTINUE : dropFor(Reason.TX_SRC_POLICY);
+  },
+};
+
+/** A record of the sender's MAC that places it on this host: for packets whose source address names nobody. */
+const ownRecord = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined =>
+  findAnyByMac(policy, vsid, mac, (r) => policy.providerAddresses.find(r.providerAddress) !== undefined, context);
+
+/** What is not routed: groups, the router's own addresses, link-local. Windows Server 2012 R2 looks at the IP address only. */
+const packetClass: Layer<NveSnapshot> = {
+  name: "packet class",
+  evaluate({ policy }, packet, context) {
+    const { plan } = packet;
+    const destination = packet.parsed.ip!.destination;
+    context.consulted(routesStamp(context.node));
+    const isGroup = isBroadcastOrMulticast(policy, plan.vsid, destination);
+    const gatewayVsid = isGroup ? undefined : gatewayOwner(policy, plan.vsid, destination);
+    if (context.observer) {
+      const decided = isGroup
+        ? "broadcast or multicast, which is not replicated here"
+        : gatewayVsid !== undefined
+          ? `gateway address of virtual subnet ${gatewayVsid}: the distributed router does not answer`
+          : isLinkLocal(destination)
+            ? "link-local: stays in its virtual subnet"
+            : "unicast";
+      tell(context.observer, flowText(plan.vsid, packet.parsed), decided);
+    }
+    if (isGroup) return dropFor(policy.settings.mode === "2012" ? Reason.TX_FLOOD_2012 : Reason.TX_NO_FLOOD);
+    if (gatewayVsid !== undefined) return dropFor(Reason.TX_ROUTER_SELF);
+    return isLinkLocal(destination) ? toLinkLocal(policy, packet, destination, context) : CONTINUE;
+  },
+};
+
+function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Address): boolean {
+  if (isMulticast(destination) || isLimitedBroadcast(destination)) return true;
+  if (destination.family === 6) return false;
+  for (const prefix of policy.customerRoutes.onLinkPrefixes(vsid)) {
+    const broadcast = directedBroadcastOf(prefix);
+    if (broadcast && sameAddress(broadcast, destination)) return true;
+  }
+  return false;
+}
+
+function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Address): Vsid | undefined {
+  const domain = policy.customerRoutes.routingDomainOf(vsid);
+  return domain && policy.customerRoutes.gatewayOwner(domain, destination);
+}
+
+/** Link-local addresses are never routed: the record of the address, or of the MAC that the VM found by itself. */
+function toLinkLocal(policy: HostPolicy, packet: PacketView, destination: Address, context: LayerContext): Outcome {
+  const { plan } = packet;
+  const record =
+    findRecord(policy, plan.vsid, destination, context) ??
+    findAnyByMac(policy, plan.vsid, plan.destinationMac, () => true, context);
+  if (!record) {
+    if (context.observer) {
+      const why = `no lookup record ${keyText(plan.vsid, destination)}, none with MAC ${formatMac(plan.destinationMac)}`;
+      const nearest = nearestRecord(policy.lookupRecords, plan.vsid, destination);
+      tell(context.observer, flowText(plan.vsid, packet.parsed), why, undefined, nearest);
+    }
+    return dropFor(Reason.TX_NO_RECORD);
+  }
+  plan.destinationRecord = record;
+  plan.destinationMac = record.macAddress;
+  return CONTINUE;
+}
+
+/** The distributed router: chooses the next hop, and rewrites what a router rewrites. */
+const nextHop: Layer<NveSnapshot> = {
+  name: "next hop",
+  evaluate({ policy }, packet, context) {
+    const { plan } = packet;
+    if (plan.destinationRecord) {
+      if (context.observer) {
+        tell(context.observer, flowText(plan.vsid, packet.parsed), "link-local: not routed", plan.destinationRecord);
+      }
+      return CONTINUE;
+    }
+    const ip = packet.parsed.ip!;
+    const { vsid } = plan;
+    const found = selectNextHop(policy, vsid, ip.destination, plan.destinationMac, context);
+    if (!isNextHop(found)) {
+      if (context.observer) tellNoNextHop(policy, vsid, packet, found, context);
+      return dropFor(found.reason);
+    }
+    const isRouted = found.vsid !== vsid || policy.isGatewayMac(vsid, plan.destinationMac);
+    plan.destinationRecord = found.record;
+    plan.vsid = found.vsid;
+    plan.destinationMac = found.record.macAddress;
+    if (isRouted) {
+      plan.sourceMac = policy.gatewayMac(found.vsid);
+      plan.decrementTtl = true;
+    }
+    const isExpired = isRouted && ip.ttl <= 1;
+    if (context.observer) tellNextHop(vsid, packet, found, isRouted, isExpired, context);
+    if (!isExpired) return CONTINUE;
+    context.doNotCache();
+    return dropFor(Reason.TX_TTL_EXCEEDED);
+  },
+};
+
+function tellNextHop(
+  vsid: Vsid,
+  packet: PacketView,
+  found: NextHop,
+  isRouted: boolean,
+  isExpired: boolean,
+  context: LayerContext,
+): void {
+  const { plan, parsed } = packet;
+  const by = found.route ? `route ${formatPrefix(found.route.destinationPrefix)}` : "the record alone";
+  const how = isRouted
+    ? `routed: wire VSID ${found.vsid}, source MAC ${formatMac(plan.sourceMac)}, TTL ${parsed.ip!.ttl} minus one`
+    : `same virtual subnet ${found.vsid}`;
+  const decided = isExpired
+    ? `routed into VSID ${found.vsid}, but the TTL is ${parsed.ip!.ttl}`
+    : `${how}; next hop ${formatAddress(found.address)} by ${by}, MAC ${formatMac(found.record.macAddress)}`;
+  tell(context.observer, flowText(vsid, parsed), decided, found.record);
+}
+
+function tellNoNextHop(
+  policy: HostPolicy,
+  vsid: Vsid,
+  packet: PacketView,
+  found: NoNextHop,
+  context: LayerContext,
+): void {
+  const decided =
+    found.reason === Reason.TX_NO_ROUTE
+      ? `no customer route of the routing domain of VSID ${vsid} covers ${formatAddress(found.address)}`
+      : `no lookup record ${keyText(found.vsid, found.address)}`;
+  const nearest = nearestRecord(policy.lookupRecords, found.vsid, found.address);
+  tell(context.observer, flowText(vsid, packet.parsed), decided, found.route, nearest);
+}
+
+/** RFC 7637 §3.3: neither the reserved range nor the vendors' own VSID may carry a tenant's frame. */
+const wireVsid: Layer<NveSnapshot> = {
+  name: "wire VSID",
+  evaluate(_snapshot, packet, context) {
+    const { vsid } = packet.plan;
+    const isUsable = vsid >= MIN_VSID && vsid <= MAX_VSID;
+    if (context.observer) {
+      tell(context.observer, `VSID ${vsid}`, `${isUsable ? "lies in" : "lies outside of"} ${MIN_VSID}–${MAX_VSID}`);
+    }
+    return isUsable ? CONTINUE : dropFor(Reason.TX_VSID_RANGE);
+  },
+};
+
+/** A next hop at one of this host's provider addresses never sees the wire, routed or not, whatever its rule. */
+const localDelivery: Layer<NveSnapshot> = {
+  name: "local delivery",
+  evaluate(snapshot, packet, context) {
+    const { providerAddress } = packet.plan.destinationRecord!;
+    context.consulted(providerStamp(context.node));
+    if (snapshot.policy.providerAddresses.find(providerAddress)) {
+      return deliverLocally(snapshot, packet, context, Reason.NOT_ACCEPTED);
+    }
+    if (context.observer) {
+      tell(context.observer, `provider address ${formatAddress(providerAddress)}`, "not on this host");
+    }
+    return CONTINUE;
+  },
+};
+
+const translationRule: Layer<NveSnapshot> = {
+  name: "translation rule",
+  evaluate(_snapshot, packet, context) {
+    const record = packet.plan.destinationRecord!;
+    if (context.observer) {
+      tell(context.observer, keyText(record.virtualSubnetID, record.customerAddress), record.rule, record);
+    }
+    switch (record.rule) {
+      case "TranslationMethodEncap":
+        return CONTINUE;
+      case "TranslationMethodNat":
+        return dropFor(Reason.TX_RULE_NAT);
+      case "TranslationMethodNone":
+        return dropFor(Reason.TX_RULE_NONE);
+    }
+  },
+};
+
+/** The send side in order, for ports of VMs. */
+export const OUTBOUND_LAYERS: readonly Layer<NveSnapshot>[] = [
+  virtualSubnet,
+  localSwitching,
+  etherType,
+  addressResolution,
+  sourcePolicy,
+  packetClass,
+  nextHop,
+  wireVsid,
+  localDelivery,
+  translationRule,
+  encapsulation,
+];

@@ -1,0 +1,49 @@
+/**
+ * Questions to the lookup records that several layers ask, each together with the stamps that the answer rests on.
+ */
+import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
+import { ANY_STAMP, macRecordStamp, recordStamp } from "../../policy/stamps.js";
+import type { Stamp } from "../../transposition/transposition.js";
+import type { Address } from "../../wire/address.js";
+import type { Mac, Vsid } from "../../wire/bytes.js";
+import type { LayerContext } from "../layer.js";
+
+/** The Static or Dynamic record of (VSID, CA). */
+export function findRecord(
+  policy: HostPolicy,
+  vsid: Vsid,
+  address: Address,
+  context: LayerContext,
+): LookupRecord | undefined {
+  context.consulted(recordStamp(context.node, vsid, address));
+  return policy.lookupRecords.find(vsid, address);
+}
+
+/** The records that are found by MAC: a VM whose CA is not known (L2Only), or a gateway for many (GatewayWildcard). */
+export const isFoundByMac = (record: LookupRecord): boolean =>
+  record.type === "L2Only" || record.type === "GatewayWildcard";
+
+/** The GatewayWildcard or L2Only record of a MAC. */
+export function findByMac(policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined {
+  context.consulted(macRecordStamp(context.node, vsid));
+  return policy.lookupRecords.findByMac(vsid, mac).find(isFoundByMac);
+}
+
+/** A record of a MAC of whatever type, those that are found by MAC first. */
+export function findAnyByMac(
+  policy: HostPolicy,
+  vsid: Vsid,
+  mac: Mac,
+  accepts: (record: LookupRecord) => boolean,
+  context: LayerContext,
+): LookupRecord | undefined {
+  const candidates = policy.lookupRecords.findByMac(vsid, mac).filter(accepts);
+  const found = candidates.find(isFoundByMac) ?? candidates[0];
+  context.consulted(found ? stampOf(found, context) : ANY_STAMP); // any record that is added might be the one
+  return found;
+}
+
+const stampOf = (record: LookupRecord, context: LayerContext): Stamp =>
+  isFoundByMac(record)
+    ? macRecordStamp(context.node, record.virtualSubnetID)
+    : recordStamp(context.node, record.virtualSubnetID, record.customerAddress);

@@ -1,0 +1,68 @@
+/**
+ * The way of one frame through all nodes, with every layer's reasons and the bytes before and after each node.
+ *
+ * The decisions are those of the evaluation that forwards, asked with an observer; the bytes are made by the plain
+ * interpreter. Nothing is counted and nothing is cached.
+ */
+import { Reason } from "./drop-reasons.js";
+import type { Engine } from "./engine.js";
+import { HOPS_MAX } from "./packet/layout.js";
+import type { LayerNote } from "./slowpath/layer.js";
+import { apply } from "./transposition/apply.js";
+import type { Decision, PortIndex } from "./transposition/transposition.js";
+
+export interface TraceNote extends LayerNote {
+  readonly layer: string;
+}
+
+/** One node's part of the way. */
+export interface TraceStep {
+  readonly node: string;
+  /** Where the frame entered the node. */
+  readonly port: PortIndex;
+  readonly before: Uint8Array;
+  readonly notes: readonly TraceNote[];
+  readonly decision: Decision;
+  readonly outputs: readonly TraceOutput[];
+  /** Set when the transposition itself refused the frame. */
+  readonly refused: Reason;
+}
+
+export interface TraceOutput {
+  readonly port: PortIndex;
+  readonly after: Uint8Array;
+  /** Where the link leads; null where the lab ends. */
+  readonly peer: PortIndex | null;
+}
+
+/** Steps in the order in which nodes are reached; replicated frames are followed one after the other. */
+export function trace(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs = 0): TraceStep[] {
+  const steps: TraceStep[] = [];
+  const waiting: { port: PortIndex; frame: Uint8Array; hops: number }[] = [{ port, frame, hops: 0 }];
+  for (let next = waiting.shift(); next; next = waiting.shift()) {
+    const step = traceNode(engine, next.port, next.frame, nowMs);
+    steps.push(step);
+    if (next.hops === HOPS_MAX) break;
+    for (const { peer, after } of step.outputs) {
+      if (peer !== null) waiting.push({ port: peer, frame: after, hops: next.hops + 1 });
+    }
+  }
+  return steps;
+}
+
+function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: number): TraceStep {
+  const notes: TraceNote[] = [];
+  const decision = engine.decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, nowMs, (layer) => ({
+    note: (note) => notes.push({ layer, ...note }),
+  }));
+  const outputs: TraceOutput[] = [];
+  let refused = Reason.NONE;
+  if (decision.verdict.kind === "forward") {
+    for (const forward of decision.verdict.outputs) {
+      const after = apply(forward, frame, (node) => engine.identificationOf(node));
+      if (typeof after === "number") refused = after;
+      else outputs.push({ port: forward.output, after, peer: engine.peerOf(forward.output) });
+    }
+  }
+  return { node: engine.nodes[engine.ports[port]!.node]!.name, port, before: frame, notes, decision, outputs, refused };
+}

@@ -1,0 +1,14 @@
+/** The door of `transposition`: what a decision is, and the plain interpreter that carries it out. */
+export { apply } from "./apply.js";
+export type {
+  Decision,
+  DscpMode,
+  EcnMode,
+  EthernetFields,
+  Forward,
+  NodeIndex,
+  NvgrePush,
+  PortIndex,
+  Stamp,
+  Verdict,
+} from "./transposition.js";

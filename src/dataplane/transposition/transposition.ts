@@ -1,0 +1,90 @@
+/**
+ * The header transposition: what the slow path decided for a flow, as plain frozen data (VFP's term).
+ *
+ * It is the contract between the slow path, which decides, `apply.ts`, the plain interpreter that one reads first, and the
+ * kernel, for which `kernel/compile.ts` turns it into a flow entry. One `Forward` describes one outgoing copy:
+ *
+ *     pop        drop the outer headers of NVGRE; go on with the inner frame, cut where the outer IP packet ends
+ *     ecn, dscp  carry congestion marks and class from the popped header into the inner one
+ *     ttl        TTL or hop limit of the frame that is now outermost, minus one
+ *     ethernet   new addresses and tag for that frame
+ *     push       outer Ethernet, IP and GRE headers in front of it
+ *     output     the port through which it leaves
+ *
+ * The steps happen in this order.
+ */
+import type { Reason } from "../drop-reasons.js";
+import type { Address } from "../wire/address.js";
+import type { FlowId, Mac, Tci, Vsid } from "../wire/bytes.js";
+
+declare const brand: unique symbol;
+/** A port of the engine; ports of all nodes share one number space. */
+export type PortIndex = number & { readonly [brand]: "PortIndex" };
+/** A node of the engine. */
+export type NodeIndex = number & { readonly [brand]: "NodeIndex" };
+/** An index into the versions of policy buckets; see `policy/stamps.ts`. */
+export type Stamp = number & { readonly [brand]: "Stamp" };
+
+/** How the outer ECN field follows the inner: RFC 6040 normal and compatibility mode, and what Linux does (RFC 3168). */
+export type EcnMode = "normal" | "compat" | "linux";
+/** Outer DSCP: a constant (RFC 2983 pipe model) or that of the inner header (uniform model). */
+export type DscpMode = { readonly model: "pipe"; readonly value: number } | { readonly model: "uniform" };
+
+export interface EthernetFields {
+  readonly destination: Mac;
+  readonly source: Mac;
+  /** The 802.1Q tag that the frame shall carry; null for none. */
+  readonly tag: Tci | null;
+}
+
+/** Outer headers of NVGRE (RFC 7637 §3.2). The EtherType follows from the addresses' family. */
+export interface NvgrePush {
+  readonly ethernet: EthernetFields;
+  readonly source: Address;
+  readonly destination: Address;
+  /** TTL or hop limit. */
+  readonly ttl: number;
+  readonly ecn: EcnMode;
+  readonly dscp: DscpMode;
+  /** IPv4 only. */
+  readonly dontFragment: boolean;
+  /** IPv6 only, 20 bits. */
+  readonly flowLabel: number;
+  /** IPv4 only: the node whose counter gives the identification. */
+  readonly identification: NodeIndex;
+  readonly vsid: Vsid;
+  readonly flowId: FlowId;
+}
+
+export interface Forward {
+  readonly output: PortIndex;
+  readonly pop: boolean;
+  /** With `pop`: also carry the outer DSCP inwards (RFC 2983 uniform model). */
+  readonly dscpInwards: boolean;
+  /** With null the Ethernet header stays as it is, tag included. */
+  readonly ethernet: EthernetFields | null;
+  readonly decrementTtl: boolean;
+  readonly push: NvgrePush | null;
+  /**
+   * Guard: the longest network-layer part, counted before `push` from the network header of the frame that goes on to its
+   * last byte, for which this decision holds; longer packets are decided one by one. null: any length.
+   */
+  readonly lengthLimit: number | null;
+}
+
+export type Verdict =
+  /** At least one output; several for replication. */
+  | { readonly kind: "forward"; readonly outputs: readonly Forward[] }
+  | { readonly kind: "drop"; readonly reason: Reason }
+  /** Not ours: handed unchanged to whoever else lives on the host. The reason, if not NONE, is only counted. */
+  | { readonly kind: "pass"; readonly reason: Reason }
+  /** A responder took it. */
+  | { readonly kind: "consume" };
+
+export interface Decision {
+  readonly verdict: Verdict;
+  /** May later packets with the same flow key get the same verdict without being decided again? */
+  readonly cacheable: boolean;
+  /** What the decision rests on; it is made again when one of these moves. */
+  readonly stamps: readonly Stamp[];
+}

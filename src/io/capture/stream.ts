@@ -1,0 +1,114 @@
+/**
+ * Where the kernel collects the frames that leave a tapped port, and the writer takes them from: the STREAM block and its
+ * items (`dataplane/packet/layout.ts`).
+ *
+ * A stream has two regions. The kernel fills one while the other is being written to the file, so that neither waits for the
+ * other as long as both are fast enough.
+ */
+import { STREAM, STREAM_ITEM_SIZE, STREAM_SIZE } from "../../dataplane/packet/index.js";
+import type { Memory } from "./memory.js";
+
+/** The kernel copies 16 bytes at a time and may write this much behind the end of a frame. */
+const SLACK = 64;
+
+/**
+ * Sets up a stream of two regions of `capacityBytes` and room for `itemCapacity` frames. The gap is that of the writer that will
+ * take the frames (`gapBytes`). A region should hold several bursts, so that what is written is large.
+ */
+export const allocateStream = (
+  memory: Memory,
+  capacityBytes: number,
+  itemCapacity: number,
+  gapBytes: number,
+): StreamBuffer => new StreamBuffer(memory, capacityBytes, itemCapacity, gapBytes);
+
+export class StreamBuffer {
+  /** Address of the STREAM block, for the port's record. */
+  readonly address: number;
+  readonly memory: Memory;
+  readonly #regions: readonly [number, number];
+  readonly #capacity: number;
+  readonly #list: number;
+  #current: 0 | 1 = 0;
+  #view: DataView;
+
+  constructor(memory: Memory, capacityBytes: number, itemCapacity: number, gapBytes: number) {
+    this.memory = memory;
+    this.#capacity = capacityBytes;
+    this.address = memory.allocate(STREAM_SIZE, 64);
+    this.#list = memory.allocate((itemCapacity + 1) * STREAM_ITEM_SIZE, 64); // one more to sort with
+    const first = memory.allocate(capacityBytes + SLACK, 64);
+    this.#regions = [first, memory.allocate(capacityBytes + SLACK, 64)];
+    this.#view = new DataView(memory.memory.buffer);
+    this.#set(STREAM.LIST, this.#list);
+    this.#set(STREAM.LIST_CAPACITY, itemCapacity);
+    this.#set(STREAM.GAP, gapBytes);
+    this.reset();
+  }
+
+  get base(): number {
+    return this.#regions[this.#current];
+  }
+  /** The region that the kernel does not fill now, from here to here plus `capacity`. */
+  get spare(): number {
+    return this.#regions[this.#current === 0 ? 1 : 0];
+  }
+  get capacity(): number {
+    return this.#capacity;
+  }
+  get list(): number {
+    return this.#list;
+  }
+  get gap(): number {
+    return this.#get(STREAM.GAP);
+  }
+  /** Frames since the stream was last emptied. */
+  get count(): number {
+    return this.#get(STREAM.LIST_COUNT);
+  }
+  get isDisordered(): boolean {
+    return this.#get(STREAM.DISORDERED) !== 0;
+  }
+  /** Frames that found no room: a defect of whoever should have emptied the stream. */
+  get overflow(): number {
+    return this.#get(STREAM.OVERFLOW);
+  }
+
+  /** Would so many frames of so many bytes in all, headers that are pushed included, still fit? */
+  hasRoom(bytes: number, frames: number): boolean {
+    const used = this.#get(STREAM.CURSOR) - this.base;
+    const fitsBytes = used + bytes + frames * this.gap <= this.#capacity;
+    return fitsBytes && this.count + frames <= this.#get(STREAM.LIST_CAPACITY);
+  }
+
+  /** Address of the `index`-th STREAM_ITEM. */
+  itemAt(index: number): number {
+    return this.#list + index * STREAM_ITEM_SIZE;
+  }
+
+  /** Forgets all frames; the kernel begins at the base again. */
+  reset(): void {
+    this.#set(STREAM.BASE, this.base);
+    this.#set(STREAM.CURSOR, this.base);
+    this.#set(STREAM.END, this.base + this.#capacity);
+    this.#set(STREAM.LIST_COUNT, 0);
+    this.#set(STREAM.DISORDERED, 0);
+  }
+
+  /** Empties the stream by giving the kernel the other region; the bytes of this one stay until the next swap. */
+  swap(): void {
+    this.#current = this.#current === 0 ? 1 : 0;
+    this.reset();
+  }
+
+  #get(field: number): number {
+    return this.#viewNow().getUint32(this.address + field, true);
+  }
+  #set(field: number, value: number): void {
+    this.#viewNow().setUint32(this.address + field, value, true);
+  }
+  #viewNow(): DataView {
+    if (this.#view.buffer !== this.memory.memory.buffer) this.#view = new DataView(this.memory.memory.buffer);
+    return this.#view;
+  }
+}

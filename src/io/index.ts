@@ -1,0 +1,19 @@
+/**
+ * Where frames come from and go to outside of the engine: capture files. Knows the engine's packet memory and nothing of policy.
+ */
+export { CaptureError, type CaptureErrorCode } from "./capture/errors.js";
+export { type CapturedFrame, copyFrame, readFrames } from "./capture/frames.js";
+export { type Memory, PlainMemory } from "./capture/memory.js";
+export type { CaptureInterface } from "./capture/pcapng.js";
+export { type CaptureFormat, type CaptureReader, type CaptureReaderOptions, openCapture } from "./capture/reader.js";
+export { type CaptureRewriter, createRewriter, type RewriterOptions } from "./capture/rewriter.js";
+export { allocateStream, type StreamBuffer } from "./capture/stream.js";
+export {
+  type CaptureOutput,
+  type CaptureWriter,
+  type CaptureWriterOptions,
+  createCapture,
+  type FrameDetails,
+  formatFor,
+  type InterfaceOptions,
+} from "./capture/writer.js";

@@ -1,0 +1,197 @@
+/**
+ * A lab in a program's hands: one call from the text of a fabric file to frames that go in and come out.
+ *
+ * Everything is synchronous and deterministic: the same frames into the same lab give the same bytes. Ports go by their names
+ * here (`host1/Blue1`), reasons by theirs (`TX_NO_RECORD`).
+ */
+import { readFileSync } from "node:fs";
+import { loadFabricFile, type Problem } from "./control/index.js";
+import {
+  type FlowCounters,
+  type PacketEnd,
+  type PortCounters,
+  Reason,
+  type ReasonName,
+  reasonName,
+  reasonText,
+  type Totals,
+  type TraceStep,
+  trace,
+  windowsNumber,
+  windowsReason,
+} from "./dataplane/index.js";
+import type { HostPolicy, HostPolicyChange } from "./dataplane/policy/index.js";
+import type { PortIndex } from "./dataplane/transposition/index.js";
+import { kernelModule } from "./kernel-file.js";
+import { Lab } from "./vswitch/index.js";
+
+export interface CreateLabOptions {
+  /** What problems call the text; no file is opened. */
+  readonly fileName?: string;
+  /** Most flow entries at a time; 131072 if left out. */
+  readonly flowCapacity?: number;
+}
+
+/** The fabric file has mistakes: all of them, each with its place. Nothing was built. */
+export class FabricError extends Error {
+  override readonly name = "FabricError";
+  constructor(readonly problems: readonly Problem[]) {
+    super(problems.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join("\n"));
+  }
+}
+
+/** Builds the lab that a fabric file (YAML or JSON) describes. Throws a FabricError if it has mistakes. */
+export function createLab(text: string, { fileName = "fabric", flowCapacity }: CreateLabOptions = {}): EmulatedLab {
+  const loaded = loadFabricFile(text, fileName);
+  if (!loaded.ok) throw new FabricError(loaded.problems);
+  const limits = flowCapacity === undefined ? {} : { flowCapacity };
+  return new EmulatedLab(new Lab(loaded.lab, { kernel: kernelModule(), ...limits }));
+}
+
+/** As `createLab`, from a file. */
+export const loadLab = (path: string, options: CreateLabOptions = {}): EmulatedLab =>
+  createLab(readFileSync(path, "utf8"), { fileName: path, ...options });
+
+/** Why a packet ended, in our words and in those of Windows' packet monitor. */
+export interface ReasonText {
+  readonly reason: ReasonName;
+  readonly text: string;
+  readonly windowsReason: string | null;
+  readonly windowsNumber: number | null;
+}
+
+/** What became of a frame. Every frame that is sent, and every copy that the lab makes of one, meets one end. */
+export interface FrameEnd {
+  readonly verdict: Exclude<PacketEnd["verdict"], "pending">;
+  /** Where it left the lab, or where it stood when it met its end. */
+  readonly port: string;
+  /** null for frames that met no obstacle. */
+  readonly reason: ReasonText | null;
+  /** As it was in the end. */
+  readonly frame: Uint8Array;
+}
+
+/** One node's part of a frame's way. */
+export interface Explanation {
+  readonly node: string;
+  readonly port: string;
+  readonly before: Uint8Array;
+  /** What each layer saw and decided, and the records that it went by. */
+  readonly layers: TraceStep["notes"];
+  readonly verdict: "forward" | "drop" | "pass" | "consume";
+  readonly reason: ReasonText | null;
+  readonly outputs: readonly {
+    readonly port: string;
+    /** Where the link leads; null where the lab ends. */
+    readonly peer: string | null;
+    readonly after: Uint8Array;
+  }[];
+}
+
+export interface LabCounters {
+  readonly ports: Readonly<Record<string, PortCounters>>;
+  readonly reasons: readonly { readonly port: string; readonly reason: ReasonText; readonly count: number }[];
+  readonly totals: Totals;
+  readonly flows: FlowCounters;
+}
+
+export interface FrameAtPort {
+  readonly port: string;
+  readonly frame: Uint8Array;
+}
+
+export class EmulatedLab {
+  readonly #lab: Lab;
+
+  /** Use `createLab` or `loadLab`. */
+  constructor(lab: Lab) {
+    this.#lab = lab;
+  }
+
+  get portNames(): readonly string[] {
+    return this.#lab.portNames;
+  }
+
+  /** Sends one frame into the node at a port. */
+  send(port: string, frame: Uint8Array, timestampNs = 0n): FrameEnd[] {
+    return this.sendAll([{ port, frame }], timestampNs);
+  }
+
+  /** Sends frames in order, all at one time; their ends come in order too, those of copies behind the originals of their burst. */
+  sendAll(frames: readonly FrameAtPort[], timestampNs = 0n): FrameEnd[] {
+    const rows = frames.map(({ port, frame }) => ({ port: this.#port(port), frame }));
+    return this.#lab.engine.send(rows, timestampNs).map(({ verdict, port, reason, frame }) => ({
+      verdict,
+      port: this.#name(port),
+      reason: describeReason(reason),
+      frame,
+    }));
+  }
+
+  /** What would happen to a frame and why, node by node. Nothing is sent and nothing is counted. */
+  explain(port: string, frame: Uint8Array, nowMs = 0): Explanation[] {
+    return trace(this.#lab.engine, this.#port(port), frame, nowMs).map((step) => this.#explanation(step));
+  }
+
+  #explanation({ node, port, before, notes, decision, refused, outputs }: TraceStep): Explanation {
+    const { verdict } = decision;
+    const reason = refused === Reason.NONE && "reason" in verdict ? verdict.reason : refused;
+    return {
+      node,
+      port: this.#name(port),
+      before,
+      layers: notes,
+      verdict: refused === Reason.NONE ? verdict.kind : "drop",
+      reason: describeReason(reason),
+      outputs: outputs.map(({ port: to, peer, after }) => ({
+        port: this.#name(to),
+        peer: peer === null ? null : this.#name(peer),
+        after,
+      })),
+    };
+  }
+
+  /** The policy in force on a host. */
+  policyOf(host: string): HostPolicy {
+    const policy = this.#lab.policyOf(host);
+    if (!policy) throw new RangeError(`no host is named ${host}`);
+    return policy;
+  }
+
+  /** Changes a host's policy as the NetWNV cmdlets do. The next frame sees all of the change; a PolicyError means that it sees none. */
+  changePolicy(host: string, change: HostPolicyChange): void {
+    this.#lab.changePolicy(host, change);
+  }
+
+  counters(): LabCounters {
+    const { engine } = this.#lab;
+    return {
+      ports: Object.fromEntries(this.portNames.map((name) => [name, engine.portCounters(this.#port(name))])),
+      reasons: engine
+        .reasonCounts()
+        .map(({ port, reason, count }) => ({ port: this.#name(port), reason: describeReason(reason)!, count })),
+      totals: engine.totals(),
+      flows: engine.flowCounters(),
+    };
+  }
+
+  #port(name: string): PortIndex {
+    const port = this.#lab.port(name);
+    if (port === undefined) throw new RangeError(`no port is named ${name}`);
+    return port;
+  }
+
+  #name(port: PortIndex): string {
+    return this.#lab.engine.ports[port]!.name;
+  }
+}
+
+const describeReason = (reason: Reason): ReasonText | null =>
+  reason === Reason.NONE
+    ? null
+    : {
+        reason: reasonName(reason),
+        text: reasonText(reason),
+        windowsReason: windowsReason(reason),
+        windowsNumber: windowsNumber(reason),
+      };

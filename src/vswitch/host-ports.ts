@@ -1,0 +1,60 @@
+/** The ports of one host's virtual switch: its VMs' network adapters and its physical NICs. */
+import type { LocalPort, LocalPorts } from "../dataplane/slowpath/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import type { Mac, Vsid } from "../dataplane/wire/index.js";
+import type { AdapterSettings, NicSettings } from "./settings.js";
+
+const NO_VSID = 0 as Vsid;
+
+export class HostPorts implements LocalPorts {
+  readonly #adapters = new Map<PortIndex, AdapterSettings>();
+  readonly #local = new Map<PortIndex, LocalPort>();
+  readonly #nics: PortIndex[] = [];
+  /** By VSID, then MAC: two virtual subnets may use the same MAC. */
+  readonly #owners = new Map<Vsid, Map<Mac, PortIndex>>();
+  readonly #plain: PortIndex[] = [];
+
+  constructor(
+    adapters: readonly { readonly port: PortIndex; readonly settings: AdapterSettings }[],
+    nics: readonly { readonly port: PortIndex; readonly settings: NicSettings }[],
+  ) {
+    for (const { port, settings } of adapters) {
+      const { mac, vsid } = settings;
+      this.#adapters.set(port, settings);
+      this.#local.set(port, { kind: "adapter", mac, vsid, interfaceIndex: 0 });
+      const owners = this.#owners.get(vsid) ?? new Map<Mac, PortIndex>();
+      this.#owners.set(vsid, owners.set(mac, port));
+      if (vsid === NO_VSID) this.#plain.push(port);
+    }
+    nics.forEach(({ port, settings }, index) => {
+      this.#local.set(port, { kind: "nic", mac: settings.mac, vsid: NO_VSID, interfaceIndex: index + 1 });
+      this.#nics.push(port);
+    });
+  }
+
+  settingsOf(port: PortIndex): LocalPort {
+    return this.#local.get(port)!;
+  }
+  adapterAt(port: PortIndex): AdapterSettings {
+    return this.#adapters.get(port)!;
+  }
+  portOf(vsid: Vsid, mac: Mac): PortIndex | undefined {
+    return this.#owners.get(vsid)?.get(mac);
+  }
+  hasVsid(vsid: Vsid): boolean {
+    return this.#owners.has(vsid);
+  }
+  nicPort(interfaceIndex: number): PortIndex {
+    return this.#nics[interfaceIndex - 1]!;
+  }
+  nicMac(port: PortIndex): Mac {
+    return this.#local.get(port)!.mac;
+  }
+  nicPorts(): readonly PortIndex[] {
+    return this.#nics;
+  }
+  /** Adapters outside of network virtualization. */
+  plainAdapters(): readonly PortIndex[] {
+    return this.#plain;
+  }
+}

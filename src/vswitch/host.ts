@@ -1,0 +1,48 @@
+/**
+ * One host: the ports of its virtual switch around its NVE.
+ *
+ *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► NVE outbound ─► NIC, or an adapter here
+ *                                                                └─ without VSID: layer-2 switch
+ *     NIC     ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
+ *
+ * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
+ */
+import { Reason } from "../dataplane/drop-reasons.js";
+import type { HostPolicySnapshot } from "../dataplane/policy/index.js";
+import {
+  INBOUND_LAYERS,
+  makeNode,
+  type Node,
+  type NveSnapshot,
+  OUTBOUND_LAYERS,
+  type Pipeline,
+} from "../dataplane/slowpath/index.js";
+import type { HostPorts } from "./host-ports.js";
+import { INGRESS } from "./ingress.js";
+import { switchFromAdapter, switchFromNic } from "./switching.js";
+
+export interface HostSnapshot extends NveSnapshot {
+  readonly policy: HostPolicySnapshot;
+  readonly ports: HostPorts;
+}
+
+const FROM_VIRTUAL_SUBNET: Pipeline<HostSnapshot> = {
+  layers: [...INGRESS, ...OUTBOUND_LAYERS],
+  unreadable: Reason.INVALID_PACKET,
+};
+const FROM_PLAIN_ADAPTER: Pipeline<HostSnapshot> = {
+  layers: [...INGRESS, switchFromAdapter],
+  unreadable: Reason.INVALID_PACKET,
+};
+const FROM_NIC: Pipeline<HostSnapshot> = {
+  layers: [switchFromNic, ...INBOUND_LAYERS],
+  unreadable: Reason.RX_ETH_SHORT,
+};
+
+/** The node of a host. `snapshot` is read anew for each decision, so that a change of policy is seen whole or not at all. */
+export const makeHostNode = (name: string, snapshot: () => HostSnapshot): Node =>
+  makeNode(name, snapshot, ({ ports }, ingress) => {
+    const port = ports.settingsOf(ingress);
+    if (port.kind === "nic") return FROM_NIC;
+    return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
+  });

@@ -1,0 +1,3 @@
+/** The host around the engine, and labs of hosts. Builds from plain settings; knows no file. */
+export { Lab, type LabOptions } from "./lab.js";
+export * from "./settings.js";

@@ -1,0 +1,130 @@
+/**
+ * What the virtual switch checks on every frame that a network adapter sends, before anything forwards it.
+ *
+ * The order is that of the switch: format, 802.1Q parsing, bridge group addresses, source address, VLAN rule. ACLs, guards and
+ * the storm limit have their place behind these.
+ */
+import { Reason } from "../dataplane/drop-reasons.js";
+import {
+  CONTINUE,
+  dropFor,
+  type Layer,
+  type LayerContext,
+  type Outcome,
+  type PacketView,
+} from "../dataplane/slowpath/index.js";
+import {
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  formatMac,
+  isBridgeReservedMac,
+  isGroupMac,
+  vidOf,
+  ZERO_MAC,
+} from "../dataplane/wire/index.js";
+import type { HostSnapshot } from "./host.js";
+
+/** 802.1Q reserves VID 4095; a frame that carries it has no VLAN. */
+const VID_RESERVED = 4095;
+
+/** Frames whose headers cannot be read, and a destination that no adapter can have. */
+export const frameFormat: Layer<HostSnapshot> = {
+  name: "frame format",
+  evaluate(_snapshot, { parsed }, { observer }): Outcome {
+    const claimsIp = parsed.etherType === ETHERTYPE_IPV4 || parsed.etherType === ETHERTYPE_IPV6;
+    if (claimsIp && !parsed.ip) {
+      observer?.note({
+        saw: `EtherType 0x${parsed.etherType.toString(16)}`,
+        decided: "drop: the IP header is malformed",
+      });
+      return dropFor(Reason.INVALID_PACKET);
+    }
+    if (parsed.destination === ZERO_MAC) {
+      observer?.note({ saw: "destination 00-00-00-00-00-00", decided: "drop: nobody has this address" });
+      return dropFor(Reason.INVALID_DEST_MAC);
+    }
+    observer?.note({ saw: `${parsed.end - parsed.start} bytes`, decided: "well-formed" });
+    return CONTINUE;
+  },
+};
+
+/** Takes the 802.1Q tag apart; a priority tag (VID 0) carries no VLAN and comes off (IeeePriorityTag resets or trusts its PCP). */
+export const tagFormat: Layer<HostSnapshot> = {
+  name: "802.1Q tag",
+  evaluate(_snapshot, { parsed, plan }, { observer }): Outcome {
+    if (parsed.tag === null) {
+      observer?.note({ saw: "no tag", decided: "VLAN 0" });
+      return CONTINUE;
+    }
+    const vid = vidOf(parsed.tag);
+    if (vid === VID_RESERVED) {
+      observer?.note({ saw: `VID ${vid}`, decided: "drop: the VID is reserved" });
+      return dropFor(Reason.INVALID_VLAN_FORMAT);
+    }
+    if (vid === 0) plan.removeTag = true;
+    observer?.note({ saw: `VID ${vid}`, decided: vid === 0 ? "a priority tag, removed" : `VLAN ${vid}` });
+    return CONTINUE;
+  },
+};
+
+export const bridgeReserved: Layer<HostSnapshot> = {
+  name: "bridge group address",
+  evaluate(_snapshot, { parsed }, { observer }): Outcome {
+    const isReserved = isBridgeReservedMac(parsed.destination);
+    observer?.note({
+      saw: `destination ${formatMac(parsed.destination)}`,
+      decided: isReserved ? "drop: bridges keep these frames" : "not reserved",
+    });
+    return isReserved ? dropFor(Reason.BRIDGE_RESERVED) : CONTINUE;
+  },
+};
+
+/** The source must be the adapter's own address, unless MacAddressSpoofing is on (Set-VMNetworkAdapter). */
+export const sourceMac: Layer<HostSnapshot> = {
+  name: "source MAC",
+  evaluate(snapshot, packet, context): Outcome {
+    const reason = judgeSource(snapshot, packet);
+    const { mac, macAddressSpoofing } = snapshot.ports.adapterAt(packet.ingress);
+    explainSource(context, packet, reason, formatMac(mac), macAddressSpoofing);
+    return reason === Reason.NONE ? CONTINUE : dropFor(reason);
+  },
+};
+
+function judgeSource(snapshot: HostSnapshot, { ingress, parsed }: PacketView): Reason {
+  if (isGroupMac(parsed.source) || parsed.source === ZERO_MAC) return Reason.INVALID_SOURCE_MAC;
+  const adapter = snapshot.ports.adapterAt(ingress);
+  return parsed.source === adapter.mac || adapter.macAddressSpoofing ? Reason.NONE : Reason.MAC_SPOOFING;
+}
+
+function explainSource(
+  context: LayerContext,
+  packet: PacketView,
+  reason: Reason,
+  mac: string,
+  spoofing: boolean,
+): void {
+  if (!context.observer) return;
+  const saw = `source ${formatMac(packet.parsed.source)}; the adapter's is ${mac}, spoofing ${spoofing ? "on" : "off"}`;
+  const decided =
+    reason === Reason.NONE
+      ? "accepted"
+      : reason === Reason.MAC_SPOOFING
+        ? "drop: not the adapter's address"
+        : "drop: not an address that a sender can have";
+  context.observer.note({ saw, decided });
+}
+
+/** An adapter in a virtual subnet, or without a VLAN, sends untagged (VLAN and VSID exclude each other on a port). */
+export const vlanRule: Layer<HostSnapshot> = {
+  name: "VLAN",
+  evaluate(_snapshot, { parsed }, { observer }): Outcome {
+    const vid = parsed.tag === null ? 0 : vidOf(parsed.tag);
+    observer?.note({
+      saw: `VLAN ${vid}`,
+      decided: vid === 0 ? "untagged, as the port is" : "drop: the port has no VLAN",
+    });
+    return vid === 0 ? CONTINUE : dropFor(Reason.UNAUTHORIZED_VLAN);
+  },
+};
+
+export const INGRESS: readonly Layer<HostSnapshot>[] = [frameFormat, tagFormat, bridgeReserved, sourceMac, vlanRule];

@@ -1,0 +1,166 @@
+/**
+ * Builds a lab: one node per host, one for the provider network, links between them, all in one engine.
+ *
+ *     host1/Blue1 ─┐                                                      ┌─ host2/Blue2
+ *                  host1 ── host1/nic1 ══ provider/host1.nic1 ── provider ══ … ── host2
+ *     host1/Red1 ──┘                                                      └─ host2/Red2
+ *
+ * VM ports end outside of the lab; so do NICs when the lab has no provider network.
+ */
+
+import type { PortSpec } from "../dataplane/engine.js";
+import { Engine } from "../dataplane/engine.js";
+import {
+  changeHostPolicy,
+  type HostPolicy,
+  makeHostPolicy,
+  type HostPolicyChange,
+  type ProviderAddress,
+  STAMP_COUNT,
+} from "../dataplane/policy/index.js";
+import type { Node } from "../dataplane/slowpath/index.js";
+import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
+import type { Mac } from "../dataplane/wire/index.js";
+import { type HostSnapshot, makeHostNode } from "./host.js";
+import { HostPorts } from "./host-ports.js";
+import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
+import type { HostSettings, LabSettings, ProviderAddressSettings } from "./settings.js";
+
+const PROVIDER_NAME = "provider";
+
+export interface LabOptions {
+  /** The compiled kernel (`dataplane/kernel/kernel.wasm`). */
+  readonly kernel: WebAssembly.Module;
+  readonly flowCapacity?: number;
+}
+
+export class Lab {
+  readonly engine: Engine;
+  readonly settings: LabSettings;
+  readonly #ports: ReadonlyMap<string, PortIndex>;
+  readonly #hosts: ReadonlyMap<string, HostState>;
+
+  constructor(settings: LabSettings, options: LabOptions) {
+    const plan = planPorts(settings);
+    const hosts = settings.hosts.map((host, index) => new HostState(host, index as NodeIndex, plan.ports));
+    const nodes: Node[] = hosts.map((host) => makeHostNode(host.name, () => host.snapshot));
+    if (settings.provider) nodes.push(makeProvider(settings, plan.ports));
+    this.settings = settings;
+    this.#ports = plan.ports;
+    this.#hosts = new Map(hosts.map((host) => [host.name, host]));
+    this.engine = new Engine({
+      kernel: options.kernel,
+      nodes,
+      ports: plan.specs,
+      stampCount: STAMP_COUNT,
+      ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
+    });
+  }
+
+  /** The port with this name (`host1/Blue1`); undefined if the lab has none. */
+  port(name: string): PortIndex | undefined {
+    return this.#ports.get(name);
+  }
+
+  get portNames(): readonly string[] {
+    return [...this.#ports.keys()];
+  }
+
+  /** The policy in force on a host; undefined for a name that is no host's. */
+  policyOf(host: string): HostPolicy | undefined {
+    return this.#hosts.get(host)?.snapshot.policy;
+  }
+
+  /** Changes one host's policy. The next burst sees all of it; flows that rested on what changed are decided again. */
+  changePolicy(host: string, change: HostPolicyChange): void {
+    const state = this.#hosts.get(host);
+    if (!state) throw new RangeError(`no host is named ${host}`);
+    const { policy, stamps } = changeHostPolicy(state.snapshot.policy, change);
+    state.snapshot = { ...state.snapshot, policy };
+    this.engine.moveStamps(stamps);
+  }
+}
+
+/** A host's snapshot, replaced as a whole. */
+class HostState {
+  readonly name: string;
+  snapshot: HostSnapshot;
+
+  constructor(settings: HostSettings, node: NodeIndex, ports: ReadonlyMap<string, PortIndex>) {
+    this.name = settings.name;
+    const portOf = (name: string): PortIndex => ports.get(`${settings.name}/${name}`)!;
+    this.snapshot = {
+      policy: makeHostPolicy({
+        node,
+        settings: settings.nve,
+        lookupRecords: settings.lookupRecords,
+        customerRoutes: settings.customerRoutes,
+        providerAddresses: settings.providerAddresses.map((address) => providerAddress(settings, address)),
+        providerRoutes: settings.providerRoutes,
+        neighbors: settings.neighbors,
+        interfaceMtus: settings.nics.map((nic) => nic.mtu),
+      }),
+      ports: new HostPorts(
+        settings.adapters.map((adapter) => ({ port: portOf(adapter.portName), settings: adapter })),
+        settings.nics.map((nic) => ({ port: portOf(nic.name), settings: nic })),
+      ),
+    };
+  }
+}
+
+/** In capture runs provider addresses are usable at once: duplicate address detection needs a live network. */
+const providerAddress = (host: HostSettings, settings: ProviderAddressSettings): ProviderAddress => ({
+  providerAddress: settings.address,
+  interfaceIndex: settings.interfaceIndex,
+  prefixLength: settings.prefixLength,
+  vlanID: settings.vlan,
+  macAddress: settings.mac ?? nicMacOf(host, settings.interfaceIndex),
+  addressState: "Preferred",
+});
+
+const nicMacOf = (host: HostSettings, interfaceIndex: number): Mac => host.nics[interfaceIndex - 1]!.mac;
+
+/** Numbers all ports, in the order of the file: hosts, then the provider network. */
+function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; specs: PortSpec[] } {
+  const ports = new Map<string, PortIndex>();
+  const specs: PortSpec[] = [];
+  const add = (name: string, node: number, tunnel: boolean, peer: PortIndex | null): void => {
+    ports.set(name, specs.length as PortIndex);
+    specs.push({ name, node: node as NodeIndex, tunnel, peer });
+  };
+  settings.hosts.forEach((host, node) => {
+    for (const adapter of host.adapters) add(`${host.name}/${adapter.portName}`, node, false, null);
+    for (const nic of host.nics) add(`${host.name}/${nic.name}`, node, true, null);
+  });
+  if (settings.provider) {
+    for (const host of settings.hosts) {
+      for (const nic of host.nics) {
+        const far = ports.get(`${host.name}/${nic.name}`)!;
+        const near = specs.length as PortIndex;
+        add(providerPortName(host.name, nic.name), settings.hosts.length, false, far);
+        specs[far] = { ...specs[far]!, peer: near };
+      }
+    }
+  }
+  return { ports, specs };
+}
+
+const providerPortName = (host: string, nic: string): string => `${PROVIDER_NAME}/${host}.${nic}`;
+
+function makeProvider(settings: LabSettings, ports: ReadonlyMap<string, PortIndex>): Node {
+  const nicMacs = new Map<Mac, PortIndex>();
+  const stations: ProviderStation[] = [];
+  for (const host of settings.hosts) {
+    for (const nic of host.nics) nicMacs.set(nic.mac, ports.get(providerPortName(host.name, nic.name))!);
+    for (const address of host.providerAddresses) {
+      const nic = host.nics[address.interfaceIndex - 1]!;
+      stations.push({
+        address: address.address,
+        mac: address.mac ?? nic.mac,
+        vlan: address.vlan,
+        port: ports.get(providerPortName(host.name, nic.name))!,
+      });
+    }
+  }
+  return makeProviderNode(PROVIDER_NAME, makeProviderSnapshot(settings.provider!, stations, nicMacs));
+}

@@ -1,0 +1,197 @@
+/**
+ * The provider network as one node: bridges by VLAN, and routes between its subnets.
+ *
+ * Every NIC of the lab ends at one of its ports, which carry all provider VLANs as trunks. It knows where each MAC and each
+ * provider address lives, since the lab says so; it learns and floods nothing. A frame for the router's MAC is routed, any
+ * other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
+ */
+import { Reason } from "../dataplane/drop-reasons.js";
+import {
+  CONTINUE,
+  dropFor,
+  forwardTo,
+  type Layer,
+  type LayerContext,
+  makeNode,
+  type Node,
+  type Outcome,
+  type PacketView,
+} from "../dataplane/slowpath/index.js";
+import type { Forward, PortIndex } from "../dataplane/transposition/index.js";
+import {
+  type Address,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  isGroupMac,
+  type Mac,
+  makeTci,
+  prefixContains,
+  sameAddress,
+  vidOf,
+} from "../dataplane/wire/index.js";
+import type { ProviderSettings, ProviderSubnetSettings } from "./settings.js";
+
+/** A provider address and the NIC behind which it lives. */
+export interface ProviderStation {
+  readonly address: Address;
+  readonly mac: Mac;
+  readonly vlan: number;
+  readonly port: PortIndex;
+}
+
+export interface ProviderSnapshot {
+  readonly settings: ProviderSettings;
+  readonly stations: readonly ProviderStation[];
+  /** By VLAN, then MAC. */
+  readonly macs: ReadonlyMap<number, ReadonlyMap<Mac, PortIndex>>;
+}
+
+/** `nicMacs` are reachable on every VLAN, as a trunk's NIC is; provider addresses with a MAC of their own on theirs. */
+export function makeProviderSnapshot(
+  settings: ProviderSettings,
+  stations: readonly ProviderStation[],
+  nicMacs: ReadonlyMap<Mac, PortIndex>,
+): ProviderSnapshot {
+  const macs = new Map<number, Map<Mac, PortIndex>>();
+  for (const { vlan } of settings.subnets) macs.set(vlan, new Map(nicMacs));
+  for (const { vlan, mac, port } of stations) macs.get(vlan)?.set(mac, port);
+  return { settings, stations, macs };
+}
+
+export const makeProviderNode = (name: string, snapshot: ProviderSnapshot): Node =>
+  makeNode(
+    name,
+    () => snapshot,
+    () => ({ layers: LAYERS, unreadable: Reason.PROVIDER_MALFORMED }),
+  );
+
+const vlanOf = ({ parsed }: PacketView): number => (parsed.tag === null ? 0 : vidOf(parsed.tag));
+
+/** Octets from the network header to the frame's end: what an MTU limits. */
+const networkLength = ({ parsed }: PacketView): number => parsed.end - parsed.networkAt;
+
+const vlan: Layer<ProviderSnapshot> = {
+  name: "provider VLAN",
+  evaluate({ macs }, packet, { observer }): Outcome {
+    const vid = vlanOf(packet);
+    const isKnown = macs.has(vid);
+    observer?.note({
+      saw: `VLAN ${vid}`,
+      decided: isKnown ? "a provider subnet uses it" : "drop: no provider subnet uses it",
+    });
+    if (!isKnown) return dropFor(Reason.PROVIDER_VLAN);
+    const { etherType, ip } = packet.parsed;
+    if ((etherType === ETHERTYPE_IPV4 || etherType === ETHERTYPE_IPV6) && !ip) {
+      observer?.note({ saw: "an IP header that does not add up", decided: "drop" });
+      return dropFor(Reason.PROVIDER_MALFORMED);
+    }
+    return CONTINUE;
+  },
+};
+
+const bridge: Layer<ProviderSnapshot> = {
+  name: "provider bridge",
+  evaluate(snapshot, packet, context): Outcome {
+    const { destination } = packet.parsed;
+    const { observer } = context;
+    const saw = `destination ${formatMac(destination)} in VLAN ${vlanOf(packet)}`;
+    if (destination === snapshot.settings.routerMac) {
+      observer?.note({ saw, decided: "for the provider router" });
+      return CONTINUE;
+    }
+    if (isGroupMac(destination)) {
+      observer?.note({ saw, decided: "drop: group addresses are not carried" });
+      return dropFor(Reason.PROVIDER_GROUP);
+    }
+    const port = snapshot.macs.get(vlanOf(packet))?.get(destination);
+    if (port === undefined || port === packet.ingress) {
+      observer?.note({
+        saw,
+        decided: port === undefined ? "drop: nobody has this address" : "drop: it lies where the frame came from",
+      });
+      return dropFor(Reason.PROVIDER_UNKNOWN_MAC);
+    }
+    const subnet = subnetOf(snapshot, packet);
+    if (subnet && networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
+    observer?.note({ saw, decided: "bridged", ...(subnet ? { record: describe(subnet) } : {}) });
+    packet.plan.lengthLimit = subnet?.mtu ?? null;
+    return forwardTo(packet, port, null);
+  },
+};
+
+const route: Layer<ProviderSnapshot> = {
+  name: "provider router",
+  evaluate(snapshot, packet, context): Outcome {
+    const { ip } = packet.parsed;
+    const { observer } = context;
+    if (!ip) {
+      observer?.note({
+        saw: `EtherType 0x${packet.parsed.etherType.toString(16)}`,
+        decided: "drop: the router routes IP only",
+      });
+      return dropFor(Reason.PROVIDER_NO_ROUTE);
+    }
+    const saw = `destination ${formatAddress(ip.destination)}, TTL ${ip.ttl}`;
+    const subnet = bestSubnet(snapshot.settings.subnets, ip.destination);
+    if (!subnet) {
+      observer?.note({ saw, decided: "drop: no provider subnet holds it" });
+      return dropFor(Reason.PROVIDER_NO_ROUTE);
+    }
+    const station = snapshot.stations.find((s) => s.vlan === subnet.vlan && sameAddress(s.address, ip.destination));
+    if (!station) {
+      observer?.note({ saw, decided: "drop: no host has this provider address", record: describe(subnet) });
+      return dropFor(Reason.PROVIDER_UNRESOLVED);
+    }
+    if (ip.ttl <= 1) {
+      context.doNotCache(); // the TTL is not in the flow key
+      observer?.note({ saw, decided: "drop: the TTL runs out here" });
+      return dropFor(Reason.PROVIDER_TTL);
+    }
+    if (networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
+    observer?.note({ saw, decided: `routed to ${formatMac(station.mac)}`, record: describe(subnet) });
+    const forward: Forward = {
+      output: station.port,
+      pop: false,
+      dscpInwards: false,
+      ethernet: {
+        destination: station.mac,
+        source: snapshot.settings.routerMac,
+        tag: subnet.vlan === 0 ? null : makeTci(0, false, subnet.vlan),
+      },
+      decrementTtl: true,
+      push: null,
+      lengthLimit: subnet.mtu,
+    };
+    return { kind: "forward", outputs: [forward] };
+  },
+};
+
+const LAYERS: readonly Layer<ProviderSnapshot>[] = [vlan, bridge, route];
+
+function tooBig(packet: PacketView, subnet: ProviderSubnetSettings, context: LayerContext): Outcome {
+  context.doNotCache(); // neither is the length
+  context.observer?.note({
+    saw: `${networkLength(packet)} bytes from the network header on`,
+    decided: `drop: the MTU is ${subnet.mtu}`,
+    record: describe(subnet),
+  });
+  return dropFor(Reason.PROVIDER_MTU);
+}
+
+/** The subnet that a bridged frame crosses: that of its destination, else the narrowest of its VLAN. */
+function subnetOf({ settings }: ProviderSnapshot, packet: PacketView): ProviderSubnetSettings | undefined {
+  const here = settings.subnets.filter((subnet) => subnet.vlan === vlanOf(packet));
+  const { ip } = packet.parsed;
+  return (ip && bestSubnet(here, ip.destination)) ?? here.toSorted((a, b) => a.mtu - b.mtu)[0];
+}
+
+const bestSubnet = (subnets: readonly ProviderSubnetSettings[], address: Address): ProviderSubnetSettings | undefined =>
+  subnets
+    .filter(({ prefix }) => prefixContains(prefix, address))
+    .toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
+
+const describe = (subnet: ProviderSubnetSettings): string =>
+  `provider subnet ${formatPrefix(subnet.prefix)}, VLAN ${subnet.vlan}, MTU ${subnet.mtu}`;

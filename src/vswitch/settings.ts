@@ -1,0 +1,80 @@
+/**
+ * A lab as plain settings: what `control` derives from a fabric file, and all that `vswitch` needs to build it.
+ *
+ * No text, no file and no optional field is left here: addresses are parsed, defaults are filled in, records are derived.
+ * The names are those of the fabric file (docs/FABRIC-FILE.md).
+ */
+import type {
+  CustomerRoute,
+  LookupRecordTable,
+  Neighbor,
+  NveSettings,
+  ProviderRoute,
+} from "../dataplane/policy/policy.js";
+import type { Address, Prefix } from "../dataplane/wire/address.js";
+import type { Mac, Vsid } from "../dataplane/wire/bytes.js";
+
+export interface LabSettings {
+  readonly hosts: readonly HostSettings[];
+  /** The network between the hosts; null when the hosts' NICs end outside of the lab. */
+  readonly provider: ProviderSettings | null;
+}
+
+export interface HostSettings {
+  readonly name: string;
+  readonly nve: NveSettings;
+  readonly nics: readonly NicSettings[];
+  readonly adapters: readonly AdapterSettings[];
+  readonly providerAddresses: readonly ProviderAddressSettings[];
+  readonly providerRoutes: readonly ProviderRoute[];
+  readonly neighbors: readonly Neighbor[];
+  readonly customerRoutes: readonly CustomerRoute[];
+  /** Hosts with the same records share one table object. */
+  readonly lookupRecords: LookupRecordTable;
+}
+
+/** A physical NIC. Its port is `host/name`; its interface index is its place in the list, from 1. */
+export interface NicSettings {
+  readonly name: string;
+  readonly mac: Mac;
+  /** IP MTU. */
+  readonly mtu: number;
+}
+
+/** A VM's network adapter: one port of the virtual switch. */
+export interface AdapterSettings {
+  /** The port's name within the host: `Blue1`, `Blue1.2`. */
+  readonly portName: string;
+  readonly vmName: string;
+  readonly mac: Mac;
+  /** 0: not virtualized. */
+  readonly vsid: Vsid;
+  readonly macAddressSpoofing: boolean;
+  readonly ieeePriorityTag: boolean;
+}
+
+export interface ProviderAddressSettings {
+  readonly address: Address;
+  readonly prefixLength: number;
+  /** 0: untagged. */
+  readonly vlan: number;
+  /** null: the NIC's. */
+  readonly mac: Mac | null;
+  /** From 1, into `nics`. */
+  readonly interfaceIndex: number;
+}
+
+export interface ProviderSettings {
+  readonly subnets: readonly ProviderSubnetSettings[];
+  /** MAC of the router between the subnets. */
+  readonly routerMac: Mac;
+}
+
+export interface ProviderSubnetSettings {
+  readonly prefix: Prefix;
+  readonly vlan: number;
+  /** IP MTU. */
+  readonly mtu: number;
+  /** The router's address in this subnet; null when the subnet has none. */
+  readonly gateway: Address | null;
+}

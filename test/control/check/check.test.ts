@@ -1,0 +1,217 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { checkLab, type Finding } from "../../../src/control/index.js";
+import { change, load, TWO_HOSTS } from "../labs.js";
+
+const examples = new URL("../../../examples/", import.meta.url);
+
+function findings(text: string): readonly Finding[] {
+  const { document, lab } = load(text);
+  return checkLab(document, lab);
+}
+const shown = (list: readonly Finding[]): readonly string[] => list.map((f) => `${f.severity} ${f.code} ${f.path}`);
+
+const swap = (from: string, to: string) => change(TWO_HOSTS, from, to);
+const add = (line: string) => `${TWO_HOSTS}${line}\n`;
+const BLUE = 'routingDomainID: "{11111111-2222-3333-4444-000000005001}"';
+const record = (ca: string, vsid: number, mac: string, pa: string, more = ""): string =>
+  `{ customerAddress: ${ca}, virtualSubnetID: ${vsid}, macAddress: ${mac}, providerAddress: ${pa}${more} }`;
+
+/** A lab of raw records, in which everything can be wrong. `records1` and `records2` are those of the two hosts. */
+const raw = (records1: readonly string[], records2: readonly string[], more = ""): string => `apiVersion: hnv/v1
+provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
+    providerAddresses: [{ address: 192.168.4.11 }]
+    vms: [{ name: Blue1, adapters: [{ mac: 06-06-00-00-00-05, vsid: 5001 }] }]
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-16 }]
+    providerAddresses: [{ address: 192.168.4.22 }]
+    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001 }] }]
+customerRoutes: [{ ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 10.0.0.0/24, nextHop: 0.0.0.0 }]
+lookupRecords:
+${[...records1.map((r) => r.replace("{", "{ host: host1,")), ...records2.map((r) => r.replace("{", "{ host: host2,"))].map((r) => `  - ${r}\n`).join("")}${more}`;
+const BLUE1 = record("10.0.0.5", 5001, "06-06-00-00-00-05", "192.168.4.11");
+const BLUE2 = record("10.0.0.7", 5001, "06-06-00-00-00-07", "192.168.4.22");
+
+describe("labs without a mistake", () => {
+  it("derived", () => expect(shown(findings(TWO_HOSTS))).toEqual([]));
+  it("raw", () => expect(shown(findings(raw([BLUE1, BLUE2], [BLUE1, BLUE2])))).toEqual([]));
+  it.each(readdirSync(examples).filter((name) => name.startsWith("two-tenants")))("%s", (name) => {
+    expect(shown(findings(readFileSync(new URL(name, examples), "utf8")))).toEqual([]);
+  });
+});
+
+it("one-host-records.yaml: only the NIC's MTU is small", () => {
+  const list = findings(readFileSync(new URL("one-host-records.yaml", examples), "utf8"));
+  expect(shown(list)).toEqual(["warning MTU_TOO_SMALL hosts[0].nics[0]"]);
+  // One of the PAs is IPv6, but all records name IPv4 ones.
+  expect(list[0]?.message).toContain("need 1542, so 42 bytes are missing; the longest that passes has 1458");
+});
+
+describe("VMs and routes", () => {
+  it("a port whose VSID has no route", () => {
+    const text = raw([BLUE1, BLUE2], [BLUE1, BLUE2]).replace(/customerRoutes.*\n/, "");
+    expect(shown(findings(text)).filter((line) => line.includes("WITHOUT_ROUTE"))).toEqual([
+      "error VSID_WITHOUT_ROUTE hosts[0].vms[0].adapters[0].vsid",
+      "error VSID_WITHOUT_ROUTE hosts[1].vms[0].adapters[0].vsid",
+    ]);
+  });
+  it("records of a VSID without a route cannot be reached; hosts with the same table are told once", () => {
+    const text = raw([BLUE1, BLUE2], [BLUE1, BLUE2]).replace(/customerRoutes.*\n/, "");
+    expect(shown(findings(text)).filter((line) => line.includes("UNREACHABLE"))).toEqual([
+      "error VSID_UNREACHABLE lookupRecords[0]",
+      "error VSID_UNREACHABLE lookupRecords[1]",
+    ]);
+  });
+  it("VSID 16777215 on a port", () => {
+    const list = findings(
+      swap("mac: 06-06-00-00-00-09, vsid: 5002, addresses: [10.0.1.9]", "mac: 06-06-00-00-00-09, vsid: 16777215"),
+    );
+    expect(shown(list)).toEqual(["error VSID_UNMATCHABLE hosts[1].vms[1].adapters[0].vsid"]);
+  });
+  it("an adapter without any record", () => {
+    expect(shown(findings(swap(", addresses: [10.0.1.9]", "")))).toEqual([
+      "error ADAPTER_WITHOUT_RECORD hosts[1].vms[1].adapters[0]",
+    ]);
+  });
+  it("records on one host only", () => {
+    expect(shown(findings(raw([BLUE1, BLUE2], [BLUE2])))).toEqual(["error RECORD_ONE_WAY hosts[0].vms[0].adapters[0]"]);
+  });
+  it("a record missing on the VM's own host", () => {
+    expect(shown(findings(raw([BLUE2], [BLUE1, BLUE2])))).toEqual([
+      "error RECORD_MISSING_AT_HOME hosts[0].vms[0].adapters[0]",
+    ]);
+  });
+  it("a host that runs nothing of the tenant needs no records", () => {
+    const text = raw([BLUE1], [], "").replace(/ {4}vms: \[\{ name: Blue2.*\n/, "");
+    expect(shown(findings(text))).toEqual([]);
+  });
+  it("a default route whose next hop has no record", () => {
+    const list = findings(
+      add(`customerRoutes: [{ ${BLUE}, virtualSubnetID: 5002, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.1.254 }]`),
+    );
+    expect(shown(list)).toEqual(["error NEXT_HOP_WITHOUT_RECORD customerRoutes[0].nextHop"]);
+    expect(list[0]?.message).toContain("10.0.1.254 in VSID 5002");
+  });
+  it("two default routes of equal metric", () => {
+    const route = (hop: string) =>
+      `  - { ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 0.0.0.0/0, nextHop: ${hop}, metric: 5 }\n`;
+    const routes = route("10.0.0.5") + route("10.0.0.7");
+    expect(shown(findings(add(`customerRoutes:\n${routes}`)))).toEqual(["warning ROUTES_TIE customerRoutes[1]"]);
+    expect(shown(findings(add(`customerRoutes:\n${routes.replace("metric: 5", "metric: 6")}`)))).toEqual([]);
+  });
+});
+
+describe("records", () => {
+  it("a PA that no host has", () => {
+    const stray = BLUE2.replace("192.168.4.22", "192.168.4.99");
+    expect(shown(findings(raw([BLUE1, stray], [BLUE1, BLUE2])))).toEqual(["error RECORD_PA_UNKNOWN lookupRecords[1]"]);
+  });
+  it("a VM whose port has another VSID", () => {
+    const text = raw([BLUE1, BLUE2], [BLUE1, BLUE2]).replace(
+      "mac: 06-06-00-00-00-07, vsid: 5001",
+      "mac: 06-06-00-00-00-07, vsid: 5009",
+    );
+    expect(shown(findings(text))).toContain("error RECORD_WRONG_VSID lookupRecords[1]");
+  });
+  it("a VM with another MAC", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.7", 5001, "06-06-00-00-00-77", "192.168.4.22")}]`));
+    expect(shown(list)).toContain("error RECORD_WRONG_MAC lookupRecords[0]");
+    expect(list.find((f) => f.code === "RECORD_WRONG_MAC")?.message).toContain("host2/Blue2 has 06-06-00-00-00-07");
+  });
+  it("a VM on another host", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.7", 5001, "06-06-00-00-00-07", "192.168.4.11")}]`));
+    expect(shown(list)).toContain("error RECORD_WRONG_HOST lookupRecords[0]");
+  });
+  it("no VM at all", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.77", 5001, "06-06-00-00-00-77", "192.168.4.22")}]`));
+    expect(shown(list)).toEqual(["warning RECORD_WITHOUT_PORT lookupRecords[0]"]);
+  });
+  it("an address that no route leads to", () => {
+    const list = findings(add(`lookupRecords: [${record("10.7.0.7", 5001, "06-06-00-00-00-07", "192.168.4.22")}]`));
+    expect(shown(list)).toEqual(["warning RECORD_UNREACHABLE lookupRecords[0]"]);
+  });
+  it("a written record that differs from the derived one, and how", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.7", 5001, "06-06-00-00-00-07", "192.168.4.11")}]`));
+    const finding = list.find((f) => f.code === "RECORD_DIFFERS_FROM_DERIVED");
+    expect(finding).toMatchObject({ severity: "warning", path: "lookupRecords[0]", line: 28, column: 17 });
+    expect(finding?.message).toContain("providerAddress (derived 192.168.4.22, written 192.168.4.11)");
+  });
+  it("a written record that says what would be derived is fine, as is any PA of a gateway address", () => {
+    const same = record("10.0.0.7", 5001, "06-06-00-00-00-07", "192.168.4.22");
+    const gateway = record("10.0.0.1", 5001, "06-06-00-00-01-01", "192.168.4.11");
+    expect(shown(findings(add(`lookupRecords: [${same}, ${gateway}]`)))).toEqual([]);
+  });
+  it("a record that every host overrides", () => {
+    const common = `  - ${BLUE2}\n`;
+    expect(shown(findings(raw([BLUE1, BLUE2], [BLUE1, BLUE2], common)))).toEqual([
+      "warning RECORD_SHADOWED lookupRecords[4]",
+    ]);
+  });
+  it("findings of one kind are limited, and the rest is counted", () => {
+    const many = Array.from(
+      { length: 130 },
+      (_, i) => `  - ${record(`10.0.0.${100 + i}`, 5001, `0606000001${(i + 16).toString(16)}`, "192.168.4.22")}\n`,
+    );
+    const list = findings(add(`lookupRecords:\n${many.join("")}`));
+    expect(list).toHaveLength(101);
+    expect(list.at(-1)?.message).toBe("30 more findings RECORD_WITHOUT_PORT are not listed");
+  });
+});
+
+describe("the provider network", () => {
+  it("PAs of different families", () => {
+    let text = swap(
+      "{ prefix: 192.168.4.0/24, mtu: 1600 }",
+      '{ prefix: 192.168.4.0/24, mtu: 1600 }\n    - { prefix: "2001:db8:4::/64", mtu: 1600 }',
+    );
+    text = change(text, "192.168.4.22", '"2001:db8:4::22"');
+    expect(shown(findings(text))).toEqual([
+      "error PA_FAMILY_MISMATCH hosts[0].vms[0].adapters[0].addresses[0]",
+      "error PA_FAMILY_MISMATCH hosts[1].vms[0].adapters[0].addresses[0]",
+    ]);
+  });
+  it("no route between provider subnets", () => {
+    let text = swap(
+      "{ prefix: 192.168.4.0/24, mtu: 1600 }",
+      "{ prefix: 192.168.4.0/24, mtu: 1600 }\n    - { prefix: 192.168.5.0/24, mtu: 1600 }",
+    );
+    text = change(text, "192.168.4.22", "192.168.5.22");
+    expect(shown(findings(text))).toEqual([
+      "error PROVIDER_ROUTE_MISSING hosts[0].providerAddresses[0]",
+      "error PROVIDER_ROUTE_MISSING hosts[1].providerAddresses[0]",
+    ]);
+  });
+  it("a far host that is not emulated, without a neighbor", () => {
+    const text = readFileSync(new URL("one-host-records.yaml", examples), "utf8").replace(
+      / {2}- \{ host: host1, address: 192.168.4.22.*\n/,
+      "",
+    );
+    expect(shown(findings(text))).toContain("error NEIGHBOR_MISSING lookupRecords[1]");
+  });
+  it("a next hop without a neighbor", () => {
+    let text = readFileSync(new URL("one-host-records.yaml", examples), "utf8").replace(
+      / {2}- \{ host: host1, address: 192.168.4.1,.*\n/,
+      "",
+    );
+    text = text.replaceAll("providerAddress: 192.168.4.22", "providerAddress: 172.16.0.9");
+    const finding = findings(text).find((f) => f.code === "NEIGHBOR_MISSING");
+    expect(finding?.message).toBe("host1 does not know the MAC of 192.168.4.1, the next hop to 172.16.0.9");
+  });
+  it("a PA whose prefix length is not its subnet's", () => {
+    const list = findings(swap("{ address: 192.168.4.22 }", "{ address: 192.168.4.22, prefixLength: 16 }"));
+    expect(shown(list)).toEqual(["warning PREFIX_LENGTH_MISMATCH hosts[1].providerAddresses[0]"]);
+  });
+  it("a provider MTU that is one byte short", () => {
+    expect(shown(findings(swap("mtu: 1600", "mtu: 1542")))).toEqual([]);
+    const list = findings(swap("mtu: 1600", "mtu: 1541"));
+    expect(shown(list)).toEqual(["warning MTU_TOO_SMALL provider.subnets[0].mtu"]);
+    expect(list[0]?.message).toContain("need 1542, so 1 bytes are missing; the longest that passes has 1499");
+  });
+  it("a NIC's MTU that is smaller than its subnet's", () => {
+    const list = findings(swap("mac: 02-00-C0-A8-04-0B }", "mac: 02-00-C0-A8-04-0B, mtu: 1500 }"));
+    expect(shown(list)).toEqual(["warning MTU_TOO_SMALL hosts[0].nics[0].mtu"]);
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import { mtuTable, pathMtu } from "../../src/control/index.js";
+import { change, load, TWO_HOSTS } from "./labs.js";
+
+describe("the arithmetic", () => {
+  // Path MTU, largest inner IP packet over IPv4 and over IPv6: header lengths of RFC 7637 §3.2 added up by hand.
+  it.each([
+    [1500, 1458, 1438],
+    [1542, 1500, 1480],
+    [1562, 1520, 1500],
+    [1600, 1558, 1538],
+    [4074, 4032, 4012],
+    [9000, 8958, 8938],
+    [9042, 9000, 8980],
+    [9062, 9020, 9000],
+  ])("a path of %i carries %i over IPv4 and %i over IPv6", (path, over4, over6) => {
+    expect(mtuTable(path, 4).innerIpMtu).toBe(over4);
+    expect(mtuTable(path, 6).innerIpMtu).toBe(over6);
+  });
+
+  it("every row over IPv4", () => {
+    expect(mtuTable(1500, 4)).toEqual({
+      pathMtu: 1500,
+      outerFamily: 4,
+      innerFrame: 1472,
+      innerIpMtu: 1458,
+      mssIpv4: 1418,
+      mssIpv6: 1398,
+      wireFrame: 1514,
+      wireFrameTagged: 1518,
+      wireFrameWithFcs: 1518,
+      wireFrameTaggedWithFcs: 1522,
+      pathMtuForGuests: 1542,
+      missingForGuests: 42,
+    });
+  });
+
+  it("every row over IPv6, with room for guests", () => {
+    expect(mtuTable(1562, 6)).toMatchObject({
+      innerFrame: 1514,
+      mssIpv4: 1460,
+      mssIpv6: 1440,
+      wireFrame: 1576,
+      wireFrameTagged: 1580,
+      missingForGuests: 0,
+    });
+  });
+});
+
+describe("the path between two ports", () => {
+  const between = (text: string, from: string, to: string) => pathMtu(load(text).lab, from, to);
+
+  it("is the smallest MTU on the way", () => {
+    let text = change(TWO_HOSTS, "mac: 02-00-C0-A8-04-16 }", "mac: 02-00-C0-A8-04-16, mtu: 1580 }");
+    text = change(text, "mac: 02-00-C0-A8-04-0B }", "mac: 02-00-C0-A8-04-0B, mtu: 9000 }");
+    expect(between(text, "host1/Blue1", "host2/Blue2")).toMatchObject({
+      kind: "provider",
+      mtu: 1580,
+      outerFamily: 4,
+      tagged: false,
+      hops: [
+        { where: "host1/nic1", mtu: 9000 },
+        { where: "provider 192.168.4.0/24", mtu: 1600 },
+        { where: "host2/nic1", mtu: 1580 },
+      ],
+    });
+  });
+
+  it("passes both subnets when they differ", () => {
+    let text = change(
+      TWO_HOSTS,
+      "{ prefix: 192.168.4.0/24, mtu: 1600 }",
+      "{ prefix: 192.168.4.0/24, vlan: 103, mtu: 1600, gateway: 192.168.4.1 }\n    - { prefix: 192.168.5.0/24, mtu: 1550, gateway: 192.168.5.1 }",
+    );
+    text = change(text, "192.168.4.22", "192.168.5.22");
+    const path = between(text, "host1/Blue1", "host2/Blue3");
+    expect(path).toMatchObject({ kind: "provider", mtu: 1550, tagged: true });
+    expect(path.kind === "provider" && path.hops.map((hop) => hop.where)).toEqual([
+      "host1/nic1",
+      "provider 192.168.4.0/24 vlan 103",
+      "provider 192.168.5.0/24",
+      "host2/nic1",
+    ]);
+  });
+
+  it("within a host nothing is encapsulated", () => {
+    const text = change(TWO_HOSTS, "vsid: 6001, addresses: [10.0.0.5]", "vsid: 5002, addresses: [10.0.1.5]");
+    expect(between(text, "host1/Blue1", "host1/Red1")).toEqual({ kind: "local" });
+  });
+
+  it.each([
+    ["host1/Blue1", "host2/Blue9", "UNKNOWN_PORT"],
+    ["host1/nic1", "host2/Blue2", "UNKNOWN_PORT"],
+    ["host1/Red1", "host2/Blue2", "OTHER_ROUTING_DOMAIN"],
+  ])("from %s to %s: %s", (from, to, code) => {
+    expect(between(TWO_HOSTS, from, to)).toMatchObject({ kind: "none", code });
+  });
+
+  it("a port outside of HNV has no path", () => {
+    const text = change(TWO_HOSTS, "vsid: 5002, addresses: [10.0.1.9]", "vsid: 0");
+    expect(between(text, "host1/Blue1", "host2/Blue3")).toMatchObject({ kind: "none", code: "NOT_VIRTUALIZED" });
+  });
+
+  it("PAs of two families make no path", () => {
+    let text = change(
+      TWO_HOSTS,
+      "{ prefix: 192.168.4.0/24, mtu: 1600 }",
+      '{ prefix: 192.168.4.0/24 }\n    - { prefix: "2001:db8:4::/64" }',
+    );
+    text = change(text, "192.168.4.22", '"2001:db8:4::22"');
+    expect(between(text, "host1/Blue1", "host2/Blue2")).toMatchObject({ kind: "none", code: "PA_FAMILY" });
+  });
+
+  it("a VM without a record has no path", () => {
+    const text = change(TWO_HOSTS, ", addresses: [10.0.1.9]", "");
+    expect(between(text, "host1/Blue1", "host2/Blue3")).toMatchObject({ kind: "none", code: "NO_RECORD" });
+  });
+});
