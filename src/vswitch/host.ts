@@ -7,24 +7,11 @@
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
-import { Reason } from "../dataplane/drop-reasons.js";
-import type { HostPolicySnapshot } from "../dataplane/policy/index.js";
-import {
-  INBOUND_LAYERS,
-  makeNode,
-  type Node,
-  type NveSnapshot,
-  OUTBOUND_LAYERS,
-  type Pipeline,
-} from "../dataplane/slowpath/index.js";
-import type { HostPorts } from "./host-ports.js";
+import { Reason } from "../dataplane/index.js";
+import { INBOUND_LAYERS, makeNode, type Node, OUTBOUND_LAYERS, type Pipeline } from "../dataplane/slowpath/index.js";
+import type { HostSnapshot } from "./host-snapshot.js";
 import { INGRESS } from "./ingress.js";
 import { switchFromAdapter, switchFromNic } from "./switching.js";
-
-export interface HostSnapshot extends NveSnapshot {
-  readonly policy: HostPolicySnapshot;
-  readonly ports: HostPorts;
-}
 
 const FROM_VIRTUAL_SUBNET: Pipeline<HostSnapshot> = {
   layers: [...INGRESS, ...OUTBOUND_LAYERS],

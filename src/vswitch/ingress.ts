@@ -4,7 +4,7 @@
  * The order is that of the switch: format, 802.1Q parsing, bridge group addresses, source address, VLAN rule. ACLs, guards and
  * the storm limit have their place behind these.
  */
-import { Reason } from "../dataplane/drop-reasons.js";
+import { Reason } from "../dataplane/index.js";
 import {
   CONTINUE,
   dropFor,
@@ -22,7 +22,7 @@ import {
   vidOf,
   ZERO_MAC,
 } from "../dataplane/wire/index.js";
-import type { HostSnapshot } from "./host.js";
+import type { HostSnapshot } from "./host-snapshot.js";
 
 /** 802.1Q reserves VID 4095; a frame that carries it has no VLAN. */
 const VID_RESERVED = 4095;

@@ -8,21 +8,22 @@
  * VM ports end outside of the lab; so do NICs when the lab has no provider network.
  */
 
-import type { PortSpec } from "../dataplane/engine.js";
-import { Engine } from "../dataplane/engine.js";
+import type { PortSpec } from "../dataplane/index.js";
+import { Engine } from "../dataplane/index.js";
 import {
   changeHostPolicy,
   type HostPolicy,
-  makeHostPolicy,
   type HostPolicyChange,
+  makeHostPolicy,
   type ProviderAddress,
   STAMP_COUNT,
 } from "../dataplane/policy/index.js";
 import type { Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
-import { type HostSnapshot, makeHostNode } from "./host.js";
+import { makeHostNode } from "./host.js";
 import { HostPorts } from "./host-ports.js";
+import type { HostSnapshot } from "./host-snapshot.js";
 import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
 import type { HostSettings, LabSettings, ProviderAddressSettings } from "./settings.js";
 

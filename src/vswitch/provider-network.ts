@@ -5,7 +5,7 @@
  * provider address lives, since the lab says so; it learns and floods nothing. A frame for the router's MAC is routed, any
  * other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
  */
-import { Reason } from "../dataplane/drop-reasons.js";
+import { Reason } from "../dataplane/index.js";
 import {
   CONTINUE,
   dropFor,

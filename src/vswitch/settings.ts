@@ -10,9 +10,8 @@ import type {
   Neighbor,
   NveSettings,
   ProviderRoute,
-} from "../dataplane/policy/policy.js";
-import type { Address, Prefix } from "../dataplane/wire/address.js";
-import type { Mac, Vsid } from "../dataplane/wire/bytes.js";
+} from "../dataplane/policy/index.js";
+import type { Address, Mac, Prefix, Vsid } from "../dataplane/wire/index.js";
 
 export interface LabSettings {
   readonly hosts: readonly HostSettings[];

@@ -4,7 +4,7 @@
  * The switch knows every adapter's address and learns none: known unicast goes to that adapter, unknown unicast from an
  * adapter to the NIC, group addresses to all others. What comes from the wire for nobody here is left to the NVE.
  */
-import { Reason } from "../dataplane/drop-reasons.js";
+import { Reason } from "../dataplane/index.js";
 import { portStamp, providerStamp } from "../dataplane/policy/index.js";
 import {
   CONTINUE,
@@ -16,7 +16,7 @@ import {
 } from "../dataplane/slowpath/index.js";
 import type { Forward, PortIndex } from "../dataplane/transposition/index.js";
 import { formatMac, isGroupMac, type Vsid } from "../dataplane/wire/index.js";
-import type { HostSnapshot } from "./host.js";
+import type { HostSnapshot } from "./host-snapshot.js";
 
 const NO_VSID = 0 as Vsid;
 

@@ -26,7 +26,10 @@ const randomMac = (random: Random, hosts: number): Uint8Array =>
   random.chance(0.03) ? random.bytes(6) : Uint8Array.of(6, 6, 0, 0, 0, random.below(hosts));
 
 function ethernet(random: Random, mix: FrameMix, etherType: number, mayTag: boolean): Uint8Array {
-  const tag = mayTag && random.chance(0.15) ? Uint8Array.of(0x81, 0, random.pick([0, 0xa0, 0x10]), random.pick([0, 5, 103])) : new Uint8Array(0);
+  const tag =
+    mayTag && random.chance(0.15)
+      ? Uint8Array.of(0x81, 0, random.pick([0, 0xa0, 0x10]), random.pick([0, 5, 103]))
+      : new Uint8Array(0);
   const type = new Uint8Array(2);
   setU16(type, 0, etherType);
   return concatenate(randomMac(random, mix.hosts), randomMac(random, mix.hosts), tag, type);
@@ -45,7 +48,13 @@ function transport(random: Random, mix: FrameMix, protocol: number): Uint8Array 
   return random.chance(0.03) ? whole.subarray(0, random.below(whole.length)) : whole;
 }
 
-export function ipv4(random: Random, payload: Uint8Array, protocol: number, source: number, destination: number): Uint8Array {
+export function ipv4(
+  random: Random,
+  payload: Uint8Array,
+  protocol: number,
+  source: number,
+  destination: number,
+): Uint8Array {
   const options = random.chance(0.1) ? 4 * random.between(1, 10) : 0;
   const header = new Uint8Array(20 + options).fill(1);
   header[0] = 0x40 | (header.length / 4);
@@ -77,9 +86,16 @@ function extensions(random: Random, protocol: number): { chain: Uint8Array; firs
   return { chain: concatenate(...parts), first: kinds[0] ?? protocol };
 }
 
-const ipv6Address = (host: number): Uint8Array => Uint8Array.of(0xfd, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host);
+const ipv6Address = (host: number): Uint8Array =>
+  Uint8Array.of(0xfd, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host);
 
-export function ipv6(random: Random, payload: Uint8Array, protocol: number, source: Uint8Array, destination: Uint8Array): Uint8Array {
+export function ipv6(
+  random: Random,
+  payload: Uint8Array,
+  protocol: number,
+  source: Uint8Array,
+  destination: Uint8Array,
+): Uint8Array {
   const { chain, first } = extensions(random, protocol);
   const header = new Uint8Array(8);
   setU32(header, 0, (0x6000_0000 | random.below(0x1000_0000)) >>> 0);
@@ -96,7 +112,10 @@ export function tenantFrame(random: Random, mix: FrameMix = DEFAULT_MIX): Uint8A
   if (shape < 10) {
     const protocol = random.pick([1, 6, 17, 17, 47]);
     const [a, b] = [0x0a00_0000 + random.below(mix.hosts), 0x0a00_0000 + random.below(mix.hosts)];
-    frame = concatenate(ethernet(random, mix, 0x0800, true), ipv4(random, transport(random, mix, protocol), protocol, a, b));
+    frame = concatenate(
+      ethernet(random, mix, 0x0800, true),
+      ipv4(random, transport(random, mix, protocol), protocol, a, b),
+    );
   } else if (shape < 17) {
     const protocol = random.pick([6, 17, 58]);
     const payload = transport(random, mix, protocol);
@@ -105,7 +124,10 @@ export function tenantFrame(random: Random, mix: FrameMix = DEFAULT_MIX): Uint8A
       ipv6(random, payload, protocol, ipv6Address(random.below(mix.hosts)), ipv6Address(random.below(mix.hosts))),
     );
   } else {
-    frame = concatenate(ethernet(random, mix, random.pick([0x0806, 0x88cc, 0x88a8, 0x0026]), true), random.bytes(random.below(60)));
+    frame = concatenate(
+      ethernet(random, mix, random.pick([0x0806, 0x88cc, 0x88a8, 0x0026]), true),
+      random.bytes(random.below(60)),
+    );
   }
   return spoil(random, frame);
 }
@@ -129,7 +151,8 @@ function spoil(random: Random, frame: Uint8Array): Uint8Array {
   if (random.chance(0.04)) return frame.slice(0, random.below(frame.length + 1));
   if (random.chance(0.06) && frame.length > 0) {
     const copy = frame.slice();
-    for (let flips = random.between(1, 3); flips > 0; flips--) copy[random.below(Math.min(copy.length, 80))]! ^= 1 << random.below(8);
+    for (let flips = random.between(1, 3); flips > 0; flips--)
+      copy[random.below(Math.min(copy.length, 80))]! ^= 1 << random.below(8);
     return copy;
   }
   return frame;

@@ -18,6 +18,7 @@ import {
   ECN_MODE,
   ENTRY,
   KEEP,
+  KIND,
   ROW,
   STAMPS_PER_ENTRY,
   TEMPLATE_SIZE,
@@ -61,7 +62,7 @@ export function compileDecision(
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
   // A replicated packet takes one entry per output; those are made for the packet alone.
-  let entry = cache && outputs === 1 ? kernel.install(place) : 0;
+  let entry = cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) : 0;
   if (entry === 0) entry = takeTransient(kernel);
   kernel.bind(place, entry);
 
@@ -85,6 +86,12 @@ export function compileDecision(
   writeStamps(memory, entry, decision.stamps);
   memory.setU32(entry + ENTRY.STAMP_SUM, kernel.stampSum(entry));
   memory.setU32(entry + ENTRY.GENERATION, memory.u32(CONTROL.GENERATION));
+}
+
+/** The key of an NVGRE packet leaves out the outer source MAC, which no template may then carry on. */
+function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
+  if (verdict.kind !== "forward" || kind < KIND.NVGRE4_LINK) return true;
+  return verdict.outputs.every((forward) => forward.pop || isUntouched(forward));
 }
 
 function takeTransient(kernel: KernelCalls): number {

