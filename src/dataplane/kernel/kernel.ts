@@ -9,8 +9,6 @@ export interface KernelCalls {
   install(place: number): number;
   transient(): number;
   bind(place: number, entry: number): void;
-  remove(entry: number): void;
-  expire(fromBucket: number, buckets: number, idleMs: number): number;
   stampSum(entry: number): number;
 }
 

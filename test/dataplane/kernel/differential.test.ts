@@ -76,7 +76,7 @@ const dropOne = (reason: Reason): Decision => ({ verdict: { kind: "drop", reason
 
 function innerOf(bytes: Uint8Array, frame: ParsedFrame): ParsedFrame | null {
   const { ip } = frame;
-  if (!ip || ip.protocol !== 47 || ip.fragment !== "none" || checkNvgre(bytes, ip.transportAt, ip.end, "lenient"))
+  if (ip?.protocol !== 47 || ip.fragment !== "none" || checkNvgre(bytes, ip.transportAt, ip.end, "lenient"))
     return null;
   const inner = parseFrame(bytes, ip.transportAt + greLengthAt(bytes, ip.transportAt), ip.end);
   // What the receive checklist refuses: these have no flow key, and no two of them need be decided alike.

@@ -138,7 +138,7 @@ function revalidate(entry: usize): bool {
 }
 
 /** An entry that was given back or never used; 0 if the table is full. */
-export function takeFree(): usize {
+function takeFree(): usize {
   let entry: usize = load<u32>(CONTROL_ENTRY_FREE);
   if (entry) {
     store<u32>(CONTROL_ENTRY_FREE, load<u32>(entry, ENTRY_NEXT_OUTPUT));
@@ -151,7 +151,7 @@ export function takeFree(): usize {
   return entry;
 }
 
-export function giveBack(entry: usize): void {
+function giveBack(entry: usize): void {
   store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
   store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
   store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
@@ -169,7 +169,7 @@ function dropChain(entry: usize): void {
 }
 
 /** Finds where an entry hangs in a bucket and takes it off; the entry itself is given back with its chain. */
-export function remove(entry: usize): void {
+function remove(entry: usize): void {
   const hash = load<u32>(entry, ENTRY_HASH);
   if (!unhang(firstBucket(hash), entry)) unhang(secondBucket(hash), entry);
   dropChain(entry);
@@ -285,22 +285,4 @@ export function install(key: usize, chunks: u32, hash: u32): usize {
   store<u32>(slot, hash);
   store<u32>(slot, <u32>entry, ENTRY_OF_SLOT);
   return entry;
-}
-
-/** Removes entries that were idle for at least `idleMs`, walking `count` buckets from `from`; returns how many went. */
-export function expire(from: u32, count: u32, idleMs: u32): u32 {
-  const now = load<u32>(CONTROL_NOW_MS);
-  const last = min<u32>(from + count, load<u32>(CONTROL_BUCKET_MASK) + 1);
-  let removed: u32 = 0;
-  for (let b = from; b < last; b++) {
-    const bucket = <usize>load<u32>(CONTROL_BUCKETS) + <usize>b * BUCKET_SIZE;
-    for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
-      const entry: usize = load<u32>(bucket + (<usize>i << 2), ENTRY_OF_SLOT);
-      if (entry && <i32>(now - load<u32>(entry, ENTRY_LAST_USED_MS)) >= <i32>idleMs) {
-        remove(entry);
-        removed++;
-      }
-    }
-  }
-  return removed;
 }

@@ -10,7 +10,7 @@
 // port pass that one in the next round. Within a round packets are handled in groups: all keys of the group are made and their
 // buckets touched before the first is looked up, so that cache misses overlap; all are resolved before the first is rewritten.
 
-import { candidate, expire, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, remove, setGroup, stampSum } from "./flow-table";
+import { candidate, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, setGroup, stampSum } from "./flow-table";
 import {
   ACTION_DECREMENT_TTL, ACTION_INNER_IPV4,ACTION_KEEP_MASK, 
   CAUSE_GUARD, CAUSE_MISS, CAUSE_UNKEYED,
@@ -24,7 +24,7 @@ import {
 import { parse } from "./parse";
 import { carryOut, enter, resetArena, takeNextCount } from "./rewrite";
 
-export { expire, remove, stampSum };
+export { stampSum };
 
 let list: usize = 0;
 let count: u32 = 0;
@@ -169,11 +169,7 @@ const RESOLVED: u32 = 255;
 
 /** May the entry decide this packet? RESOLVED, or the cause why not. */
 function judge(row: usize, entry: usize): u32 {
-  if (!entry) return CAUSE_MISS;
-  if (!isCurrent(entry)) {
-    add(CONTROL_STALE, 1);
-    return CAUSE_MISS;
-  }
+  if (!entry || !isCurrent(entry)) return CAUSE_MISS;
   const action = load<u32>(entry, ENTRY_ACTION);
   const keepEnd = load<u32>(row, ROW_KEEP_END);
   const inner = (action & ACTION_KEEP_MASK) == KEEP_INNER_NETWORK;
@@ -210,6 +206,7 @@ export function resolve(place: u32): bool {
       return true;
     }
     store<u8>(row, <u8>again, ROW_CAUSE);
+    if (entry && again == CAUSE_MISS) add(CONTROL_STALE, 1);
     add(again == CAUSE_GUARD ? CONTROL_GUARDED : CONTROL_MISSES, 1);
     return false;
   }
