@@ -50,7 +50,7 @@ const ROWS = [
   row("RX_VSID_RESERVED", WNV, "The VSID lies in the reserved range 0–4095."),
   row("RX_VSID_VENDOR", WNV, "The VSID 0xFFFFFF is kept for vendor messages, which are not supported."),
   row("RX_OUTER_SRC", WNV, "The outer source is not a foreign unicast address."),
-  row("RX_INNER_VLAN", WNV, "The inner frame carries a VLAN tag (RFC 7637 §3.2)."),
+  row("RX_INNER_VLAN", WNV, "The inner frame carries a VLAN tag (RFC 7637 §3.3)."),
   row("RX_INNER_SRC_MAC", WNV, "The inner source MAC is a group address or zero."),
   row("RX_INNER_ETHERTYPE", WNV, "The inner frame is neither IPv4, IPv6 nor ARP."),
   row("RX_INNER_IP_MALFORMED", WNV, "The inner IP header has an impossible version or length."),
@@ -66,7 +66,7 @@ const ROWS = [
   row("RX_CTRL", WNV, "An NVGRE control message; this host does not act on them."),
 
   // Send checklist of the NVE.
-  row("TX_INNER_VLAN", WNV, "The frame carries a VLAN tag, which NVGRE does not transport (RFC 7637 §3.2)."),
+  row("TX_INNER_VLAN", WNV, "The frame carries a VLAN tag, which NVGRE does not transport (RFC 7637 §3.3)."),
   row("TX_NON_IP", WNV, "The frame is neither IPv4, IPv6 nor ARP; network virtualization carries nothing else."),
   row("TX_SRC_POLICY", WNV, "No lookup record gives this source address to this MAC in the virtual subnet."),
   row("TX_NO_ROUTE", WNV, "No customer route of the routing domain covers the destination."),

@@ -76,6 +76,7 @@ export interface Totals {
   readonly consumed: number;
   /** Further outputs of replicated packets; each is also counted under its own end. */
   readonly copies: number;
+  /** Frames that responders made; there are none yet. */
   readonly injected: number;
 }
 

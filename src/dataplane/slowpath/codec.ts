@@ -34,7 +34,7 @@ export interface EncapOptions {
   readonly flowId?: "hash" | "zero";
   /** IP MTU of the provider path; without it only what IP itself cannot hold is too big. */
   readonly mtu?: number;
-  /** RFC 7637 §3.2 has no tags inside: take a frame's 802.1Q tag off, or drop the frame (the default). */
+  /** RFC 7637 §3.3 has no tags inside: take a frame's 802.1Q tag off, or drop the frame (the default). */
   readonly tagged?: "strip" | "drop";
 }
 

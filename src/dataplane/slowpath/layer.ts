@@ -25,7 +25,7 @@ export interface PacketView {
   readonly plan: Plan;
 }
 
-/** Changes noted by layers; `finish` turns them into a transposition. */
+/** Changes noted by layers; `forwardTo` (evaluate.ts) turns them into a transposition. */
 export interface Plan {
   /** The virtual subnet in which the packet travels; 0 for none. */
   vsid: Vsid;

@@ -33,10 +33,10 @@ export const NVGRE_LENGTH = 8;
 export const NVGRE_FLAGS_VERSION = GRE_KEY_PRESENT;
 export const PROTOCOL_TRANSPARENT_ETHERNET = ETHERTYPE_TEB;
 
-/** Below lies the range that RFC 7637 §3.3 reserves. */
+/** Below lies the range that RFC 7637 §3.4 reserves. */
 export const MIN_VSID = 4096 as Vsid;
 export const MAX_VSID = 16_777_214 as Vsid;
-/** For messages between NVEs of one vendor (RFC 7637 §3.3). */
+/** For messages between NVEs of one vendor (RFC 7637 §3.4). */
 export const VENDOR_VSID = 0xff_ffff as Vsid;
 
 const FLAGS_VERSION = 0;

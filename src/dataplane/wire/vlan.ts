@@ -8,7 +8,7 @@
  *                       3    1     12 bits
  *
  * `at` is that of the TPID: 12 octets into the Ethernet frame. A tag with VID 0 is a priority tag: it gives a PCP and no VLAN.
- * NVGRE's outer frame may be tagged, its inner frame never (RFC 7637 §3.2).
+ * NVGRE's outer frame may be tagged, its inner frame never (RFC 7637 §3.3).
  */
 import { Reason } from "../drop-reasons.js";
 import type { Tci } from "./bytes.js";

@@ -76,7 +76,7 @@ describe("encap", () => {
     }
   });
 
-  it("RFC 7637 §3.2: refuses tags by default", () => {
+  it("RFC 7637 §3.3: refuses tags by default", () => {
     for (const octets of [
       [0x81, 0x00, 0x00, 0x00],
       [0x88, 0xa8, 0x00, 0x05],

@@ -154,7 +154,7 @@ describe("NVGRE that cannot be, made from packet A", () => {
     }
   });
 
-  it("N7, N8, N9: the ends of the VSID's range (RFC 7637 §3.3)", () => {
+  it("N7, N8, N9: the ends of the VSID's range (RFC 7637 §3.4)", () => {
     const range = [0, 0x000fff, 0x001000, 0xfffffe, 0xffffff].map((value) => reasonName(checkVsid(vsid(value))));
     expect(range).toEqual(["RX_VSID_RESERVED", "RX_VSID_RESERVED", "NONE", "NONE", "RX_VSID_VENDOR"]);
     expect([MIN_VSID, MAX_VSID, VENDOR_VSID]).toEqual([4096, 16_777_214, 16_777_215]);

@@ -54,7 +54,7 @@ const virtualSubnet: Layer<NveSnapshot> = {
       if (context.observer) tell(context.observer, "VSID 0", "outside of network virtualization: passed on untouched");
       return passFor(Reason.NONE);
     }
-    // RFC 7637 §3.2: the tag is removed before encapsulation. Only a priority tag can be, without losing a VLAN.
+    // RFC 7637 §3.3: the tag is removed before encapsulation. Only a priority tag can be, without losing a VLAN.
     const isPriorityTagged = parsed.tag !== null && vidOf(parsed.tag) === 0;
     if (isPriorityTagged) plan.removeTag = true;
     const isTagged = isTpid(parsed.etherType) || (parsed.tag !== null && !plan.removeTag);
@@ -267,7 +267,7 @@ function tellNoNextHop(
   tell(context.observer, flowText(vsid, packet.parsed), decided, found.route, nearest);
 }
 
-/** RFC 7637 §3.3: neither the reserved range nor the vendors' own VSID may carry a tenant's frame. */
+/** RFC 7637 §3.4: neither the reserved range nor the vendors' own VSID may carry a tenant's frame. */
 const wireVsid: Layer<NveSnapshot> = {
   name: "wire VSID",
   evaluate(_snapshot, packet, context) {

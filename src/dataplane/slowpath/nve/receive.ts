@@ -73,7 +73,7 @@ function tellGre(packet: PacketView, decided: string, context: LayerContext): vo
   tell(context.observer, `GRE header ${octets}, ${length} octets`, `${decided}; VSID ${packet.plan.vsid}`);
 }
 
-/** Row 22, and on success the inner frame is the one that goes on: RFC 7637 §3.2, no tag inside. */
+/** Row 22, and on success the inner frame is the one that goes on: RFC 7637 §3.3, no tag inside. */
 export function enterInnerFrame(packet: PacketView, context: LayerContext): Outcome {
   const { bytes, plan } = packet;
   const { transportAt, end } = packet.parsed.ip!;

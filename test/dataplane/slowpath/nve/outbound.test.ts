@@ -45,7 +45,7 @@ describe("send checklist", () => {
     expect(host.verdict(frame(), port(9))).toBe("pass NONE");
   });
 
-  it("row 2: RFC 7637 §3.2: a priority tag is removed, a VLAN tag refused", () => {
+  it("row 2: RFC 7637 §3.3: a priority tag is removed, a VLAN tag refused", () => {
     const tagged = lab.send(frame({ tci: 0xa000 }), HOST1.blue1);
     expect(hexOf(tagged.frame)).toBe(hexOf(lab.send(frame(), HOST1.blue1).frame));
     expect(verdict({ tci: 0x0005 })).toBe("TX_INNER_VLAN");
@@ -79,7 +79,7 @@ describe("send checklist", () => {
     expect(verdict({ ...viaGateway, to: "10.0.1.8" })).toBe("TX_NO_RECORD");
   });
 
-  it("row 5: RFC 7637 §3.3: the vendor VSID is never sent, even if a port carries it", () => {
+  it("row 5: RFC 7637 §3.4: the vendor VSID is never sent, even if a port carries it", () => {
     const host = host1({
       ports: { 9: adapter(0xffffff, MACS.blue1) },
       lookupRecords: [record(0xffffff, "10.0.0.5", MACS.blue1, PA1), record(0xffffff, "10.0.0.7", MACS.blue2, PA2)],
