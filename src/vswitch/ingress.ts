@@ -19,6 +19,7 @@ import {
   formatMac,
   isBridgeReservedMac,
   isGroupMac,
+  type Mac,
   vidOf,
   ZERO_MAC,
 } from "../dataplane/wire/index.js";
@@ -85,7 +86,7 @@ export const sourceMac: Layer<HostSnapshot> = {
   evaluate(snapshot, packet, context): Outcome {
     const reason = judgeSource(snapshot, packet);
     const { mac, macAddressSpoofing } = snapshot.ports.adapterAt(packet.ingress);
-    explainSource(context, packet, reason, formatMac(mac), macAddressSpoofing);
+    explainSource(context, packet, reason, mac, macAddressSpoofing);
     return reason === Reason.NONE ? CONTINUE : dropFor(reason);
   },
 };
@@ -96,15 +97,9 @@ function judgeSource(snapshot: HostSnapshot, { ingress, parsed }: PacketView): R
   return parsed.source === adapter.mac || adapter.macAddressSpoofing ? Reason.NONE : Reason.MAC_SPOOFING;
 }
 
-function explainSource(
-  context: LayerContext,
-  packet: PacketView,
-  reason: Reason,
-  mac: string,
-  spoofing: boolean,
-): void {
+function explainSource(context: LayerContext, packet: PacketView, reason: Reason, mac: Mac, spoofing: boolean): void {
   if (!context.observer) return;
-  const saw = `source ${formatMac(packet.parsed.source)}; the adapter's is ${mac}, spoofing ${spoofing ? "on" : "off"}`;
+  const saw = `source ${formatMac(packet.parsed.source)}; the adapter's is ${formatMac(mac)}, spoofing ${spoofing ? "on" : "off"}`;
   const decided =
     reason === Reason.NONE
       ? "accepted"

@@ -97,26 +97,26 @@ const bridge: Layer<ProviderSnapshot> = {
   evaluate(snapshot, packet, context): Outcome {
     const { destination } = packet.parsed;
     const { observer } = context;
-    const saw = `destination ${formatMac(destination)} in VLAN ${vlanOf(packet)}`;
+    const saw = () => `destination ${formatMac(destination)} in VLAN ${vlanOf(packet)}`;
     if (destination === snapshot.settings.routerMac) {
-      observer?.note({ saw, decided: "for the provider router" });
+      observer?.note({ saw: saw(), decided: "for the provider router" });
       return CONTINUE;
     }
     if (isGroupMac(destination)) {
-      observer?.note({ saw, decided: "drop: group addresses are not carried" });
+      observer?.note({ saw: saw(), decided: "drop: group addresses are not carried" });
       return dropFor(Reason.PROVIDER_GROUP);
     }
     const port = snapshot.macs.get(vlanOf(packet))?.get(destination);
     if (port === undefined || port === packet.ingress) {
       observer?.note({
-        saw,
+        saw: saw(),
         decided: port === undefined ? "drop: nobody has this address" : "drop: it lies where the frame came from",
       });
       return dropFor(Reason.PROVIDER_UNKNOWN_MAC);
     }
     const subnet = subnetOf(snapshot, packet);
     if (subnet && networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
-    observer?.note({ saw, decided: "bridged", ...(subnet ? { record: describe(subnet) } : {}) });
+    observer?.note({ saw: saw(), decided: "bridged", ...(subnet ? { record: describe(subnet) } : {}) });
     packet.plan.lengthLimit = subnet?.mtu ?? null;
     return forwardTo(packet, port, null);
   },
@@ -134,24 +134,24 @@ const route: Layer<ProviderSnapshot> = {
       });
       return dropFor(Reason.PROVIDER_NO_ROUTE);
     }
-    const saw = `destination ${formatAddress(ip.destination)}, TTL ${ip.ttl}`;
+    const saw = () => `destination ${formatAddress(ip.destination)}, TTL ${ip.ttl}`;
     const subnet = bestSubnet(snapshot.settings.subnets, ip.destination);
     if (!subnet) {
-      observer?.note({ saw, decided: "drop: no provider subnet holds it" });
+      observer?.note({ saw: saw(), decided: "drop: no provider subnet holds it" });
       return dropFor(Reason.PROVIDER_NO_ROUTE);
     }
     const station = snapshot.stations.find((s) => s.vlan === subnet.vlan && sameAddress(s.address, ip.destination));
     if (!station) {
-      observer?.note({ saw, decided: "drop: no host has this provider address", record: describe(subnet) });
+      observer?.note({ saw: saw(), decided: "drop: no host has this provider address", record: describe(subnet) });
       return dropFor(Reason.PROVIDER_UNRESOLVED);
     }
     if (ip.ttl <= 1) {
       context.doNotCache(); // the TTL is not in the flow key
-      observer?.note({ saw, decided: "drop: the TTL runs out here" });
+      observer?.note({ saw: saw(), decided: "drop: the TTL runs out here" });
       return dropFor(Reason.PROVIDER_TTL);
     }
     if (networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
-    observer?.note({ saw, decided: `routed to ${formatMac(station.mac)}`, record: describe(subnet) });
+    observer?.note({ saw: saw(), decided: `routed to ${formatMac(station.mac)}`, record: describe(subnet) });
     const forward: Forward = {
       output: station.port,
       pop: false,

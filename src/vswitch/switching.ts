@@ -27,24 +27,24 @@ export const switchFromAdapter: Layer<HostSnapshot> = {
     const { parsed, ingress } = packet;
     context.consulted(portStamp(ingress));
     context.consulted(providerStamp(context.node));
-    const saw = `destination ${formatMac(parsed.destination)}`;
+    const saw = () => `destination ${formatMac(parsed.destination)}`;
     if (isGroupMac(parsed.destination)) {
       const others = [...ports.plainAdapters(), ...ports.nicPorts()].filter((port) => port !== ingress);
-      context.observer?.note({ saw, decided: `to all ${others.length} other ports` });
+      context.observer?.note({ saw: saw(), decided: `to all ${others.length} other ports` });
       return toAll(packet, others);
     }
     const owner = ports.portOf(NO_VSID, parsed.destination);
     if (owner === ingress) {
-      context.observer?.note({ saw, decided: "drop: the destination is the sender" });
+      context.observer?.note({ saw: saw(), decided: "drop: the destination is the sender" });
       return dropFor(Reason.NOT_ACCEPTED);
     }
     const output = owner ?? ports.nicPorts()[0];
     if (output === undefined) {
-      context.observer?.note({ saw, decided: "drop: unknown, and the switch has no NIC" });
+      context.observer?.note({ saw: saw(), decided: "drop: unknown, and the switch has no NIC" });
       return dropFor(Reason.NOT_ACCEPTED);
     }
     context.observer?.note({
-      saw,
+      saw: saw(),
       decided: owner === undefined ? "unknown here: to the NIC" : "to the adapter with this address",
     });
     return forwardTo(packet, output, null);
@@ -56,18 +56,18 @@ export const switchFromNic: Layer<HostSnapshot> = {
   name: "layer-2 switch",
   evaluate({ ports }, packet, context): Outcome {
     const { parsed } = packet;
-    const saw = `destination ${formatMac(parsed.destination)}, ${parsed.tag === null ? "untagged" : "tagged"}`;
+    const saw = () => `destination ${formatMac(parsed.destination)}, ${parsed.tag === null ? "untagged" : "tagged"}`;
     context.consulted(providerStamp(context.node));
     if (parsed.tag === null) {
       const adapters = isGroupMac(parsed.destination)
         ? ports.plainAdapters()
         : [ports.portOf(NO_VSID, parsed.destination)].filter((port) => port !== undefined);
       if (adapters.length > 0) {
-        context.observer?.note({ saw, decided: "to the adapters outside of network virtualization" });
+        context.observer?.note({ saw: saw(), decided: "to the adapters outside of network virtualization" });
         return toAll(packet, adapters);
       }
     }
-    context.observer?.note({ saw, decided: "no adapter outside of network virtualization wants it" });
+    context.observer?.note({ saw: saw(), decided: "no adapter outside of network virtualization wants it" });
     return CONTINUE;
   },
 };

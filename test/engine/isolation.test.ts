@@ -272,6 +272,9 @@ function expectConserved(lab: EmulatedLab, sent: number, seed: number): void {
 }
 
 /** Repeats `chunk`, which says how many frames it took (2,000 if it does not), until there were `count`. */
-function inChunks(count: number, chunk: () => number | void): void {
-  for (let done = 0; done < count; ) done += chunk() ?? 2_000;
+function inChunks(count: number, chunk: () => unknown): void {
+  for (let done = 0; done < count; ) {
+    const took = chunk();
+    done += typeof took === "number" ? took : 2_000;
+  }
 }

@@ -1,0 +1,111 @@
+/**
+ * Whole processes: how many frames a second do `hnv encap`, `decap` and `run` carry from file to file, beside `cp` of the same
+ * input? 64-byte frames of 1,000 flows in a memory file system where there is one. All take turns within a round.
+ */
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeFrame } from "./support/frames.mjs";
+import { digestOf, hex, quick, seconds, spreadText, summary } from "./support/measure.mjs";
+
+const FRAMES = quick ? 20_000 : 10_000_000;
+const ROUNDS = quick ? 1 : 3;
+const RECORD = 16 + 64;
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "hnv-bench-"));
+const file = (name) => join(folder, name);
+const TUNNEL = ["--vsid", "5001", "--pa-src", "192.168.4.11", "--pa-dst", "192.168.4.22"];
+/** Tells the largest resident set when the process ends. */
+const REPORT = `data:text/javascript,import{writeFileSync as w}from"node:fs";process.on("exit",()=>w(${JSON.stringify(file("rss"))},String(process.resourceUsage().maxRSS)))`;
+const hnv = (...args) => [process.execPath, ["--import", REPORT, join(root, "bin/hnv"), ...args]];
+const lab = (name) => join(root, "examples", name);
+const CASES = [
+  ["encap", file("wire.pcap"), hnv("encap", file("vm.pcap"), file("wire.pcap"), ...TUNNEL)],
+  ["decap", file("back.pcap"), hnv("decap", file("wire.pcap"), file("back.pcap"))],
+  [
+    "run, one node",
+    file("out.pcap"),
+    hnv(
+      "run",
+      lab("one-host-records.yaml"),
+      "--in",
+      `host1/Blue1=${file("vm.pcap")}`,
+      "--out",
+      `host1/nic1=${file("out.pcap")}`,
+    ),
+  ],
+  [
+    "run, three nodes",
+    file("out.pcap"),
+    hnv(
+      "run",
+      lab("two-tenants.yaml"),
+      "--in",
+      `host1/Blue1=${file("vm.pcap")}`,
+      "--out",
+      `host2/Blue2=${file("out.pcap")}`,
+    ),
+  ],
+  ["cp", file("copy.pcap"), ["cp", [file("vm.pcap"), file("copy.pcap")]]],
+].map(([name, output, [command, args]]) => ({ name, output, command, args, times: [], rss: 0, digest: "" }));
+
+try {
+  generate();
+  for (let round = 0; round < ROUNDS; round++) for (const one of CASES) runOnce(one);
+  const copy = summary(CASES.at(-1).times).median;
+  for (const { name, times, rss, digest } of CASES) {
+    const result = summary(times);
+    const rate = (FRAMES / result.median / 1e6).toFixed(2).padStart(6);
+    const memory = rss > 0 ? `${(rss / 1024).toFixed(0)} MiB` : "";
+    console.log(
+      `${name.padEnd(17)} ${rate} million frames/s ${spreadText(result)}, ${(copy / result.median).toFixed(2)} of cp ${memory}   digest ${digest}`,
+    );
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+
+function generate() {
+  const head = Buffer.alloc(24);
+  head.writeUInt32LE(0xa1b2c3d4, 0);
+  head.writeUInt32LE(0x00040002, 4);
+  head.writeUInt32LE(65_535, 16);
+  head.writeUInt32LE(1, 20);
+  const block = Buffer.alloc(1_000 * RECORD);
+  const view = new DataView(block.buffer, block.byteOffset, block.length);
+  for (let flow = 0; flow < 1_000; flow++) {
+    const at = flow * RECORD;
+    view.setUint32(at, 1_700_000_000, true);
+    view.setUint32(at + 8, 64, true);
+    view.setUint32(at + 12, 64, true);
+    writeFrame(view, at + 16, { family: 4, length: 64, flow });
+  }
+  const descriptor = openSync(file("vm.pcap"), "w");
+  writeSync(descriptor, head);
+  for (let written = 0; written < FRAMES; written += 1_000) writeSync(descriptor, block);
+  closeSync(descriptor);
+}
+
+function runOnce(one) {
+  let done;
+  one.times.push(
+    seconds(() => {
+      done = spawnSync(one.command, one.args, { stdio: ["ignore", "ignore", "pipe"] });
+    }),
+  );
+  if (done.status !== 0) throw new Error(`${one.name}: ${done.stderr}`);
+  if (one.name !== "cp") one.rss = Math.max(one.rss, Number(readFileSync(file("rss"), "utf8")));
+  one.digest = digestOfHead(one.output);
+  if (one.name !== "encap") rmSync(one.output); // decap still reads what encap wrote
+}
+
+/** Of the first part of the output. */
+function digestOfHead(path) {
+  const descriptor = openSync(path, "r");
+  const head = Buffer.alloc(100_000);
+  const length = readSync(descriptor, head);
+  closeSync(descriptor);
+  return hex(digestOf(head.subarray(0, length)));
+}
