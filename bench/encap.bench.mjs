@@ -1,9 +1,20 @@
 /**
  * Whole processes: how many frames a second do `hnv encap`, `decap` and `run` carry from file to file, beside `cp` of the same
- * input? 64-byte frames of 1,000 flows in a memory file system where there is one. All take turns within a round.
+ * input and a plain C program that does the work of `encap` (peers/wrap.c)? 64-byte frames of 1,000 flows in a memory file system
+ * where there is one. All take turns within a round; every output must hold every frame.
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,23 +59,38 @@ const CASES = [
       `host2/Blue2=${file("out.pcap")}`,
     ),
   ],
+  ["plain C", file("c.pcap"), [file("wrap"), [file("vm.pcap"), file("c.pcap")]]],
   ["cp", file("copy.pcap"), ["cp", [file("vm.pcap"), file("copy.pcap")]]],
-].map(([name, output, [command, args]]) => ({ name, output, command, args, times: [], rss: 0, digest: "" }));
+]
+  .filter(([name]) => name !== "plain C" || buildPeer())
+  .map(([name, output, [command, args]]) => ({ name, output, command, args, times: [], rss: 0, digest: "" }));
+/** Bytes that each puts before a frame. */
+const GROWTH = { encap: 42, "plain C": 42, "run, one node": 46 };
 
 try {
   generate();
   for (let round = 0; round < ROUNDS; round++) for (const one of CASES) runOnce(one);
   const copy = summary(CASES.at(-1).times).median;
+  const peer = CASES.find(({ name }) => name === "plain C");
+  const plain = peer ? summary(peer.times).median : 0;
   for (const { name, times, rss, digest } of CASES) {
     const result = summary(times);
     const rate = (FRAMES / result.median / 1e6).toFixed(2).padStart(6);
     const memory = rss > 0 ? `${(rss / 1024).toFixed(0)} MiB` : "";
     console.log(
-      `${name.padEnd(17)} ${rate} million frames/s ${spreadText(result)}, ${(copy / result.median).toFixed(2)} of cp ${memory}   digest ${digest}`,
+      `${name.padEnd(17)} ${rate} million frames/s ${spreadText(result)}, ${(copy / result.median).toFixed(2)} of cp${plain ? `, ${(plain / result.median).toFixed(2)} of plain C` : ""} ${memory}   digest ${digest}`,
     );
   }
 } finally {
   rmSync(folder, { recursive: true });
+}
+
+/** False where there is no C compiler; the bench then goes without. */
+function buildPeer() {
+  const source = join(root, "bench/peers/wrap.c");
+  const { status } = spawnSync("cc", ["-O3", "-march=native", "-o", file("wrap"), source], { stdio: "ignore" });
+  if (status !== 0) console.log("no C compiler here: without the plain C program");
+  return status === 0;
 }
 
 function generate() {
@@ -96,7 +122,10 @@ function runOnce(one) {
     }),
   );
   if (done.status !== 0) throw new Error(`${one.name}: ${done.stderr}`);
-  if (one.name !== "cp") one.rss = Math.max(one.rss, Number(readFileSync(file("rss"), "utf8")));
+  const wanted = 24 + FRAMES * (RECORD + (GROWTH[one.name] ?? 0));
+  const got = statSync(one.output).size;
+  if (got !== wanted) throw new Error(`${one.name} wrote ${got} bytes, not ${wanted}: not every frame arrived`);
+  if (one.args[0] === "--import") one.rss = Math.max(one.rss, Number(readFileSync(file("rss"), "utf8")));
   one.digest = digestOfHead(one.output);
   if (one.name !== "encap") rmSync(one.output); // decap still reads what encap wrote
 }
