@@ -201,3 +201,27 @@ neighbors: [{ host: host1, address: 192.168.4.22, mac: 02-00-C0-A8-04-16 }]
   for (const at of [18, 19, 24, 25]) got[at] = wanted[at]!;
   expect(Buffer.from(got).toString("hex")).toBe(Buffer.from(wanted).toString("hex"));
 });
+
+test("a storm of broadcasts to many ports ends in counted drops where memory ends, and nothing is lost unseen", () => {
+  const adapters = Array.from({ length: 200 }, (_, i) => {
+    const mac = (0x0a0000000000 + i).toString(16).padStart(12, "0");
+    return `      - { name: P${i}, adapters: [{ mac: "${mac}", vsid: 0 }] }`;
+  });
+  const l = createLab(`
+apiVersion: hnv/v1
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
+    vms:
+${adapters.join("\n")}
+`);
+  const storm = padded("ff ff ff ff ff ff 0a 00 00 00 00 00 88 b5");
+  const met = l.sendAll(Array.from({ length: 256 }, () => ({ port: "host1/P0", frame: storm })));
+  const { totals, reasons } = l.counters();
+  expect(totals.in).toBe(256);
+  expect(totals.in + totals.copies).toBe(totals.delivered + totals.dropped);
+  expect(reasons.map(({ reason }) => reason.reason)).toEqual(["RESOURCES"]);
+  expect(met.length).toBeGreaterThan(4000);
+  // The next burst has all of it again.
+  expect(l.send("host1/P0", storm).filter(({ verdict }) => verdict === "delivered")).toHaveLength(200);
+});

@@ -17,6 +17,7 @@ import {
   CONTROL,
   ECN_MODE,
   ENTRY,
+  GROUP_SIZE,
   KEEP,
   KIND,
   ROW,
@@ -63,7 +64,7 @@ export function compileDecision(
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
   // A replicated packet takes one entry per output; those are made for the packet alone.
   let entry = cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) : 0;
-  if (entry === 0) entry = takeTransient(kernel);
+  if (entry === 0) entry = kernel.transient(0); // one for each packet of a group is kept back
   kernel.bind(place, entry);
 
   if (verdict.kind !== "forward") {
@@ -73,15 +74,7 @@ export function compileDecision(
     const start = memory.u32(row + ROW.OFFSET);
     const frame = parseFrame(memory.bytes, start, start + memory.u32(row + ROW.LENGTH));
     if (!frame) throw new Error("a frame without an Ethernet header was forwarded: a defect of a layer");
-    let at = entry;
-    verdict.outputs.forEach((forward, index) => {
-      if (index > 0) {
-        const next = takeTransient(kernel);
-        memory.setU32(at + ENTRY.NEXT_OUTPUT, next);
-        at = next;
-      }
-      writeForward(memory, at, forward, row, frame);
-    });
+    writeOutputs(target, entry, verdict.outputs, row, frame);
   }
   writeStamps(memory, entry, decision.stamps);
   memory.setU32(entry + ENTRY.STAMP_SUM, kernel.stampSum(entry));
@@ -94,10 +87,28 @@ function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
   return verdict.outputs.every((forward) => forward.pop || isUntouched(forward));
 }
 
-function takeTransient(kernel: KernelCalls): number {
-  const entry = kernel.transient();
-  if (entry === 0) throw new Error("a group of packets asked for more outputs than TRANSIENT_COUNT");
-  return entry;
+/** The outputs as a chain of entries. Where entries run out the whole packet is dropped, and counted, rather than a part of it. */
+function writeOutputs(
+  { kernel, memory }: CompileTarget,
+  first: number,
+  outputs: readonly Forward[],
+  row: number,
+  frame: ParsedFrame,
+): void {
+  let at = first;
+  for (const [index, forward] of outputs.entries()) {
+    if (index > 0) {
+      const next = kernel.transient(GROUP_SIZE);
+      memory.setU32(at + ENTRY.NEXT_OUTPUT, next);
+      if (next === 0) {
+        memory.setU32(first + ENTRY.NEXT_OUTPUT, 0);
+        writeEnd(memory, first, VERDICT.DROPPED, Reason.RESOURCES);
+        return;
+      }
+      at = next;
+    }
+    writeForward(memory, at, forward, row, frame);
+  }
 }
 
 function writeEnd(memory: PacketMemory, entry: number, verdict: number, reason: Reason): void {

@@ -7,7 +7,7 @@ export interface KernelCalls {
   rowOf(place: number): number;
   resolve(place: number): number;
   install(place: number): number;
-  transient(): number;
+  transient(reserve: number): number;
   bind(place: number, entry: number): void;
   stampSum(entry: number): number;
 }

@@ -301,5 +301,5 @@ export const GROUP_SIZE = 32;
 export const BURST_MAX = 256;
 /** Bytes of frames that one burst may bring. */
 export const BURST_BYTES_MAX = 512 * 1024;
-/** Entries for decisions that are used once. */
-export const TRANSIENT_COUNT = 512;
+/** Entries for decisions that are used once: one for each packet of a group, the rest for further outputs. */
+export const TRANSIENT_COUNT = 4096;

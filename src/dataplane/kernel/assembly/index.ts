@@ -220,9 +220,9 @@ export function install(place: u32): usize {
   return entry;
 }
 
-/** A cleared entry outside of the table, good until the group is rewritten; 0 if all are taken. */
-export function transient(): usize {
-  if (transientCount >= TRANSIENT_COUNT) return 0;
+/** A cleared entry outside of the table, good until the group is rewritten; 0 if no more than `reserve` are left. */
+export function transient(reserve: u32): usize {
+  if (transientCount + reserve >= TRANSIENT_COUNT) return 0;
   const entry = <usize>load<u32>(CONTROL_TRANSIENTS) + <usize>transientCount * ENTRY_SIZE;
   transientCount++;
   memory.fill(entry, 0, ENTRY_SIZE);

@@ -61,6 +61,10 @@ export function portAt(port: u32): usize {
 export function drop(row: usize, reason: u32): void {
   store<u8>(row, <u8>VERDICT_DROPPED, ROW_VERDICT);
   store<u8>(row, <u8>reason, ROW_REASON);
+  countDrop(row, reason);
+}
+
+function countDrop(row: usize, reason: u32): void {
   const port = <usize>load<u16>(row, ROW_PORT);
   increment(<usize>load<u32>(CONTROL_DROPS) + ((port * DROPS_PER_PORT + reason) << 3));
   increment(CONTROL_DROPPED);
@@ -145,10 +149,9 @@ export function carryOut(row: usize): void {
   let output: usize = load<u32>(entry, ENTRY_NEXT_OUTPUT);
   while (output) {
     const twin = duplicate(row);
-    if (twin) {
-      increment(CONTROL_COPIES);
-      forward(twin, output, false);
-    }
+    increment(CONTROL_COPIES);
+    if (twin) forward(twin, output, false);
+    else countDrop(row, REASON_RESOURCES);
     output = load<u32>(output, ENTRY_NEXT_OUTPUT);
   }
   forward(row, entry, true);
@@ -167,13 +170,10 @@ function end(row: usize, verdict: u32, reason: u32): void {
   } else if (verdict == VERDICT_CONSUMED) increment(CONTROL_CONSUMED);
 }
 
-/** A further row for a copy of the packet; 0 if there is no row left, which is counted as a lost copy. */
+/** A further row for a copy of the packet; 0 if there is none left. */
 function duplicate(row: usize): usize {
   const index = load<u32>(CONTROL_ROW_COUNT);
-  if (index >= load<u32>(CONTROL_ROW_CAPACITY)) {
-    increment(CONTROL_ARENA_FULL);
-    return 0;
-  }
+  if (index >= load<u32>(CONTROL_ROW_CAPACITY)) return 0;
   store<u32>(CONTROL_ROW_COUNT, index + 1);
   const twin = <usize>load<u32>(CONTROL_ROWS) + <usize>index * ROW_SIZE;
   memory.copy(twin, row, ROW_SIZE);
