@@ -110,7 +110,7 @@ export interface CustomerRouteTable {
   routingDomainOf(vsid: Vsid): RoutingDomain | undefined;
   /**
    * Longest prefix, then lowest metric, then the route of `preferred`, then the lowest VSID, then the first inserted
-   * (hnv-policy: unicast decision, step 1).
+   * (the tie rules beyond the metric are ours).
    */
   lookup(domain: RoutingDomain, destination: Address, preferred: Vsid): CustomerRoute | undefined;
   /** On-link prefixes of a virtual subnet, at most one per family. */
