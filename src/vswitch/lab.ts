@@ -8,8 +8,7 @@
  * VM ports end outside of the lab; so do NICs when the lab has no provider network.
  */
 
-import type { PortSpec } from "../dataplane/index.js";
-import { Engine } from "../dataplane/index.js";
+import { Engine, type PortSpec } from "../dataplane/index.js";
 import {
   changeHostPolicy,
   type HostPolicy,
