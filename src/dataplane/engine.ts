@@ -206,7 +206,7 @@ export class Engine {
   #resolve(place: number): void {
     const kernel = this.#kernel;
     if (kernel.resolve(place)) return;
-    const row = this.memory.rows + kernel.rowOf(place) * ROW_SIZE;
+    const row = kernel.rowOf(place) >>> 0;
     const cause = this.memory.bytes[row + ROW.CAUSE]!;
     const decision = this.#decide(row);
     compileDecision(decision, this.#target, place, row, cause === CAUSE.MISS && decision.cacheable);

@@ -28,7 +28,7 @@ import {
 import type { PacketMemory } from "../packet/memory.js";
 import { type ParsedFrame, parseFrame } from "../packet/parse.js";
 import type { Decision, EthernetFields, Forward, NvgrePush } from "../transposition/transposition.js";
-import { setU16, u8, u16 } from "../wire/bytes.js";
+import { setU16, u16 } from "../wire/bytes.js";
 import { checksumSum, foldSum } from "../wire/checksum.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, writeEthernet } from "../wire/ethernet.js";
 import { greHeaderLength } from "../wire/gre.js";
@@ -63,8 +63,8 @@ export function compileDecision(
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
   // A replicated packet takes one entry per output; those are made for the packet alone.
-  let entry = cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) : 0;
-  if (entry === 0) entry = kernel.transient(0); // one for each packet of a group is kept back
+  let entry = cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) >>> 0 : 0;
+  if (entry === 0) entry = kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
 
   if (verdict.kind !== "forward") {
@@ -98,10 +98,10 @@ function writeOutputs(
   let at = first;
   for (const [index, forward] of outputs.entries()) {
     if (index > 0) {
-      const next = kernel.transient(GROUP_SIZE);
+      const next = kernel.transient(GROUP_SIZE) >>> 0;
       memory.setU32(at + ENTRY.NEXT_OUTPUT, next);
+      memory.setU32(at + ENTRY.ACTION, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
       if (next === 0) {
-        memory.setU32(first + ENTRY.NEXT_OUTPUT, 0);
         writeEnd(memory, first, VERDICT.DROPPED, Reason.RESOURCES);
         return;
       }
@@ -112,9 +112,20 @@ function writeOutputs(
 }
 
 function writeEnd(memory: PacketMemory, entry: number, verdict: number, reason: Reason): void {
-  memory.setU32(entry + ENTRY.ACTION, verdict << ACTION.VERDICT_SHIFT);
+  setAction(memory, entry, verdict << ACTION.VERDICT_SHIFT);
   memory.bytes[entry + ENTRY.REASON] = reason;
   memory.setU16(entry + ENTRY.LIMIT, NO_LIMIT);
+}
+
+/** Where the template begins: behind the key, whose length the kernel has noted. */
+function templateOf(memory: PacketMemory, entry: number): number {
+  const chunks = (memory.u32(entry + ENTRY.ACTION) & ACTION.KEY_CHUNKS_MASK) >>> ACTION.KEY_CHUNKS_SHIFT;
+  return entry + ENTRY.KEY + chunks * 16;
+}
+
+function setAction(memory: PacketMemory, entry: number, action: number): void {
+  const key = memory.u32(entry + ENTRY.ACTION) & ACTION.KEY_CHUNKS_MASK;
+  memory.setU32(entry + ENTRY.ACTION, key | action);
 }
 
 function writeStamps(memory: PacketMemory, entry: number, stamps: Decision["stamps"]): void {
@@ -126,7 +137,7 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
   const { bytes } = memory;
   memory.setU16(entry + ENTRY.OUTPUT, forward.output);
   if (isUntouched(forward)) {
-    memory.setU32(entry + ENTRY.ACTION, KEEP.FRAME);
+    setAction(memory, entry, KEEP.FRAME);
     memory.setU16(entry + ENTRY.LIMIT, forward.lengthLimit ?? NO_LIMIT);
     return;
   }
@@ -143,7 +154,7 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
   }
 
   // 2. The template: outer headers, then that frame's Ethernet header.
-  const template = entry + ENTRY.TEMPLATE;
+  const template = templateOf(memory, entry);
   let length = 0;
   let limit = forward.lengthLimit ?? NO_LIMIT;
   if (forward.push) {
@@ -156,14 +167,13 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
   if (forward.push) {
     const ipOffset = forward.push.ethernet.tag === null ? ETHERNET_LENGTH : ETHERNET_LENGTH + VLAN_TAG_LENGTH;
     const countedFrom = forward.push.source.family === 4 ? ipOffset : ipOffset + IPV6_LENGTH;
-    bytes[entry + ENTRY.TEMPLATE_IP] = ipOffset;
     memory.setU16(entry + ENTRY.NODE, forward.push.identification);
     if (forward.push.source.family === 4)
-      memory.setU16(entry + ENTRY.CHECKSUM_BASE, checksumBase(bytes, template + ipOffset));
+      setU16(bytes, entry + ENTRY.CHECKSUM_BASE, checksumBase(bytes, template + ipOffset));
     limit = Math.min(limit, IP_LENGTH_MAX - (length - countedFrom));
   }
   bytes[entry + ENTRY.TEMPLATE_LENGTH] = length;
-  memory.setU32(entry + ENTRY.ACTION, action);
+  setAction(memory, entry, action);
   memory.setU16(entry + ENTRY.LIMIT, limit);
 }
 
@@ -180,7 +190,7 @@ function innerFrame(memory: PacketMemory, row: number, outer: ParsedFrame): Pars
   const start = outer.ip.transportAt + greHeaderLength(u16(bytes, outer.ip.transportAt));
   const inner = parseFrame(bytes, start, outer.ip.end);
   if (!inner) throw new Error("a frame without an inner frame was popped: a defect of a layer");
-  memory.setU32(row + ROW.INNER_NETWORK, inner.networkAt - outer.start);
+  memory.setU16(row + ROW.INNER_NETWORK, inner.networkAt - outer.start);
   memory.setU32(row + ROW.KEEP_END, inner.end - outer.start);
   return inner;
 }
@@ -225,15 +235,13 @@ function writeOuter(bytes: Uint8Array, at: number, push: NvgrePush): number {
 function outerAction(push: NvgrePush): number {
   const patch = push.source.family === 4 ? ACTION.PATCH_IPV4 : ACTION.PATCH_IPV6;
   const dscp = push.dscp.model === "uniform" ? ACTION.DSCP_COPY : 0;
-  return patch | dscp | (ECN_MODES[push.ecn] << ACTION.ECN_MODE_SHIFT);
+  const tagged = push.ethernet.tag === null ? 0 : ACTION.OUTER_TAGGED;
+  return patch | dscp | tagged | (ECN_MODES[push.ecn] << ACTION.ECN_MODE_SHIFT);
 }
 
-/**
- * The sum of what no packet changes: version and IHL, flags, TTL and protocol, addresses. The fields that each packet sets are
- * zeroed in the template.
- */
+/** The sum of the template's IPv4 header; the fields that each packet adds to it (length, identification, TOS) are zero there. */
 function checksumBase(bytes: Uint8Array, ip: number): number {
   setU16(bytes, ip + 2, 0);
   setU16(bytes, ip + 10, 0);
-  return foldSum(checksumSum(bytes, ip, ip + IPV4_LENGTH) - u8(bytes, ip + 1));
+  return foldSum(checksumSum(bytes, ip, ip + IPV4_LENGTH));
 }

@@ -21,12 +21,12 @@ const VERDICT_NAMES = Object.keys(VERDICT) as (keyof typeof VERDICT)[];
 export function* flowEntries(memory: PacketMemory): IterableIterator<FlowEntryView> {
   const end = memory.u32(CONTROL.ENTRY_UNUSED);
   for (let entry = memory.u32(CONTROL.ENTRIES); entry < end; entry += ENTRY_SIZE) {
-    const kind = memory.bytes[entry + KEY.KIND]!;
+    const kind = memory.bytes[entry + ENTRY.KEY + KEY.KIND]!;
     if (memory.u32(entry + ENTRY.HASH) === 0 || kind === KIND.UNKEYED) continue; // given back, or a further output
     const verdict = (memory.u32(entry + ENTRY.ACTION) & ACTION.VERDICT_MASK) >>> ACTION.VERDICT_SHIFT;
     const forwards = verdict === VERDICT.PENDING;
     yield {
-      ingress: memory.u16(entry + KEY.PORT) as PortIndex,
+      ingress: memory.u16(entry + ENTRY.KEY + KEY.PORT) as PortIndex,
       kind: KIND_NAMES[kind]!,
       verdict: forwards ? "FORWARD" : VERDICT_NAMES[verdict]!,
       output: forwards ? (memory.u16(entry + ENTRY.OUTPUT) as PortIndex) : null,

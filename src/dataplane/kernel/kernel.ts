@@ -4,6 +4,7 @@ import type { PacketMemory } from "../packet/memory.js";
 export interface KernelCalls {
   begin(rows: number): void;
   advance(): number;
+  /** The address of an unresolved packet's row. */
   rowOf(place: number): number;
   resolve(place: number): number;
   install(place: number): number;

@@ -11,7 +11,7 @@
  *   stamps          one version number per policy bucket (docs/ARCHITECTURE.md, "Invalidation")
  *   rows            one record per packet of the burst in flight
  *   keys            the flow key of each row
- *   lists           row indexes: this round, the next round, unresolved
+ *   lists           row addresses: this round, the next round; places of unresolved rows
  *   buckets         hash table: 8 tags and 8 entry indexes per 64-byte bucket
  *   entries         flow entries of 256 bytes
  *   arena           slots for frames that need headroom; reset with every burst
@@ -154,10 +154,12 @@ export const ROW = {
   MISSING: 28,
   /** Address of the flow entry that decides, 0 while unresolved. */
   ENTRY: 32,
-  /** From the frame's start to its network header. */
+  /** From the frame's start to its network header (16 bits). */
   NETWORK: 36,
-  /** From the frame's start to the inner frame's network header; 0 when not NVGRE. */
-  INNER_NETWORK: 40,
+  /** From the frame's start to the inner frame's network header; 0 when not NVGRE (16 bits). */
+  INNER_NETWORK: 38,
+  /** The flags octet of the (inner) TCP header, RFC 9293 §3.1; 0 for everything else and for cut headers. */
+  TCP_FLAGS: 40,
   /** From the frame's start to the end of the inner frame (NVGRE) or of the frame. */
   KEEP_END: 44,
   HASH: 48,
@@ -224,37 +226,37 @@ export const BUCKET_SIZE = 64;
 export const BUCKET_SLOTS = 8;
 
 export const ENTRY_SIZE = 256;
-export const ENTRY_KEY_HEAD_LENGTH = 48;
+/**
+ * What every hit reads and writes comes first and in one piece, so that a packet touches as few cache lines as its key and
+ * template allow: two of 64 bytes for IPv4 in IPv4 without tags. What only misses need comes last.
+ */
 export const ENTRY = {
-  /** The first 48 bytes of the key; the rest lies at KEY_TAIL. */
-  KEY_HEAD: 0,
-  GENERATION: 48,
+  GENERATION: 0,
   /** ACTION bits. */
-  ACTION: 52,
+  ACTION: 4,
   /** Longest network-layer part (network header to the end of what stays) that passes; 0xffff: any. */
-  LIMIT: 56,
-  OUTPUT: 58,
-  REASON: 60,
-  QUEUE: 61,
+  LIMIT: 8,
+  OUTPUT: 10,
+  /** One's complement sum of the outer IPv4 header as it lies in the template, in the order of bytes in memory. */
+  CHECKSUM_BASE: 12,
   /** Whose identification counter the outer IPv4 header takes. */
-  NODE: 62,
-  /** Up to 88 bytes that replace everything before what stays. */
-  TEMPLATE: 64,
-  PACKETS: 152,
-  BYTES: 160,
-  LAST_USED_MS: 168,
-  /** One's complement sum of the outer IPv4 header without length, identification, TOS and checksum (16 bits). */
-  CHECKSUM_BASE: 172,
-  /** Offset of the outer IP header in the template. */
-  TEMPLATE_IP: 174,
-  TEMPLATE_LENGTH: 175,
-  /** Sum of the versions of the stamps when the decision was made. */
-  STAMP_SUM: 176,
+  NODE: 14,
+  TEMPLATE_LENGTH: 16,
+  QUEUE: 17,
+  REASON: 18,
+  /** All TCP flags that packets of the flow have shown. */
+  TCP_FLAGS: 19,
+  LAST_USED_MS: 20,
+  PACKETS: 24,
+  BYTES: 32,
+  /** The key, and behind it (ACTION.KEY_CHUNKS) up to 88 bytes that replace everything before what stays. */
+  KEY: 40,
   /** Address of the entry with the next output of the same packet, 0 if none; free list link. */
-  NEXT_OUTPUT: 180,
+  NEXT_OUTPUT: 228,
+  /** Sum of the versions of the stamps when the decision was made. */
+  STAMP_SUM: 232,
   /** The hash of the key, to find the bucket again on removal. */
-  HASH: 184,
-  KEY_TAIL: 192,
+  HASH: 236,
   /** Stamp indexes that the decision rests on, 4 of 32 bits; unused ones are 0, whose version never moves. */
   STAMPS: 240,
 } as const;
@@ -282,9 +284,16 @@ export const ACTION = {
   /** Four bits, VERDICT: what happens; PENDING means: forward to OUTPUT. */
   VERDICT_SHIFT: 12,
   VERDICT_MASK: 0xf000,
+  /** The outer IP header of the template stands behind a tag. */
+  OUTER_TAGGED: 0x400,
+  /** More entries follow at NEXT_OUTPUT. */
+  REPLICATE: 0x800,
   /** What stays begins with an IPv4 (else IPv6) header; needed by TTL, ECN and DSCP. */
   INNER_IPV4: 0x10000,
   INNER_IPV6: 0x20000,
+  /** Three bits: how many units of 16 bytes the key has, so where the template begins. Set when the entry is taken. */
+  KEY_CHUNKS_SHIFT: 20,
+  KEY_CHUNKS_MASK: 0x700000,
 } as const;
 export const KEEP = { FRAME: 0, NETWORK: 1, INNER_NETWORK: 2 } as const;
 export const ECN_MODE = { ZERO: 0, NORMAL: 1, LINUX: 2 } as const;

@@ -3,19 +3,18 @@
 //   hash ──► bucket (64 bytes):  [tag ×8][entry ×8]      a second bucket is tried when the first has no match
 //                                          │
 //                                          ▼
-//                                entry (256 bytes): key head, action, template, counters, stamps, key tail
+//                                entry (256 bytes): action, counters, key, template; stamps
 //
 // A tag is the full 32-bit hash, so that almost no entry is opened in vain. Each key may live in two buckets; if both are full, one
 // of their entries moves to its other bucket. If no entry is free, the one among the sixteen that was used longest ago gives way. An entry that a packet of the
 // group in hand points to is never taken: the rewriting pass still needs it.
 
 import {
-  BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK, CONTROL_ENTRIES_END, CONTROL_ENTRY_COUNT,
-  CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS, CONTROL_GENERATION, CONTROL_NOW_MS,
-  CONTROL_REVALIDATIONS, CONTROL_ROWS, CONTROL_STAMPS, CONTROL_UNCACHED, ENTRY_GENERATION, ENTRY_HASH,
-  ENTRY_KEY_HEAD_LENGTH, ENTRY_KEY_TAIL, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE, ENTRY_STAMPS,
-  ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7,
-  KEY_LENGTH_8, KEY_LENGTH_9, KEY_SIZE, ROW_ENTRY, ROW_SIZE,
+  ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK, CONTROL_ENTRIES_END,
+  CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS, CONTROL_GENERATION, CONTROL_NOW_MS,
+  CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED, ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY,
+  ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE, ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2,
+  KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9, ROW_ENTRY,
 } from "./layout.generated";
 
 const ENTRY_OF_SLOT: u32 = BUCKET_SLOTS * 4;
@@ -32,22 +31,19 @@ export function keyChunks(kind: u32): u32 {
   return <u32>(CHUNKS >>> (<u64>kind << 2)) & 15;
 }
 
-/** Two independent multiply chains over the key's 64-bit words; never 0. */
+/** The words are multiplied side by side, not one after the other, because the bucket cannot be fetched before. Never 0. */
 // @ts-expect-error: decorator
 @inline
 export function hashKey(key: usize, chunks: u32): u32 {
-  let a: u64 = 0x9e3779b97f4a7c15;
-  let b: u64 = 0xc2b2ae3d27d4eb4f;
-  for (let i: u32 = 0; i < chunks; i++) {
-    a = (a ^ load<u64>(key)) * 0xff51afd7ed558ccd;
-    b = (b ^ load<u64>(key, 8)) * 0xc4ceb9fe1a85ec53;
-    a ^= a >>> 29;
-    b ^= b >>> 31;
-    key += 16;
+  let h =
+    load<u64>(key) * 0x9e3779b97f4a7c15 + load<u64>(key, 8) * 0xff51afd7ed558ccd +
+    load<u64>(key, 16) * 0xc4ceb9fe1a85ec53 + load<u64>(key, 24) * 0xc2b2ae3d27d4eb4f;
+  for (let i: u32 = 2; i < chunks; i++) {
+    const at = key + (<usize>i << 4);
+    h = rotl<u64>(h, 29) + load<u64>(at) * 0xff51afd7ed558ccd + load<u64>(at, 8) * 0xc4ceb9fe1a85ec53;
   }
-  let h = (a ^ rotl<u64>(b, 32)) * 0x9fb21c651e98df25;
-  h ^= h >>> 32;
-  const folded = <u32>h;
+  h = (h ^ (h >>> 32)) * 0x9fb21c651e98df25;
+  const folded = <u32>(h >>> 32);
   return folded == 0 ? 1 : folded;
 }
 
@@ -82,14 +78,13 @@ export function candidate(hash: u32): usize {
 // @ts-expect-error: decorator
 @inline
 export function hasKey(entry: usize, key: usize, chunks: u32): bool {
-  let difference = v128.xor(v128.load(entry), v128.load(key));
-  difference = v128.or(difference, v128.xor(v128.load(entry, 16), v128.load(key, 16)));
-  if (chunks > 2) {
-    difference = v128.or(difference, v128.xor(v128.load(entry, 32), v128.load(key, 32)));
-    for (let i: u32 = 3; i < chunks; i++) {
-      const at: usize = <usize>(i - 3) << 4;
-      difference = v128.or(difference, v128.xor(v128.load(entry + at, ENTRY_KEY_TAIL), v128.load(key + at, ENTRY_KEY_HEAD_LENGTH)));
-    }
+  let difference = v128.or(
+    v128.xor(v128.load(entry, ENTRY_KEY), v128.load(key)),
+    v128.xor(v128.load(entry, ENTRY_KEY + 16), v128.load(key, 16)),
+  );
+  for (let i: u32 = 2; i < chunks; i++) {
+    const at: usize = <usize>i << 4;
+    difference = v128.or(difference, v128.xor(v128.load(entry + at, ENTRY_KEY), v128.load(key + at)));
   }
   return !v128.any_true(difference);
 }
@@ -188,7 +183,7 @@ function unhang(bucket: usize, entry: usize): bool {
   return false;
 }
 
-/** The packets of the group in hand: a list of row indexes, for `isInUse`. */
+/** The packets of the group in hand: a list of rows, for `isInUse`. */
 let groupList: usize = 0;
 let groupLength: u32 = 0;
 export function setGroup(list: usize, length: u32): void {
@@ -197,9 +192,8 @@ export function setGroup(list: usize, length: u32): void {
 }
 
 function isInUse(entry: usize): bool {
-  const rows: usize = load<u32>(CONTROL_ROWS);
   for (let i: u32 = 0; i < groupLength; i++) {
-    const row = rows + <usize>load<u32>(groupList + (<usize>i << 2)) * ROW_SIZE;
+    const row: usize = load<u32>(groupList + (<usize>i << 2));
     if (<usize>load<u32>(row, ROW_ENTRY) == entry) return true;
   }
   return false;
@@ -278,8 +272,8 @@ export function install(key: usize, chunks: u32, hash: u32): usize {
     entry = takeFree();
   }
   memory.fill(entry, 0, ENTRY_SIZE);
-  memory.copy(entry, key, ENTRY_KEY_HEAD_LENGTH);
-  memory.copy(entry + ENTRY_KEY_TAIL, key + ENTRY_KEY_HEAD_LENGTH, KEY_SIZE - ENTRY_KEY_HEAD_LENGTH);
+  memory.copy(entry + ENTRY_KEY, key, chunks << 4);
+  store<u32>(entry, chunks << ACTION_KEY_CHUNKS_SHIFT, ENTRY_ACTION);
   store<u32>(entry, hash, ENTRY_HASH);
   store<u32>(entry, load<u32>(CONTROL_NOW_MS), ENTRY_LAST_USED_MS);
   store<u32>(slot, hash);

@@ -8,41 +8,36 @@
 //
 // A burst goes through the nodes of the engine in rounds: all packets pass one node, those that reached another node's
 // port pass that one in the next round. Within a round packets are handled in groups: all keys of the group are made and their
-// buckets touched before the first is looked up, so that cache misses overlap; all are resolved before the first is rewritten.
+// buckets touched before the first is looked up, so that cache misses overlap. The first packet that needs the slow path, and
+// all behind it, wait until the whole group is resolved, so that frames leave in order.
 
 import { candidate, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, setGroup, stampSum } from "./flow-table";
 import {
   ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_UNKEYED, CONTROL_GUARDED,
   CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT, CONTROL_LIST_UNRESOLVED,
   CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS, ENTRY_ACTION, ENTRY_LIMIT,
-  ENTRY_SIZE, ENTRY_TEMPLATE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, ROW_CAUSE, ROW_ENTRY, ROW_HASH,
-  ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_REASON, ROW_SIZE,
-  ROW_VERDICT, TRANSIENT_COUNT,
+  ENTRY_SIZE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_TUNNEL, PORT_RX_STREAM,
+  ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK,
+  ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
-import { carryOut, enter, resetArena, takeNextCount } from "./rewrite";
+import { carryOut, copyToStream, countReceived, portAt, resetArena, takeNextCount } from "./rewrite";
 
 export { stampSum };
 
+/** Addresses of rows, 4 bytes each: the packets of this round. */
 let list: usize = 0;
 let count: u32 = 0;
+/** The group in hand begins here in the list; its first `carriedOut` packets are done. */
 let position: u32 = 0;
 let groupCount: u32 = 0;
-let resolved: bool = false;
+let carriedOut: u32 = 0;
 let transientCount: u32 = 0;
-/** What the touching loop read; kept so that the reads stay in the program. */
-let touched: u32 = 0;
-
-// @ts-expect-error: decorator
-@inline
-function rowAt(index: u32): usize {
-  return <usize>load<u32>(CONTROL_ROWS) + <usize>index * ROW_SIZE;
-}
 
 // @ts-expect-error: decorator
 @inline
 function rowInGroup(i: u32): usize {
-  return rowAt(load<u32>(list + (<usize>(position + i) << 2)));
+  return rowOf(position + i);
 }
 
 // @ts-expect-error: decorator
@@ -62,30 +57,28 @@ export function begin(n: u32): void {
   resetArena();
   takeNextCount();
   list = load<u32>(CONTROL_LIST_CURRENT);
+  let row: usize = load<u32>(CONTROL_ROWS);
   for (let i: u32 = 0; i < n; i++) {
-    const row = rowAt(i);
-    store<u8>(row, 0, ROW_HOPS);
-    store<u8>(row, 0, ROW_VERDICT);
-    store<u8>(row, 0, ROW_REASON);
-    store<u32>(list + (<usize>i << 2), i);
-    enter(row);
+    store<u16>(row, 0, ROW_HOPS); // and VERDICT
+    store<u32>(list + (<usize>i << 2), <u32>row);
+    row += ROW_SIZE;
   }
   add(CONTROL_IN, n);
   store<u32>(CONTROL_ROW_COUNT, n);
   count = n;
   position = 0;
   groupCount = 0;
-  resolved = false;
+  carriedOut = 0;
 }
 
 /** Goes on until a group has rows that only the slow path can decide, and returns how many (0: the burst is done). */
 export function advance(): u32 {
   while (true) {
-    if (resolved) {
-      for (let i: u32 = 0; i < groupCount; i++) carryOut(rowInGroup(i));
-      position += groupCount;
-      resolved = false;
+    for (let i = carriedOut; i < groupCount; i++) {
+      const row = rowInGroup(i);
+      carryOut(row, load<u32>(row, ROW_ENTRY));
     }
+    position += groupCount;
     if (position >= count) {
       count = takeNextCount();
       if (count == 0) return 0;
@@ -97,47 +90,68 @@ export function advance(): u32 {
     }
     groupCount = min<u32>(GROUP_SIZE, count - position);
     const unresolved = resolveGroup();
-    resolved = true;
     if (unresolved) return unresolved;
   }
 }
 
-/** Looks up the packets of the group; lists those without a usable entry. */
+/**
+ * Looks up the packets of the group, and carries out those before the first that has no usable entry; lists all that have
+ * none.
+ */
 function resolveGroup(): u32 {
   transientCount = 0;
   setGroup(list + (<usize>position << 2), groupCount);
 
-  // 1. Keys, hashes, and a first touch of each bucket.
-  let touch: u32 = 0;
+  // 1. Keys, hashes, and a first touch of each bucket. Neighbours mostly come through one port: they are counted together.
+  let port: u32 = load<u16>(rowInGroup(0), ROW_PORT);
+  let portRecord = portAt(port);
+  let isTunnel = (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0;
+  let packets: u32 = 0;
+  let bytes: u32 = 0;
   for (let i: u32 = 0; i < groupCount; i++) {
     const row = rowInGroup(i);
     const key = keyOf(i);
-    const kind = parse(row, key);
-    store<u8>(row, <u8>kind, ROW_KIND);
-    store<u32>(row, 0, ROW_ENTRY);
-    if (kind != KIND_UNKEYED) {
-      const hash = hashKey(key, keyChunks(kind));
-      store<u32>(row, hash, ROW_HASH);
-      touch ^= load<u32>(firstBucket(hash));
+    if (port != <u32>load<u16>(row, ROW_PORT)) {
+      countReceived(portRecord, packets, bytes);
+      packets = 0;
+      bytes = 0;
+      port = load<u16>(row, ROW_PORT);
+      portRecord = portAt(port);
+      isTunnel = (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0;
     }
+    packets++;
+    bytes += load<u32>(row, ROW_LENGTH);
+    const watcher: usize = load<u32>(portRecord, PORT_RX_STREAM);
+    if (watcher) copyToStream(watcher, row);
+
+    const kind = parse(row, key, port, isTunnel);
+    store<u32>(row, 0, ROW_ENTRY);
+    let hash: u32 = 0;
+    if (kind != KIND_UNKEYED) {
+      hash = hashKey(key, keyChunks(kind));
+      load<u32>(firstBucket(hash));
+    }
+    store<u64>(row, (<u64>kind << KIND_SHIFT) | hash, ROW_HASH); // REASON, CAUSE and QUEUE are cleared
   }
+  countReceived(portRecord, packets, bytes);
 
   // 2. Touch the entries that the tags point to.
   for (let i: u32 = 0; i < groupCount; i++) {
     const row = rowInGroup(i);
-    if (load<u8>(row, ROW_KIND) == KIND_UNKEYED) continue;
-    const entry = candidate(load<u32>(row, ROW_HASH));
+    const hash = load<u32>(row, ROW_HASH);
+    if (!hash) continue;
+    const entry = candidate(hash);
     if (entry) {
       store<u32>(row, <u32>entry, ROW_ENTRY);
-      touch ^= load<u32>(entry) ^ load<u32>(entry, ENTRY_TEMPLATE) ^ load<u32>(entry, ENTRY_TEMPLATE + 64);
+      load<u32>(entry);
+      load<u32>(entry, CACHE_LINE);
     }
   }
-  touched = touch;
 
-  // 3. Compare keys, check that the decision is current and holds for this packet.
+  // 3. Compare keys, check that the decision is current and holds for this packet, and do what it says.
   const unresolvedList: usize = load<u32>(CONTROL_LIST_UNRESOLVED);
   let unresolved: u32 = 0;
-  let hits: u32 = 0;
+  carriedOut = groupCount;
   for (let i: u32 = 0; i < groupCount; i++) {
     const row = rowInGroup(i);
     const kind = <u32>load<u8>(row, ROW_KIND);
@@ -146,33 +160,40 @@ function resolveGroup(): u32 {
       const key = keyOf(i);
       const chunks = keyChunks(kind);
       let entry: usize = load<u32>(row, ROW_ENTRY);
-      if (!entry || !hasKey(entry, key, chunks)) entry = findEntry(key, chunks, load<u32>(row, ROW_HASH));
+      if (!entry || !hasKey(entry, key, chunks)) {
+        entry = findEntry(key, chunks, load<u32>(row, ROW_HASH));
+        store<u32>(row, <u32>entry, ROW_ENTRY);
+      }
       cause = judge(row, entry);
       if (cause == RESOLVED) {
-        store<u32>(row, <u32>entry, ROW_ENTRY);
-        hits++;
+        if (!unresolved) carryOut(row, entry);
         continue;
       }
     }
+    if (!unresolved) carriedOut = i;
     store<u32>(row, 0, ROW_ENTRY);
     store<u8>(row, <u8>cause, ROW_CAUSE);
     store<u32>(unresolvedList + (<usize>unresolved << 2), position + i);
     unresolved++;
   }
-  add(CONTROL_HITS, hits);
+  add(CONTROL_HITS, groupCount - unresolved);
   return unresolved;
 }
 
+const CACHE_LINE: usize = 64;
 const RESOLVED: u32 = 255;
+/** KIND in the 64-bit word that begins with HASH. */
+const KIND_SHIFT: u64 = (ROW_KIND - ROW_HASH) * 8;
 
 /** May the entry decide this packet? RESOLVED, or the cause why not. */
+// @ts-expect-error: decorator
+@inline
 function judge(row: usize, entry: usize): u32 {
   if (!entry || !isCurrent(entry)) return CAUSE_MISS;
   const action = load<u32>(entry, ENTRY_ACTION);
-  const keepEnd = load<u32>(row, ROW_KEEP_END);
   const inner = (action & ACTION_KEEP_MASK) == KEEP_INNER_NETWORK;
-  const network = inner ? load<u32>(row, ROW_INNER_NETWORK) : load<u32>(row, ROW_NETWORK);
-  const stay = (inner ? keepEnd : load<u32>(row, ROW_LENGTH)) - network;
+  const network = <u32>(inner ? load<u16>(row, ROW_INNER_NETWORK) : load<u16>(row, ROW_NETWORK));
+  const stay = (inner ? load<u32>(row, ROW_KEEP_END) : load<u32>(row, ROW_LENGTH)) - network;
   const limit = <u32>load<u16>(entry, ENTRY_LIMIT);
   if (stay > limit && limit != 0xffff) return CAUSE_GUARD;
   if (action & ACTION_DECREMENT_TTL) {
@@ -183,8 +204,10 @@ function judge(row: usize, entry: usize): u32 {
   return RESOLVED;
 }
 
-/** The row index of an unresolved packet, by its place in the current list. */
-export function rowOf(place: u32): u32 {
+/** The address of an unresolved packet's row, by its place in the current list. */
+// @ts-expect-error: decorator
+@inline
+export function rowOf(place: u32): usize {
   return load<u32>(list + (<usize>place << 2));
 }
 
@@ -193,7 +216,7 @@ export function rowOf(place: u32): u32 {
  * guarded. True if the entry now decides it.
  */
 export function resolve(place: u32): bool {
-  const row = rowAt(rowOf(place));
+  const row = rowOf(place);
   const cause = <u32>load<u8>(row, ROW_CAUSE);
   if (cause == CAUSE_MISS) {
     const entry = findEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
@@ -214,7 +237,7 @@ export function resolve(place: u32): bool {
 
 /** An entry under the packet's key for the caller to fill, already bound to the packet; 0 if there is no room. */
 export function install(place: u32): usize {
-  const row = rowAt(rowOf(place));
+  const row = rowOf(place);
   const entry = installEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
   if (entry) store<u32>(row, <u32>entry, ROW_ENTRY);
   return entry;
@@ -231,5 +254,5 @@ export function transient(reserve: u32): usize {
 
 /** Binds an unresolved packet to an entry. */
 export function bind(place: u32, entry: usize): void {
-  store<u32>(rowAt(rowOf(place)), <u32>entry, ROW_ENTRY);
+  store<u32>(rowOf(place), <u32>entry, ROW_ENTRY);
 }

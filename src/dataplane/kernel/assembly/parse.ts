@@ -9,17 +9,20 @@
 
 import { be16, headerChecksumHolds } from "./bytes";
 import {
-  CONTROL_PORTS, FRAME_LENGTH_MAX, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
+  FRAME_LENGTH_MAX, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
   KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_MACS, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_IPV4, KIND_IPV6, KIND_LINK,
-  KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_TUNNEL, PORT_SIZE, ROW_INNER_NETWORK,
-  ROW_KEEP_END, ROW_LENGTH, ROW_MISSING, ROW_NETWORK, ROW_OFFSET, ROW_PORT,
+  KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
+  ROW_NETWORK, ROW_OFFSET, ROW_TCP_FLAGS,
 } from "./layout.generated";
 
-const ETHERTYPE_IPV4: u32 = 0x0800;
-const ETHERTYPE_IPV6: u32 = 0x86dd;
-const ETHERTYPE_VLAN: u32 = 0x8100;
-const ETHERTYPE_SERVICE_VLAN: u32 = 0x88a8;
-const ETHERTYPE_QINQ: u32 = 0x9100;
+// EtherTypes and masks as a little-endian load sees them, so that the common frame needs no swap.
+const ETHERTYPE_IPV4: u32 = 0x0008;
+const ETHERTYPE_IPV6: u32 = 0xdd86;
+const ETHERTYPE_VLAN: u32 = 0x0081;
+const ETHERTYPE_SERVICE_VLAN: u32 = 0xa888;
+const ETHERTYPE_QINQ: u32 = 0x0091;
+const FRAGMENT_OFFSET: u32 = 0xff1f;
+const MORE_FRAGMENTS: u32 = 0x0020;
 const PROTOCOL_ICMP: u32 = 1;
 const PROTOCOL_TCP: u32 = 6;
 const PROTOCOL_UDP: u32 = 17;
@@ -43,28 +46,27 @@ let fragmentFlags: u32 = 0;
 let transport: usize = 0;
 let packetEnd: usize = 0;
 
-/** Makes the row's key at `key`, notes the header offsets in the row, returns the kind. */
-export function parse(row: usize, key: usize): u32 {
+/** Makes the row's key at `key`, notes the header offsets in the row, returns the kind. `isTunnel`: PORT_FLAG.TUNNEL of the port. */
+export function parse(row: usize, key: usize, port: u32, isTunnel: bool): u32 {
   const frame: usize = load<u32>(row, ROW_OFFSET);
   const length = load<u32>(row, ROW_LENGTH);
   const end = frame + length;
-  const port = <u32>load<u16>(row, ROW_PORT);
-  store<u32>(row, 0, ROW_INNER_NETWORK);
+  store<u64>(row, 0, ROW_NETWORK); // NETWORK, INNER_NETWORK and TCP_FLAGS
   store<u32>(row, length, ROW_KEEP_END);
   if (length < 14 || length > FRAME_LENGTH_MAX || load<u32>(row, ROW_MISSING) != 0) return KIND_UNKEYED;
 
-  let etherType = be16(frame + 12);
+  let etherType = <u32>load<u16>(frame, 12);
   let network = frame + 14;
   head = port;
   if (etherType == ETHERTYPE_VLAN) {
     if (length < 18) return KIND_UNKEYED;
     head |= (<u64>load<u16>(frame, 14) << TCI_SHIFT) | (<u64>KEY_FLAG_TAGGED << FLAGS_SHIFT);
-    etherType = be16(frame + 16);
+    etherType = load<u16>(frame, 16);
     network = frame + 18;
   }
-  store<u32>(row, <u32>(network - frame), ROW_NETWORK);
+  store<u16>(row, <u16>(network - frame), ROW_NETWORK);
 
-  if (load<u32>(<usize>load<u32>(CONTROL_PORTS) + port * PORT_SIZE, PORT_FLAGS) & PORT_FLAG_TUNNEL) {
+  if (isTunnel) {
     if (etherType == ETHERTYPE_IPV4) {
       if (!ipv4Header(network, end) || !headerChecksumHolds(network, (load<u8>(network) & 15) << 2)) return KIND_UNKEYED;
       if (protocol == PROTOCOL_GRE) return nvgre(row, key, frame, network, 4);
@@ -74,20 +76,20 @@ export function parse(row: usize, key: usize): u32 {
       if (protocol == PROTOCOL_GRE) return transport == network + 40 ? nvgre(row, key, frame, network, 16) : KIND_UNKEYED;
     }
   }
-  const kind = flow(key, frame, etherType, network, end);
+  const kind = flow(row, key, frame, etherType, network, end);
   store<u64>(key, head | (<u64>kind << KIND_SHIFT));
   return kind;
 }
 
 /** The part of the key that describes one frame, from its MAC addresses on: IP addresses and ports; the rest goes to `head`. */
-function flow(key: usize, frame: usize, etherType: u32, network: usize, end: usize): u32 {
+function flow(row: usize, key: usize, frame: usize, etherType: u32, network: usize, end: usize): u32 {
   store<u64>(key, load<u64>(frame), KEY_MACS);
   const macTail = <u64>load<u32>(frame, 8);
   if (etherType == ETHERTYPE_IPV4) {
     if (!ipv4Header(network, end)) return KIND_UNKEYED;
     const addresses = load<u64>(network, 12);
     store<u64>(key, macTail | (addresses << 32), KEY_MACS + 8);
-    store<u64>(key, (addresses >>> 32) | (<u64>transportFields() << 32), KEY_MACS + 16);
+    store<u64>(key, (addresses >>> 32) | (<u64>transportFields(row) << 32), KEY_MACS + 16);
     return KIND_IPV4;
   }
   if (etherType == ETHERTYPE_IPV6) {
@@ -96,27 +98,32 @@ function flow(key: usize, frame: usize, etherType: u32, network: usize, end: usi
     store<u64>(key, load<u64>(network, 12), KEY_MACS + 16);
     store<u64>(key, load<u64>(network, 20), KEY_MACS + 24);
     store<u64>(key, load<u64>(network, 28), KEY_MACS + 32);
-    store<u64>(key, <u64>load<u32>(network, 36) | (<u64>transportFields() << 32), KEY_MACS + 40);
+    store<u64>(key, <u64>load<u32>(network, 36) | (<u64>transportFields(row) << 32), KEY_MACS + 40);
     store<u64>(key, 0, KEY_MACS + 48);
     return KIND_IPV6;
   }
-  store<u64>(key, macTail | (<u64>bswap<u16>(<u16>etherType) << 32), KEY_MACS + 8);
+  store<u64>(key, macTail | (<u64>etherType << 32), KEY_MACS + 8);
   store<u64>(key, 0, KEY_MACS + 16);
   return KIND_LINK;
 }
 
-/** Protocol and fragment class into `head`; returns the ports, or ICMP's type and code, or 0. */
+/** Protocol and fragment class into `head`, TCP's flags into the row; returns the ports, or ICMP's type and code, or 0. */
 // @ts-ignore: decorator
 @inline
-function transportFields(): u32 {
+function transportFields(row: usize): u32 {
   let ports: u32 = 0;
   let flags = fragmentFlags;
-  if (fragmentFlags == 0) {
-    if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) {
-      if (packetEnd - transport >= 4) ports = load<u32>(transport);
+  if (flags == 0) {
+    const room = <i32>(packetEnd - transport);
+    if (protocol == PROTOCOL_UDP) {
+      if (room >= 4) ports = load<u32>(transport);
       else flags = KEY_FLAG_TRANSPORT_CUT;
+    } else if (protocol == PROTOCOL_TCP) {
+      if (room >= 4) ports = load<u32>(transport);
+      else flags = KEY_FLAG_TRANSPORT_CUT;
+      if (room >= 14) store<u8>(row, load<u8>(transport, 13), ROW_TCP_FLAGS);
     } else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) {
-      if (packetEnd - transport >= 4) ports = load<u16>(transport);
+      if (room >= 4) ports = load<u16>(transport);
       else flags = KEY_FLAG_TRANSPORT_CUT;
     }
   }
@@ -125,15 +132,20 @@ function transportFields(): u32 {
 }
 
 /** RFC 791 §3.1: version, IHL and total length that fit; sets protocol, fragment class, transport and end. */
+// @ts-ignore: decorator
+@inline
 function ipv4Header(at: usize, end: usize): bool {
-  const room = <u32>(end - at);
-  if (end < at + 20) return false;
+  const room = <i32>(end - at);
+  if (room < 20) return false;
   const versionIhl = <u32>load<u8>(at);
-  const headerLength = (versionIhl & 15) << 2;
+  const headerLength: u32 = versionIhl == 0x45 ? 20 : (versionIhl & 15) << 2;
   const totalLength = be16(at + 2);
-  if (versionIhl >>> 4 != 4 || headerLength < 20 || totalLength < headerLength || totalLength > room) return false;
-  const fragment = be16(at + 6);
-  fragmentFlags = fragment & 0x1fff ? KEY_FLAG_LATER_FRAGMENT : fragment & 0x2000 ? KEY_FLAG_FIRST_FRAGMENT : 0;
+  if (versionIhl >>> 4 != 4 || headerLength < 20 || totalLength < headerLength || <i32>totalLength > room) return false;
+  const fragment = <u32>load<u16>(at, 6);
+  fragmentFlags = 0;
+  if (fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS)) {
+    fragmentFlags = fragment & FRAGMENT_OFFSET ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
+  }
   protocol = load<u8>(at, 9);
   transport = at + headerLength;
   packetEnd = at + totalLength;
@@ -179,11 +191,11 @@ function nvgre(row: usize, key: usize, frame: usize, network: usize, addressByte
   if (vsid < 0x1000 || vsid == 0xffffff) return KIND_UNKEYED;
 
   const inner = gre + 8;
-  const innerType = be16(inner + 12);
+  const innerType = <u32>load<u16>(inner, 12);
   if (innerType == ETHERTYPE_VLAN || innerType == ETHERTYPE_SERVICE_VLAN || innerType == ETHERTYPE_QINQ) return KIND_UNKEYED;
-  const innerKind = flow(key, inner, innerType, inner + 14, end);
+  const innerKind = flow(row, key, inner, innerType, inner + 14, end);
   if (innerKind == KIND_UNKEYED) return KIND_UNKEYED;
-  store<u32>(row, <u32>(inner + 14 - frame), ROW_INNER_NETWORK);
+  store<u16>(row, <u16>(inner + 14 - frame), ROW_INNER_NETWORK);
   store<u32>(row, <u32>(end - frame), ROW_KEEP_END);
 
   let at = key + (innerKind == KIND_IPV6 ? 56 : 32);

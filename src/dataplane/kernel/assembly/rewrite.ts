@@ -9,19 +9,20 @@
 import { be16, copy, fold, setBe16, updateChecksum } from "./bytes";
 import {
   ACTION_DECREMENT_TTL, ACTION_DSCP_COPY, ACTION_DSCP_DECAP, ACTION_ECN_DECAP, ACTION_ECN_MODE_MASK,
-  ACTION_ECN_MODE_SHIFT, ACTION_INNER_IPV4, ACTION_INNER_IPV6, ACTION_KEEP_MASK, ACTION_PATCH_IPV4, ACTION_PATCH_IPV6,
+  ACTION_ECN_MODE_SHIFT, ACTION_INNER_IPV4, ACTION_INNER_IPV6, ACTION_KEEP_MASK, ACTION_KEY_CHUNKS_MASK,
+  ACTION_KEY_CHUNKS_SHIFT, ACTION_OUTER_TAGGED, ACTION_PATCH_IPV4, ACTION_PATCH_IPV6, ACTION_REPLICATE,
   ACTION_VERDICT_MASK, ACTION_VERDICT_SHIFT, CONTROL_ARENA, CONTROL_ARENA_END, CONTROL_ARENA_FULL, CONTROL_CONSUMED,
-  CONTROL_COPIES, CONTROL_DELIVERED, CONTROL_DROPPED, CONTROL_DROPS, CONTROL_EMITTED, CONTROL_LIST_NEXT,
-  CONTROL_NODES, CONTROL_NOW_MS, CONTROL_PASSED, CONTROL_PORTS, CONTROL_ROWS, CONTROL_ROW_CAPACITY, CONTROL_ROW_COUNT,
-  DROPS_PER_PORT, ECN_MODE_LINUX, ECN_MODE_ZERO, ENTRY_ACTION, ENTRY_BYTES, ENTRY_CHECKSUM_BASE, ENTRY_LAST_USED_MS,
-  ENTRY_NEXT_OUTPUT, ENTRY_NODE, ENTRY_OUTPUT, ENTRY_PACKETS, ENTRY_QUEUE, ENTRY_REASON, ENTRY_TEMPLATE,
-  ENTRY_TEMPLATE_IP, ENTRY_TEMPLATE_LENGTH, HOPS_MAX, KEEP_FRAME, KEEP_INNER_NETWORK, NODE_SIZE, NO_PORT, PORT_PEER,
-  PORT_RX_BYTES, PORT_RX_PACKETS, PORT_RX_STREAM, PORT_SIZE, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_TX_STREAM,
-  REASON_HOP_LIMIT, REASON_RESOURCES, REASON_RX_ECN, ROW_ENTRY, ROW_HEADROOM, ROW_HOPS, ROW_INNER_NETWORK,
-  ROW_KEEP_END, ROW_LENGTH, ROW_MISSING, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_QUEUE, ROW_REASON, ROW_SEQUENCE,
-  ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TIMESTAMP, ROW_VERDICT, SLOT_HEADROOM, STREAM_CURSOR, STREAM_DISORDERED,
-  STREAM_END, STREAM_GAP, STREAM_ITEM_LENGTH, STREAM_ITEM_MISSING, STREAM_ITEM_OFFSET, STREAM_ITEM_ORDER,
-  STREAM_ITEM_ROW, STREAM_ITEM_SEQUENCE, STREAM_ITEM_SIZE, STREAM_ITEM_SOURCE, STREAM_ITEM_TAG, STREAM_ITEM_TIMESTAMP,
+  CONTROL_COPIES, CONTROL_DELIVERED, CONTROL_DROPPED, CONTROL_DROPS, CONTROL_EMITTED, CONTROL_LIST_NEXT, CONTROL_NODES,
+  CONTROL_NOW_MS, CONTROL_PASSED, CONTROL_PORTS, CONTROL_ROWS, CONTROL_ROW_CAPACITY, CONTROL_ROW_COUNT, DROPS_PER_PORT,
+  ECN_MODE_LINUX, ECN_MODE_ZERO, ENTRY_ACTION, ENTRY_BYTES, ENTRY_CHECKSUM_BASE, ENTRY_KEY, ENTRY_LAST_USED_MS,
+  ENTRY_NEXT_OUTPUT, ENTRY_NODE, ENTRY_OUTPUT, ENTRY_PACKETS, ENTRY_QUEUE, ENTRY_REASON, ENTRY_TCP_FLAGS,
+  ENTRY_TEMPLATE_LENGTH, HOPS_MAX, KEEP_FRAME, KEEP_INNER_NETWORK, NODE_SIZE, NO_PORT, PORT_PEER, PORT_RX_BYTES,
+  PORT_RX_PACKETS, PORT_SIZE, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_TX_STREAM, REASON_HOP_LIMIT, REASON_RESOURCES,
+  REASON_RX_ECN, ROW_HEADROOM, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING, ROW_NETWORK,
+  ROW_OFFSET, ROW_PORT, ROW_QUEUE, ROW_REASON, ROW_SEQUENCE, ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TCP_FLAGS,
+  ROW_TIMESTAMP, ROW_VERDICT, SLOT_HEADROOM, STREAM_CURSOR, STREAM_DISORDERED, STREAM_END, STREAM_GAP,
+  STREAM_ITEM_LENGTH, STREAM_ITEM_MISSING, STREAM_ITEM_OFFSET, STREAM_ITEM_ORDER, STREAM_ITEM_ROW,
+  STREAM_ITEM_SEQUENCE, STREAM_ITEM_SIZE, STREAM_ITEM_SOURCE, STREAM_ITEM_TAG, STREAM_ITEM_TIMESTAMP,
   STREAM_LAST_SEQUENCE, STREAM_LIST, STREAM_LIST_CAPACITY, STREAM_LIST_COUNT, STREAM_OVERFLOW, VERDICT_CONSUMED,
   VERDICT_DELIVERED, VERDICT_DROPPED, VERDICT_PASSED, VERDICT_PENDING,
 } from "./layout.generated";
@@ -70,13 +71,12 @@ function countDrop(row: usize, reason: u32): void {
   increment(CONTROL_DROPPED);
 }
 
-/** Counts a frame that enters a node, and copies it where somebody watches the port. */
-export function enter(row: usize): void {
-  const port = portAt(load<u16>(row, ROW_PORT));
-  increment(port + PORT_RX_PACKETS);
-  store<u64>(port, load<u64>(port, PORT_RX_BYTES) + load<u32>(row, ROW_LENGTH), PORT_RX_BYTES);
-  const stream: usize = load<u32>(port, PORT_RX_STREAM);
-  if (stream) copyToStream(stream, row);
+/** Counts frames that enter a node at the port with this record. */
+// @ts-expect-error: decorator
+@inline
+export function countReceived(port: usize, packets: u32, bytes: u32): void {
+  store<u64>(port, load<u64>(port, PORT_RX_PACKETS) + packets, PORT_RX_PACKETS);
+  store<u64>(port, load<u64>(port, PORT_RX_BYTES) + bytes, PORT_RX_BYTES);
 }
 
 /** Room for `length` bytes behind a stream's cursor and gap; 0 if there is none. */
@@ -113,7 +113,8 @@ function listInStream(stream: usize, row: usize, at: usize, length: u32): void {
   store<u32>(stream, <u32>at + length, STREAM_CURSOR);
 }
 
-function copyToStream(stream: usize, row: usize): void {
+/** A copy of the frame for whoever watches a port. */
+export function copyToStream(stream: usize, row: usize): void {
   const length = load<u32>(row, ROW_LENGTH);
   const at = streamRoom(stream, length);
   if (!at) return;
@@ -122,6 +123,8 @@ function copyToStream(stream: usize, row: usize): void {
 }
 
 /** A slot of the arena for `length` bytes; 0 if the arena is used up. */
+// @ts-expect-error: decorator
+@inline
 function takeSlot(length: u32): usize {
   const at = arenaCursor + SLOT_HEADROOM;
   const next = (at + length + 63) & ~63;
@@ -133,28 +136,34 @@ function takeSlot(length: u32): usize {
   return at;
 }
 
-/** Carries out the row's entry: ends the packet, or sends it and its copies on. */
-export function carryOut(row: usize): void {
-  const entry: usize = load<u32>(row, ROW_ENTRY);
-  const length = load<u32>(row, ROW_LENGTH);
-  increment(entry + ENTRY_PACKETS);
-  store<u64>(entry, load<u64>(entry, ENTRY_BYTES) + length, ENTRY_BYTES);
+/** Carries out an entry on a packet: ends it, or sends it and its copies on. */
+export function carryOut(row: usize, entry: usize): void {
+  const action = load<u32>(entry, ENTRY_ACTION);
+  store<u64>(entry, load<u64>(entry, ENTRY_PACKETS) + 1, ENTRY_PACKETS);
+  store<u64>(entry, load<u64>(entry, ENTRY_BYTES) + load<u32>(row, ROW_LENGTH), ENTRY_BYTES);
   store<u32>(entry, load<u32>(CONTROL_NOW_MS), ENTRY_LAST_USED_MS);
+  store<u8>(entry, load<u8>(entry, ENTRY_TCP_FLAGS) | load<u8>(row, ROW_TCP_FLAGS), ENTRY_TCP_FLAGS);
 
-  const verdict = (load<u32>(entry, ENTRY_ACTION) & ACTION_VERDICT_MASK) >>> ACTION_VERDICT_SHIFT;
-  if (verdict != VERDICT_PENDING) {
-    end(row, verdict, load<u8>(entry, ENTRY_REASON));
-    return;
+  if (action & (ACTION_VERDICT_MASK | ACTION_REPLICATE)) {
+    const verdict = (action & ACTION_VERDICT_MASK) >>> ACTION_VERDICT_SHIFT;
+    if (verdict != VERDICT_PENDING) {
+      end(row, verdict, load<u8>(entry, ENTRY_REASON));
+      return;
+    }
+    replicate(row, load<u32>(entry, ENTRY_NEXT_OUTPUT));
   }
-  let output: usize = load<u32>(entry, ENTRY_NEXT_OUTPUT);
+  forward(row, entry, action, true);
+}
+
+/** Sends copies of the packet on, one for each entry of the chain. */
+function replicate(row: usize, output: usize): void {
   while (output) {
     const twin = duplicate(row);
     increment(CONTROL_COPIES);
-    if (twin) forward(twin, output, false);
+    if (twin) forward(twin, output, load<u32>(output, ENTRY_ACTION), false);
     else countDrop(row, REASON_RESOURCES);
     output = load<u32>(output, ENTRY_NEXT_OUTPUT);
   }
-  forward(row, entry, true);
 }
 
 function end(row: usize, verdict: u32, reason: u32): void {
@@ -180,93 +189,93 @@ function duplicate(row: usize): usize {
   return twin;
 }
 
-function forward(row: usize, entry: usize, mayOverwrite: bool): void {
-  const action = load<u32>(entry, ENTRY_ACTION);
+function forward(row: usize, entry: usize, action: u32, mayOverwrite: bool): void {
   const frame: usize = load<u32>(row, ROW_OFFSET);
-  const length = load<u32>(row, ROW_LENGTH);
   const output = <u32>load<u16>(entry, ENTRY_OUTPUT);
   const port = portAt(output);
   const peer = load<u32>(port, PORT_PEER);
   const stream: usize = load<u32>(port, PORT_TX_STREAM);
   const keep = action & ACTION_KEEP_MASK;
 
-  // 1. What stays, and what the headers before it say that is needed later.
+  // 1. What stays, and how long the template before it is.
   let from = frame;
-  let stay = length;
+  let end: u32 = load<u32>(row, ROW_LENGTH);
   let templateLength: u32 = 0;
-  let outerClass: u32 = 0;
   if (keep != KEEP_FRAME) {
-    const network = load<u32>(row, ROW_NETWORK);
     templateLength = load<u8>(entry, ENTRY_TEMPLATE_LENGTH);
     if (keep == KEEP_INNER_NETWORK) {
-      const innerNetwork = load<u32>(row, ROW_INNER_NETWORK);
-      from = frame + innerNetwork;
-      stay = load<u32>(row, ROW_KEEP_END) - innerNetwork;
-      outerClass = trafficClass(frame + network);
+      from += load<u16>(row, ROW_INNER_NETWORK);
+      end = load<u32>(row, ROW_KEEP_END);
     } else {
-      from = frame + network;
-      stay = length - network;
+      from += load<u16>(row, ROW_NETWORK);
     }
   }
+  const stay = end - <u32>(from - frame);
 
-  // 2. RFC 6040 §4.2: may the congestion mark be dropped with the outer header?
-  let innerEcn: u32 = 0;
-  if (action & ACTION_ECN_DECAP) {
-    const inner = trafficClass(from) & 3;
-    innerEcn = <u32>(ECN_DECAP >>> (<u64>((inner << 2) | (outerClass & 3)) << 2)) & 15;
-    if (innerEcn == ECN_DROP) {
-      drop(row, REASON_RX_ECN);
-      return;
+  // 2. DSCP and ECN of the header that goes on. RFC 6040 §4.2: may the congestion mark be dropped with the outer header?
+  let oldClass: u32 = 0;
+  let newClass: u32 = 0;
+  if (action & (ACTION_INNER_IPV4 | ACTION_INNER_IPV6)) {
+    oldClass = action & ACTION_INNER_IPV4 ? <u32>load<u8>(from, 1) : (be16(from) >>> 4) & 0xff;
+    newClass = oldClass;
+    if (action & (ACTION_ECN_DECAP | ACTION_DSCP_DECAP)) {
+      const outerClass = trafficClass(frame + load<u16>(row, ROW_NETWORK));
+      if (action & ACTION_ECN_DECAP) {
+        const ecn = <u32>(ECN_DECAP >>> (<u64>(((oldClass & 3) << 2) | (outerClass & 3)) << 2)) & 15;
+        if (ecn == ECN_DROP) {
+          drop(row, REASON_RX_ECN);
+          return;
+        }
+        newClass = (oldClass & 0xfc) | ecn;
+      }
+      if (action & ACTION_DSCP_DECAP) newClass = (newClass & 3) | (outerClass & 0xfc);
     }
   }
 
   // 3. Where the frame goes.
   const newLength = templateLength + stay;
+  const before = <u32>(from - frame) + load<u32>(row, ROW_HEADROOM);
+  const direct = peer == NO_PORT && stream != 0;
   let at: usize;
   let headroom: u32;
-  const direct = peer == NO_PORT && stream != 0;
-  if (direct) {
-    at = streamRoom(stream, newLength);
+  if (mayOverwrite && before >= templateLength && !direct) {
+    at = from - templateLength;
+    headroom = before - templateLength;
+  } else {
+    if (direct) {
+      at = streamRoom(stream, newLength);
+      headroom = 0;
+    } else {
+      at = takeSlot(newLength);
+      headroom = SLOT_HEADROOM;
+    }
     if (!at) {
       drop(row, REASON_RESOURCES);
       return;
     }
-    headroom = 0;
     copy(at + templateLength, from, stay);
-  } else {
-    const before = <u32>(from - frame) + load<u32>(row, ROW_HEADROOM);
-    if (mayOverwrite && before >= templateLength) {
-      at = from - templateLength;
-      headroom = before - templateLength;
-    } else {
-      at = takeSlot(newLength);
-      if (!at) {
-        drop(row, REASON_RESOURCES);
-        return;
-      }
-      headroom = SLOT_HEADROOM;
-      copy(at + templateLength, from, stay);
-    }
   }
 
-  // 4. The template, and the fields that depend on the packet.
+  // 4. The fields of the packet that change, and the template with those of its fields that depend on the packet.
   if (keep != KEEP_FRAME) {
     const network = at + templateLength;
-    if (action & (ACTION_ECN_DECAP | ACTION_DSCP_DECAP)) setInnerClass(network, action, innerEcn, outerClass);
+    if (newClass != oldClass) setClass(network, action, newClass);
     if (action & ACTION_DECREMENT_TTL) decrementTtl(network, action);
-    writeTemplate(at, entry + ENTRY_TEMPLATE, templateLength);
-    if (action & (ACTION_PATCH_IPV4 | ACTION_PATCH_IPV6)) patchOuter(at, entry, action, network, newLength);
+    const template = templateOf(entry, action);
+    writeTemplate(at, template, templateLength);
+    if (action & (ACTION_PATCH_IPV4 | ACTION_PATCH_IPV6)) patchOuter(at, entry, template, action, newClass, newLength);
   }
 
   // 5. On its way.
-  store<u32>(row, <u32>at, ROW_OFFSET);
-  store<u32>(row, newLength, ROW_LENGTH);
+  store<u64>(row, <u64>at | (<u64>newLength << 32), ROW_OFFSET); // and LENGTH
   store<u32>(row, headroom, ROW_HEADROOM);
   store<u8>(row, load<u8>(entry, ENTRY_QUEUE), ROW_QUEUE);
-  increment(port + PORT_TX_PACKETS);
+  store<u64>(port, load<u64>(port, PORT_TX_PACKETS) + 1, PORT_TX_PACKETS);
   store<u64>(port, load<u64>(port, PORT_TX_BYTES) + newLength, PORT_TX_BYTES);
-  if (direct) listInStream(stream, row, at, newLength);
-  else if (stream) copyToStream(stream, row);
+  if (stream) {
+    if (direct) listInStream(stream, row, at, newLength);
+    else copyToStream(stream, row);
+  }
   if (peer == NO_PORT) {
     store<u16>(row, <u16>output, ROW_PORT);
     store<u8>(row, <u8>VERDICT_DELIVERED, ROW_VERDICT);
@@ -280,11 +289,7 @@ function forward(row: usize, entry: usize, mayOverwrite: bool): void {
     drop(row, REASON_HOP_LIMIT);
     return;
   }
-  enter(row);
-  store<u32>(
-    <usize>load<u32>(CONTROL_LIST_NEXT) + (<usize>nextCount << 2),
-    <u32>(row - <usize>load<u32>(CONTROL_ROWS)) / ROW_SIZE,
-  );
+  store<u32>(<usize>load<u32>(CONTROL_LIST_NEXT) + (<usize>nextCount << 2), <u32>row);
   nextCount++;
 }
 
@@ -295,15 +300,23 @@ function trafficClass(at: usize): u32 {
   return load<u8>(at) >>> 4 == 4 ? <u32>load<u8>(at, 1) : (be16(at) >>> 4) & 0xff;
 }
 
+// @ts-expect-error: decorator
+@inline
+function templateOf(entry: usize, action: u32): usize {
+  return entry + ENTRY_KEY + (<usize>((action & ACTION_KEY_CHUNKS_MASK) >>> ACTION_KEY_CHUNKS_SHIFT) << 4);
+}
+
 /** Writes 14 to 88 bytes in words that overlap rather than reach beyond. */
 // @ts-expect-error: decorator
 @inline
 function writeTemplate(to: usize, template: usize, length: u32): void {
   if (length < 16) {
+    const last: usize = length - 8;
     store<u64>(to, load<u64>(template));
-    store<u64>(to + length - 8, load<u64>(template + length - 8));
+    store<u64>(to + last, load<u64>(template + last));
     return;
   }
+  const last: usize = length - 16;
   v128.store(to, v128.load(template));
   if (length > 32) {
     v128.store(to, v128.load(template, 16), 16);
@@ -315,21 +328,17 @@ function writeTemplate(to: usize, template: usize, length: u32): void {
       }
     }
   }
-  v128.store(to + length - 16, v128.load(template + length - 16));
+  v128.store(to + last, v128.load(template + last));
 }
 
-/** The inner header after decapsulation: ECN by RFC 6040, DSCP of the outer header in the uniform model (RFC 2983 §4.2). */
-function setInnerClass(at: usize, action: u32, ecn: u32, outerClass: u32): void {
-  const before = trafficClass(at);
-  let after = action & ACTION_ECN_DECAP ? (before & 0xfc) | ecn : before;
-  if (action & ACTION_DSCP_DECAP) after = (after & 3) | (outerClass & 0xfc);
-  if (after == before) return;
+/** A new DSCP and ECN in the header that goes on, after decapsulation. */
+function setClass(at: usize, action: u32, after: u32): void {
+  const word = be16(at);
   if (action & ACTION_INNER_IPV4) {
-    const word = be16(at);
     setBe16(at, (word & 0xff00) | after);
     updateChecksum(at + 10, word, (word & 0xff00) | after);
   } else {
-    setBe16(at, (be16(at) & 0xf00f) | (after << 4));
+    setBe16(at, (word & 0xf00f) | (after << 4));
   }
 }
 
@@ -345,33 +354,37 @@ function decrementTtl(at: usize, action: u32): void {
   }
 }
 
-/** Length, identification, DSCP/ECN and checksum of the outer header that the template brought. */
+/**
+ * Length, identification, DSCP/ECN and checksum of the outer header that the template brought. `innerClass`: DSCP and ECN of
+ * the header inside. The header's first 8 octets are taken from the template again, where these fields are zero, and
+ * written as one word; reading them back from the frame would wait for the stores before.
+ */
 // @ts-expect-error: decorator
 @inline
-function patchOuter(at: usize, entry: usize, action: u32, network: usize, newLength: u32): void {
-  const ipOffset = <u32>load<u8>(entry, ENTRY_TEMPLATE_IP);
+function patchOuter(at: usize, entry: usize, template: usize, action: u32, innerClass: u32, newLength: u32): void {
+  const ipOffset: usize = action & ACTION_OUTER_TAGGED ? 18 : 14;
   const ip = at + ipOffset;
-  let outerClass = trafficClass(ip);
-  if (action & (ACTION_INNER_IPV4 | ACTION_INNER_IPV6)) {
-    const innerClass = trafficClass(network);
-    const mode = (action & ACTION_ECN_MODE_MASK) >>> ACTION_ECN_MODE_SHIFT;
-    if (mode != ECN_MODE_ZERO) {
-      const ecn = innerClass & 3;
-      outerClass |= mode == ECN_MODE_LINUX && ecn == 3 ? 2 : ecn;
-    }
-    if (action & ACTION_DSCP_COPY) outerClass = (outerClass & 3) | (innerClass & 0xfc);
+  let outerClass = action & ACTION_DSCP_COPY ? innerClass & 0xfc : 0;
+  const mode = (action & ACTION_ECN_MODE_MASK) >>> ACTION_ECN_MODE_SHIFT;
+  if (mode != ECN_MODE_ZERO) {
+    const ecn = innerClass & 3;
+    outerClass |= mode == ECN_MODE_LINUX && ecn == 3 ? 2 : ecn;
   }
+  const ipLength = newLength - <u32>ipOffset;
+  const head = load<u64>(template + ipOffset);
   if (action & ACTION_PATCH_IPV4) {
     const counter = <usize>load<u32>(CONTROL_NODES) + <usize>load<u16>(entry, ENTRY_NODE) * NODE_SIZE;
     const identification = load<u32>(counter);
     store<u32>(counter, identification + 1);
-    const totalLength = newLength - ipOffset;
-    store<u8>(ip, <u8>outerClass, 1);
-    setBe16(ip + 2, totalLength);
-    setBe16(ip + 4, identification);
-    setBe16(ip + 10, ~fold(<u32>load<u16>(entry, ENTRY_CHECKSUM_BASE) + outerClass + totalLength + (identification & 0xffff)));
+    // As they lie in memory: TOS is the second octet, length and identification are swapped. The sum does not mind (RFC 1071 §2).
+    const tos = outerClass << 8;
+    const length = <u32>bswap<u16>(<u16>ipLength);
+    const id = <u32>bswap<u16>(<u16>identification);
+    store<u64>(ip, head | <u64>tos | (<u64>length << 16) | (<u64>id << 32));
+    store<u16>(ip, <u16>~fold(<u32>load<u16>(entry, ENTRY_CHECKSUM_BASE) + tos + length + id), 10);
   } else {
-    setBe16(ip, (be16(ip) & 0xf00f) | (outerClass << 4));
-    setBe16(ip + 4, newLength - ipOffset - 40);
+    const length = <u64>bswap<u16>(<u16>(ipLength - 40));
+    const class6 = (outerClass >>> 4) | ((outerClass & 15) << 12);
+    store<u64>(ip, head | <u64>class6 | (length << 32));
   }
 }
