@@ -102,62 +102,59 @@ function resolveGroup(): u32 {
   transientCount = 0;
   setGroup(list + (<usize>position << 2), groupCount);
 
-  // 1. Keys, hashes, and a first touch of each bucket. Neighbours mostly come through one port: they are counted together.
-  let port: u32 = load<u16>(rowInGroup(0), ROW_PORT);
+  const first = list + (<usize>position << 2);
+  const end = first + (<usize>groupCount << 2);
+
+  // 1. Keys and hashes. Neighbours mostly come through one port: they are counted together.
+  let key: usize = load<u32>(CONTROL_KEYS);
+  let port: u32 = load<u16>(load<u32>(first), ROW_PORT);
   let portRecord = portAt(port);
-  let isTunnel = (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0;
   let packets: u32 = 0;
   let bytes: u32 = 0;
-  for (let i: u32 = 0; i < groupCount; i++) {
-    const row = rowInGroup(i);
-    const key = keyOf(i);
+  for (let at = first; at < end; at += 4) {
+    const row: usize = load<u32>(at);
     if (port != <u32>load<u16>(row, ROW_PORT)) {
       countReceived(portRecord, packets, bytes);
       packets = 0;
       bytes = 0;
       port = load<u16>(row, ROW_PORT);
       portRecord = portAt(port);
-      isTunnel = (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0;
     }
     packets++;
     bytes += load<u32>(row, ROW_LENGTH);
     const watcher: usize = load<u32>(portRecord, PORT_RX_STREAM);
     if (watcher) copyToStream(watcher, row);
 
-    const kind = parse(row, key, port, isTunnel);
-    store<u32>(row, 0, ROW_ENTRY);
-    let hash: u32 = 0;
-    if (kind != KIND_UNKEYED) {
-      hash = hashKey(key, keyChunks(kind));
-      load<u32>(firstBucket(hash));
-    }
+    const kind = parse(row, key, port, (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0);
+    const hash: u32 = kind == KIND_UNKEYED ? 0 : hashKey(key, keyChunks(kind));
     store<u64>(row, (<u64>kind << KIND_SHIFT) | hash, ROW_HASH); // REASON, CAUSE and QUEUE are cleared
+    key += KEY_SIZE;
   }
   countReceived(portRecord, packets, bytes);
 
-  // 2. Touch the entries that the tags point to.
-  for (let i: u32 = 0; i < groupCount; i++) {
-    const row = rowInGroup(i);
+  // 2. Touch the buckets. Only in a loop as short as this one do the cache misses of many packets overlap.
+  for (let at = first; at < end; at += 4) load<u32>(firstBucket(load<u32>(load<u32>(at), ROW_HASH)));
+
+  // 3. Touch the entries that the tags point to.
+  for (let at = first; at < end; at += 4) {
+    const row: usize = load<u32>(at);
     const hash = load<u32>(row, ROW_HASH);
-    if (!hash) continue;
-    const entry = candidate(hash);
-    if (entry) {
-      store<u32>(row, <u32>entry, ROW_ENTRY);
-      load<u32>(entry);
-      load<u32>(entry, CACHE_LINE);
-    }
+    const entry: usize = hash ? candidate(hash) : 0;
+    store<u32>(row, <u32>entry, ROW_ENTRY);
+    load<u32>(entry);
+    load<u32>(entry, CACHE_LINE);
   }
 
-  // 3. Compare keys, check that the decision is current and holds for this packet, and do what it says.
+  // 4. Compare keys, check that the decision is current and holds for this packet, and do what it says.
   const unresolvedList: usize = load<u32>(CONTROL_LIST_UNRESOLVED);
   let unresolved: u32 = 0;
   carriedOut = groupCount;
-  for (let i: u32 = 0; i < groupCount; i++) {
-    const row = rowInGroup(i);
+  key = load<u32>(CONTROL_KEYS);
+  for (let at = first; at < end; at += 4, key += KEY_SIZE) {
+    const row: usize = load<u32>(at);
     const kind = <u32>load<u8>(row, ROW_KIND);
     let cause = CAUSE_UNKEYED;
     if (kind != KIND_UNKEYED) {
-      const key = keyOf(i);
       const chunks = keyChunks(kind);
       let entry: usize = load<u32>(row, ROW_ENTRY);
       if (!entry || !hasKey(entry, key, chunks)) {
@@ -170,10 +167,11 @@ function resolveGroup(): u32 {
         continue;
       }
     }
-    if (!unresolved) carriedOut = i;
+    const place = <u32>((at - list) >>> 2);
+    if (!unresolved) carriedOut = place - position;
     store<u32>(row, 0, ROW_ENTRY);
     store<u8>(row, <u8>cause, ROW_CAUSE);
-    store<u32>(unresolvedList + (<usize>unresolved << 2), position + i);
+    store<u32>(unresolvedList + (<usize>unresolved << 2), place);
     unresolved++;
   }
   add(CONTROL_HITS, groupCount - unresolved);
