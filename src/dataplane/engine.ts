@@ -106,6 +106,8 @@ export interface PacketEnd {
   /** Where it left, or where it stood when it met its end. */
   readonly port: PortIndex;
   readonly reason: Reason;
+  /** The receive queue that was chosen for it. */
+  readonly queue: number;
   /** The frame as it was at that moment; a view that the next burst overwrites. */
   readonly frame: Uint8Array;
   readonly timestampNs: bigint;
@@ -294,6 +296,7 @@ export class Engine {
         verdict,
         port: memory.u16(row + ROW.PORT) as PortIndex,
         reason: memory.bytes[row + ROW.REASON]! as Reason,
+        queue: memory.bytes[row + ROW.QUEUE]!,
         frame: memory.bytes.subarray(offset, offset + memory.u32(row + ROW.LENGTH)),
         timestampNs: memory.u64(row + ROW.TIMESTAMP),
         missing: memory.u32(row + ROW.MISSING),

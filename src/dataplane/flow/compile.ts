@@ -63,7 +63,8 @@ export function compileDecision(
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
   // A replicated packet takes one entry per output; those are made for the packet alone.
-  let entry = cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) >>> 0 : 0;
+  let entry =
+    cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) >>> 0 : 0;
   if (entry === 0) entry = kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
 
@@ -100,7 +101,6 @@ function writeOutputs(
     if (index > 0) {
       const next = kernel.transient(GROUP_SIZE) >>> 0;
       memory.setU32(at + ENTRY.NEXT_OUTPUT, next);
-      memory.setU32(at + ENTRY.ACTION, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
       if (next === 0) {
         writeEnd(memory, first, VERDICT.DROPPED, Reason.RESOURCES);
         return;
@@ -108,6 +108,7 @@ function writeOutputs(
       at = next;
     }
     writeForward(memory, at, forward, row, frame);
+    if (outputs.length > 1) setAction(memory, at, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
   }
 }
 
@@ -136,6 +137,7 @@ function writeStamps(memory: PacketMemory, entry: number, stamps: Decision["stam
 function writeForward(memory: PacketMemory, entry: number, forward: Forward, row: number, frame: ParsedFrame): void {
   const { bytes } = memory;
   memory.setU16(entry + ENTRY.OUTPUT, forward.output);
+  bytes[entry + ENTRY.QUEUE] = forward.queue ?? 0;
   if (isUntouched(forward)) {
     setAction(memory, entry, KEEP.FRAME);
     memory.setU16(entry + ENTRY.LIMIT, forward.lengthLimit ?? NO_LIMIT);

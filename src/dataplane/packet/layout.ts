@@ -139,7 +139,7 @@ export const ROW = {
   /** Address of the frame's first byte. */
   OFFSET: 0,
   LENGTH: 4,
-  /** Bytes before the frame that may be overwritten. */
+  /** Bytes before the frame that may be overwritten; READ_ONLY: neither those nor the frame itself. */
   HEADROOM: 8,
   /** The port at which the frame stands (16 bits): where it entered the node, in the end where it left. */
   PORT: 12,
@@ -167,11 +167,15 @@ export const ROW = {
   KIND: 53,
   /** CAUSE: why the slow path was asked. */
   CAUSE: 54,
+  /** Receive queue that the last decision chose. */
   QUEUE: 55,
   /** Free for whoever fills the rows (the capture reader: where the record lies). */
   SOURCE: 56,
   TAG: 60,
 } as const;
+
+/** In ROW.HEADROOM: others look at the frame where it lies, a capture stream or further copies of the packet. */
+export const READ_ONLY = 0x8000_0000;
 
 export const VERDICT = { PENDING: 0, DELIVERED: 1, DROPPED: 2, PASSED: 3, CONSUMED: 4 } as const;
 export const CAUSE = {
@@ -286,7 +290,7 @@ export const ACTION = {
   VERDICT_MASK: 0xf000,
   /** The outer IP header of the template stands behind a tag. */
   OUTER_TAGGED: 0x400,
-  /** More entries follow at NEXT_OUTPUT. */
+  /** One of several outputs, which share the frame; the first leads to the others by NEXT_OUTPUT. */
   REPLICATE: 0x800,
   /** What stays begins with an IPv4 (else IPv6) header; needed by TTL, ECN and DSCP. */
   INNER_IPV4: 0x10000,

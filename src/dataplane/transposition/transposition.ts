@@ -58,6 +58,8 @@ export interface NvgrePush {
 
 export interface Forward {
   readonly output: PortIndex;
+  /** Receive queue (VMQ, RSS) in which the frame stands at the output; 0 unless told. Below 256. */
+  readonly queue?: number;
   readonly pop: boolean;
   /** With `pop`: also carry the outer DSCP inwards (RFC 2983 uniform model). */
   readonly dscpInwards: boolean;

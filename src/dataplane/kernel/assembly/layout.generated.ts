@@ -139,6 +139,7 @@ export const PORT_TX_BYTES: u32 = 40;
 export const PORT_RX_STREAM: u32 = 48;
 export const PORT_FLAG_TUNNEL: u32 = 1;
 export const PORT_SIZE: u32 = 64;
+export const READ_ONLY: u32 = 2147483648;
 export const ROW_OFFSET: u32 = 0;
 export const ROW_LENGTH: u32 = 4;
 export const ROW_HEADROOM: u32 = 8;

@@ -82,6 +82,8 @@ export function parse(row: usize, key: usize, port: u32, isTunnel: bool): u32 {
 }
 
 /** The part of the key that describes one frame, from its MAC addresses on: IP addresses and ports; the rest goes to `head`. */
+// @ts-ignore: decorator
+@inline
 function flow(row: usize, key: usize, frame: usize, etherType: u32, network: usize, end: usize): u32 {
   store<u64>(key, load<u64>(frame), KEY_MACS);
   const macTail = <u64>load<u32>(frame, 8);

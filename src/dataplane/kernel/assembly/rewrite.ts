@@ -17,9 +17,9 @@ import {
   ECN_MODE_LINUX, ECN_MODE_ZERO, ENTRY_ACTION, ENTRY_BYTES, ENTRY_CHECKSUM_BASE, ENTRY_KEY, ENTRY_LAST_USED_MS,
   ENTRY_NEXT_OUTPUT, ENTRY_NODE, ENTRY_OUTPUT, ENTRY_PACKETS, ENTRY_QUEUE, ENTRY_REASON, ENTRY_TCP_FLAGS,
   ENTRY_TEMPLATE_LENGTH, HOPS_MAX, KEEP_FRAME, KEEP_INNER_NETWORK, NODE_SIZE, NO_PORT, PORT_PEER, PORT_RX_BYTES,
-  PORT_RX_PACKETS, PORT_SIZE, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_TX_STREAM, REASON_HOP_LIMIT, REASON_RESOURCES,
-  REASON_RX_ECN, ROW_HEADROOM, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING, ROW_NETWORK,
-  ROW_OFFSET, ROW_PORT, ROW_QUEUE, ROW_REASON, ROW_SEQUENCE, ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TCP_FLAGS,
+  PORT_RX_PACKETS, PORT_SIZE, PORT_TX_BYTES, PORT_TX_PACKETS, PORT_TX_STREAM, READ_ONLY, REASON_HOP_LIMIT,
+  REASON_RESOURCES, REASON_RX_ECN, ROW_HEADROOM, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
+  ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_QUEUE, ROW_REASON, ROW_SEQUENCE, ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TCP_FLAGS,
   ROW_TIMESTAMP, ROW_VERDICT, SLOT_HEADROOM, STREAM_CURSOR, STREAM_DISORDERED, STREAM_END, STREAM_GAP,
   STREAM_ITEM_LENGTH, STREAM_ITEM_MISSING, STREAM_ITEM_OFFSET, STREAM_ITEM_ORDER, STREAM_ITEM_ROW,
   STREAM_ITEM_SEQUENCE, STREAM_ITEM_SIZE, STREAM_ITEM_SOURCE, STREAM_ITEM_TAG, STREAM_ITEM_TIMESTAMP,
@@ -137,6 +137,8 @@ function takeSlot(length: u32): usize {
 }
 
 /** Carries out an entry on a packet: ends it, or sends it and its copies on. */
+// @ts-expect-error: decorator
+@inline
 export function carryOut(row: usize, entry: usize): void {
   const action = load<u32>(entry, ENTRY_ACTION);
   store<u64>(entry, load<u64>(entry, ENTRY_PACKETS) + 1, ENTRY_PACKETS);
@@ -152,17 +154,16 @@ export function carryOut(row: usize, entry: usize): void {
     }
     replicate(row, load<u32>(entry, ENTRY_NEXT_OUTPUT));
   }
-  forward(row, entry, action, true);
+  forward(row, entry, action);
 }
 
 /** Sends copies of the packet on, one for each entry of the chain. */
 function replicate(row: usize, output: usize): void {
-  while (output) {
+  for (; output; output = load<u32>(output, ENTRY_NEXT_OUTPUT)) {
     const twin = duplicate(row);
     increment(CONTROL_COPIES);
-    if (twin) forward(twin, output, load<u32>(output, ENTRY_ACTION), false);
+    if (twin) forward(twin, output, load<u32>(output, ENTRY_ACTION));
     else countDrop(row, REASON_RESOURCES);
-    output = load<u32>(output, ENTRY_NEXT_OUTPUT);
   }
 }
 
@@ -189,7 +190,10 @@ function duplicate(row: usize): usize {
   return twin;
 }
 
-function forward(row: usize, entry: usize, action: u32, mayOverwrite: bool): void {
+// Inlined, as `carryOut` and the parser's `flow` are: calls cost a tenth of the hot loop's time (docs/decisions/0010).
+// @ts-ignore: decorator
+@inline
+function forward(row: usize, entry: usize, action: u32): void {
   const frame: usize = load<u32>(row, ROW_OFFSET);
   const output = <u32>load<u16>(entry, ENTRY_OUTPUT);
   const port = portAt(output);
@@ -232,19 +236,21 @@ function forward(row: usize, entry: usize, action: u32, mayOverwrite: bool): voi
     }
   }
 
-  // 3. Where the frame goes.
+  // 3. Where the frame goes. At most one copy: into the capture stream if there is one, and the packet goes on from there.
   const newLength = templateLength + stay;
   const before = <u32>(from - frame) + load<u32>(row, ROW_HEADROOM);
-  const direct = peer == NO_PORT && stream != 0;
+  const mayWrite = before < READ_ONLY && !(action & ACTION_REPLICATE);
+  const staysHere = keep == KEEP_FRAME || (mayWrite && before >= templateLength);
+  let isInStream = false;
   let at: usize;
-  let headroom: u32;
-  if (mayOverwrite && before >= templateLength && !direct) {
+  let headroom = READ_ONLY;
+  if (staysHere && (peer != NO_PORT || !stream)) {
     at = from - templateLength;
-    headroom = before - templateLength;
+    if (mayWrite) headroom = before - templateLength;
   } else {
-    if (direct) {
+    if (stream) {
       at = streamRoom(stream, newLength);
-      headroom = 0;
+      isInStream = true;
     } else {
       at = takeSlot(newLength);
       headroom = SLOT_HEADROOM;
@@ -273,7 +279,7 @@ function forward(row: usize, entry: usize, action: u32, mayOverwrite: bool): voi
   store<u64>(port, load<u64>(port, PORT_TX_PACKETS) + 1, PORT_TX_PACKETS);
   store<u64>(port, load<u64>(port, PORT_TX_BYTES) + newLength, PORT_TX_BYTES);
   if (stream) {
-    if (direct) listInStream(stream, row, at, newLength);
+    if (isInStream) listInStream(stream, row, at, newLength);
     else copyToStream(stream, row);
   }
   if (peer == NO_PORT) {
