@@ -19,8 +19,9 @@
  * The engine reads no clock and no file: time comes with each burst, the kernel's code with the constructor.
  */
 import { Reason } from "./drop-reasons.js";
-import { type CompileTarget, compileDecision } from "./flow/compile.js";
+import { type CompileTarget, compileDecision, writeEnd } from "./flow/compile.js";
 import { type FlowEntryView, flowEntries } from "./flow/entries.js";
+import { type IdleTimeouts, writeIdleTimeouts } from "./flow/idle-timeouts.js";
 import { type KernelCalls, loadKernel } from "./kernel/kernel.js";
 import {
   BURST_BYTES_MAX,
@@ -28,6 +29,7 @@ import {
   CAUSE,
   CONTROL,
   DROPS_PER_PORT,
+  ENTRY_SIZE,
   FRAME_LENGTH_MAX,
   NO_PORT,
   NODE,
@@ -37,6 +39,7 @@ import {
   PORT_SIZE,
   ROW,
   ROW_SIZE,
+  VERDICT,
 } from "./packet/layout.js";
 import { PacketMemory } from "./packet/memory.js";
 import type { DecideContext, FrameAtPort, Node } from "./slowpath/layer.js";
@@ -52,14 +55,28 @@ export interface PortSpec {
   readonly peer: PortIndex | null;
 }
 
-export interface EngineOptions {
+export interface EngineLimits {
+  /**
+   * Most flow entries at a time. Beyond it flows that have shown one packet give way, and established ones only to other
+   * established ones. Default 131072 (32 MiB when full).
+   */
+  readonly flowCapacity?: number;
+  /** How long a flow entry may be idle; `DEFAULT_IDLE_TIMEOUTS` fills the gaps. */
+  readonly idleTimeouts?: Partial<IdleTimeouts>;
+  /**
+   * Most decisions that a burst may ask of each node that its packets pass. Packets beyond it are dropped for
+   * SLOWPATH_OVERLOAD; packets with a flow entry go on, and so do those whose entry a change of policy has outdated. Default: no
+   * limit, as for capture files, which must not depend on load.
+   */
+  readonly decisionsPerBurst?: number;
+}
+
+export interface EngineOptions extends EngineLimits {
   readonly kernel: WebAssembly.Module;
   readonly nodes: readonly Node[];
   readonly ports: readonly PortSpec[];
   /** How many stamps the policies of the nodes use. */
   readonly stampCount: number;
-  /** Most flow entries at a time; beyond it the longest idle ones give way. Default 131072 (32 MiB when full). */
-  readonly flowCapacity?: number;
 }
 
 /** Both directions are seen from the node: rx entered it at the port. */
@@ -87,6 +104,8 @@ export interface FlowCounters {
   /** Packets decided one by one because a guard (length, TTL) did not hold. */
   readonly guarded: number;
   readonly evictions: number;
+  /** Entries that went because they were idle for too long. */
+  readonly expired: number;
   /** Entries found outdated by a change of policy. */
   readonly stale: number;
   /** Decisions that found no room in the table. */
@@ -117,6 +136,10 @@ export interface PacketEnd {
 }
 
 export const DEFAULT_FLOW_CAPACITY = 131_072;
+/** In this time a look is taken at every flow entry, if bursts come often enough. */
+const SWEEP_PERIOD_MS = 2_000;
+/** Most entries looked at before one burst. */
+const SWEEP_STEPS_MAX = 64;
 const VERDICT_NAMES = ["pending", "delivered", "dropped", "passed", "consumed"] as const;
 
 export class Engine {
@@ -125,7 +148,14 @@ export class Engine {
   readonly memory: PacketMemory;
   readonly #kernel: KernelCalls;
   readonly #target: CompileTarget;
+  readonly #decisionsPerBurst: number;
+  /** Decisions left to this round of the burst. */
+  #decisionsLeft = 0;
+  #round = 0;
+  /** The entry of all packets that find no decisions left. */
+  readonly #overload: number;
   #nowMs = 0;
+  #sweptMs = 0;
   #generation = 1;
   #inputBuffer = 0;
   #sequence = 0;
@@ -141,6 +171,10 @@ export class Engine {
     });
     this.#kernel = loadKernel(options.kernel, this.memory);
     this.#target = { memory: this.memory, kernel: this.#kernel };
+    this.#decisionsPerBurst = options.decisionsPerBurst ?? Number.POSITIVE_INFINITY;
+    this.#overload = this.memory.allocate(ENTRY_SIZE);
+    writeEnd(this.memory, this.#overload, VERDICT.DROPPED, Reason.SLOWPATH_OVERLOAD);
+    writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
     this.memory.setU32(CONTROL.GENERATION, this.#generation);
     options.ports.forEach((port, index) => {
       const at = this.memory.ports + index * PORT_SIZE;
@@ -194,15 +228,28 @@ export class Engine {
 
   /**
    * Runs the packets in rows 0 … count−1 to their ends. The caller has set OFFSET, LENGTH, HEADROOM, PORT, TIMESTAMP,
-   * SEQUENCE and MISSING of each; at most BURST_MAX rows and BURST_BYTES_MAX bytes.
+   * SEQUENCE and MISSING of each; at most BURST_MAX rows and BURST_BYTES_MAX bytes. With no rows, only time goes on: who has no
+   * traffic calls it so now and then, for entries to age.
    */
   process(count: number, nowMs: number): void {
     this.#nowMs = nowMs;
     this.memory.setU32(CONTROL.NOW_MS, nowMs >>> 0);
+    this.#age();
+    this.#round = -1;
     this.#kernel.begin(count);
     for (let unresolved = this.#kernel.advance(); unresolved > 0; unresolved = this.#kernel.advance()) {
       for (let i = 0; i < unresolved; i++) this.#resolve(this.memory.u32(this.memory.unresolved + i * 4));
     }
+  }
+
+  /** Looks at as many flow entries as the time that has passed is worth. */
+  #age(): void {
+    const used = (this.memory.u32(CONTROL.ENTRY_UNUSED) - this.memory.u32(CONTROL.ENTRIES)) / ENTRY_SIZE;
+    const elapsed = this.#nowMs - this.#sweptMs;
+    const steps = Math.floor((used * Math.min(elapsed, SWEEP_PERIOD_MS)) / SWEEP_PERIOD_MS);
+    if (steps === 0) return; // the time goes to a later burst
+    this.#sweptMs = this.#nowMs;
+    if (steps > 0) this.#kernel.expire(Math.min(steps, SWEEP_STEPS_MAX));
   }
 
   #resolve(place: number): void {
@@ -210,8 +257,27 @@ export class Engine {
     if (kernel.resolve(place)) return;
     const row = kernel.rowOf(place) >>> 0;
     const cause = this.memory.bytes[row + ROW.CAUSE]!;
+    if (cause !== CAUSE.STALE && !this.#mayDecide(row)) {
+      kernel.bind(place, this.#overload);
+      return;
+    }
     const decision = this.#decide(row);
-    compileDecision(decision, this.#target, place, row, cause === CAUSE.MISS && decision.cacheable);
+    const cache = decision.cacheable && (cause === CAUSE.MISS || cause === CAUSE.STALE);
+    const isKept = compileDecision(decision, this.#target, place, row, cache);
+    // An outdated entry is decided again without regard to the budget, therefore only once.
+    if (cause === CAUSE.STALE && !isKept) kernel.discard(place);
+  }
+
+  /** Takes one decision from the budget, if one is left. All packets of a round have passed equally many nodes. */
+  #mayDecide(row: number): boolean {
+    const round = this.memory.bytes[row + ROW.HOPS]!;
+    if (round !== this.#round) {
+      this.#round = round;
+      this.#decisionsLeft = this.#decisionsPerBurst;
+    }
+    if (this.#decisionsLeft <= 0) return false;
+    this.#decisionsLeft--;
+    return true;
   }
 
   #decide(row: number): Decision {
@@ -349,14 +415,15 @@ export class Engine {
       entries: memory.u32(CONTROL.ENTRY_COUNT),
       guarded: memory.count(CONTROL.GUARDED),
       evictions: memory.count(CONTROL.EVICTIONS),
+      expired: memory.count(CONTROL.EXPIRED),
       stale: memory.count(CONTROL.STALE),
       uncached: memory.count(CONTROL.UNCACHED),
     };
   }
 
-  /** The flow table, for dumps. */
+  /** The flow table, for dumps and live views. May be read in pieces, with bursts between them (`flowEntries`). */
   flows(): IterableIterator<FlowEntryView> {
-    return flowEntries(this.memory);
+    return flowEntries(this.#target);
   }
 }
 

@@ -8,7 +8,7 @@
  * VM ports end outside of the lab; so do NICs when the lab has no provider network.
  */
 
-import { Engine, type PortSpec } from "../dataplane/index.js";
+import { Engine, type EngineLimits, type PortSpec } from "../dataplane/index.js";
 import {
   changeHostPolicy,
   type HostPolicy,
@@ -28,10 +28,9 @@ import type { HostSettings, LabSettings, ProviderAddressSettings } from "./setti
 
 const PROVIDER_NAME = "provider";
 
-export interface LabOptions {
+export interface LabOptions extends EngineLimits {
   /** The compiled kernel (`dataplane/kernel/kernel.wasm`). */
   readonly kernel: WebAssembly.Module;
-  readonly flowCapacity?: number;
 }
 
 export class Lab {
@@ -49,11 +48,10 @@ export class Lab {
     this.#ports = plan.ports;
     this.#hosts = new Map(hosts.map((host) => [host.name, host]));
     this.engine = new Engine({
-      kernel: options.kernel,
+      ...options,
       nodes,
       ports: plan.specs,
       stampCount: STAMP_COUNT,
-      ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
     });
   }
 

@@ -50,7 +50,7 @@ const ECN_MODES = { compat: ECN_MODE.ZERO, normal: ECN_MODE.NORMAL, linux: ECN_M
 
 /**
  * Binds the packet at `place` of the kernel's list, whose row is at `row`, to an entry that carries out the decision: in the
- * table if `cache` says so and there is room, else for this packet alone.
+ * table if `cache` says so and there is room, else for this packet alone. Returns whether it is in the table.
  */
 export function compileDecision(
   decision: Decision,
@@ -58,14 +58,14 @@ export function compileDecision(
   place: number,
   row: number,
   cache: boolean,
-): void {
+): boolean {
   const { kernel, memory } = target;
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
   // A replicated packet takes one entry per output; those are made for the packet alone.
-  let entry =
+  const kept =
     cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) >>> 0 : 0;
-  if (entry === 0) entry = kernel.transient(0) >>> 0; // one for each packet of a group is kept back
+  const entry = kept || kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
 
   if (verdict.kind !== "forward") {
@@ -80,6 +80,7 @@ export function compileDecision(
   writeStamps(memory, entry, decision.stamps);
   memory.setU32(entry + ENTRY.STAMP_SUM, kernel.stampSum(entry));
   memory.setU32(entry + ENTRY.GENERATION, memory.u32(CONTROL.GENERATION));
+  return kept !== 0;
 }
 
 /** The key of an NVGRE packet leaves out the outer source MAC, which no template may then carry on. */
@@ -112,7 +113,8 @@ function writeOutputs(
   }
 }
 
-function writeEnd(memory: PacketMemory, entry: number, verdict: number, reason: Reason): void {
+/** Makes an entry one that ends its packets. */
+export function writeEnd(memory: PacketMemory, entry: number, verdict: number, reason: Reason): void {
   setAction(memory, entry, verdict << ACTION.VERDICT_SHIFT);
   memory.bytes[entry + ENTRY.REASON] = reason;
   memory.setU16(entry + ENTRY.LIMIT, NO_LIMIT);

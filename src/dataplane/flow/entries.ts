@@ -1,39 +1,154 @@
-/** Reads flow entries back out of the kernel's memory, for dumps and live views. */
-import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KIND, VERDICT } from "../packet/layout.js";
+/**
+ * Reads flow entries back out of the kernel's memory, for dumps and live views. Nothing is kept for their sake while packets
+ * pass: all that a view shows is the entry's key (packet/layout.ts, KEY), its action and its counters.
+ */
+import type { KernelCalls } from "../kernel/kernel.js";
+import {
+  ACTION,
+  CONTROL,
+  ENTRY,
+  ENTRY_SIZE,
+  KEY,
+  KEY_FLAG,
+  KIND,
+  VERDICT,
+} from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
 import type { PortIndex } from "../transposition/transposition.js";
+import { type AddressFamily, addressAt, addressLength } from "../wire/address.js";
+import { formatAddress } from "../wire/address-text.js";
+import { macAt, u8, u16 } from "../wire/bytes.js";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.js";
+import { formatMac } from "../wire/mac.js";
+import { type FlowState, flowStateOf } from "./idle-timeouts.js";
 
+/** One flow, in one direction, at one node. Of an NVGRE packet MAC addresses and `ip` are the inner frame's. */
 export interface FlowEntryView {
   readonly ingress: PortIndex;
   readonly kind: keyof typeof KIND;
+  /** The tag's sixteen bits; null if the frame had none. */
+  readonly tci: number | null;
+  readonly tunnel: TunnelView | null;
+  /** As Windows prints them: `06-06-00-00-00-05`. */
+  readonly sourceMac: string;
+  readonly destinationMac: string;
+  /** Null for IP, whose version is that of the addresses. */
+  readonly etherType: number | null;
+  readonly ip: IpView | null;
+  readonly state: FlowState;
+  /** All TCP flags that the flow has shown. */
+  readonly tcpFlags: number;
   readonly verdict: keyof typeof VERDICT | "FORWARD";
   readonly output: PortIndex | null;
   readonly reason: number;
   readonly packets: number;
   readonly bytes: number;
-  readonly lastUsedMs: number;
+  /** Since the last packet, by the clock of the last burst. */
+  readonly idleMs: number;
+}
+
+export interface TunnelView {
+  readonly vsid: number;
+  /** Provider addresses. */
+  readonly source: string;
+  readonly destination: string;
+}
+
+export interface IpView {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  readonly fragment: "first" | "later" | null;
+  /** Source and destination port of TCP and UDP, type and code of ICMP; null for others and for fragments. */
+  readonly ports: readonly [number, number] | null;
+}
+
+/** What the views are read from; a `CompileTarget` is one. */
+export interface EntrySource {
+  readonly memory: PacketMemory;
+  readonly kernel: KernelCalls;
 }
 
 const KIND_NAMES = Object.keys(KIND) as (keyof typeof KIND)[];
 const VERDICT_NAMES = Object.keys(VERDICT) as (keyof typeof VERDICT)[];
 
-/** Every entry that is in the table, in no particular order. */
-export function* flowEntries(memory: PacketMemory): IterableIterator<FlowEntryView> {
-  const end = memory.u32(CONTROL.ENTRY_UNUSED);
-  for (let entry = memory.u32(CONTROL.ENTRIES); entry < end; entry += ENTRY_SIZE) {
-    const kind = memory.bytes[entry + ENTRY.KEY + KEY.KIND]!;
-    if (memory.u32(entry + ENTRY.HASH) === 0 || kind === KIND.UNKEYED) continue; // given back, or a further output
-    const verdict = (memory.u32(entry + ENTRY.ACTION) & ACTION.VERDICT_MASK) >>> ACTION.VERDICT_SHIFT;
+/**
+ * Every entry that is in the table, in no particular order. Each is read when it is asked for, so a large table may be read in
+ * pieces, with bursts between them; flows that come or go meanwhile may then be missed or be seen twice.
+ */
+export function* flowEntries({ memory, kernel }: EntrySource): IterableIterator<FlowEntryView> {
+  for (let entry = memory.u32(CONTROL.ENTRIES); entry < memory.u32(CONTROL.ENTRY_UNUSED); entry += ENTRY_SIZE) {
+    if (memory.u32(entry + ENTRY.HASH) === 0) continue; // given back
+    const action = memory.u32(entry + ENTRY.ACTION);
+    const keyLength = 16 * ((action & ACTION.KEY_CHUNKS_MASK) >>> ACTION.KEY_CHUNKS_SHIFT);
+    const key = memory.bytes.slice(entry + ENTRY.KEY, entry + ENTRY.KEY + keyLength);
+    const verdict = (action & ACTION.VERDICT_MASK) >>> ACTION.VERDICT_SHIFT;
     const forwards = verdict === VERDICT.PENDING;
     yield {
       ingress: memory.u16(entry + ENTRY.KEY + KEY.PORT) as PortIndex,
-      kind: KIND_NAMES[kind]!,
+      ...viewOfKey(key),
+      state: flowStateOf(kernel.stateOf(entry)),
+      tcpFlags: memory.bytes[entry + ENTRY.TCP_FLAGS]!,
       verdict: forwards ? "FORWARD" : VERDICT_NAMES[verdict]!,
       output: forwards ? (memory.u16(entry + ENTRY.OUTPUT) as PortIndex) : null,
       reason: memory.bytes[entry + ENTRY.REASON]!,
       packets: memory.count(entry + ENTRY.PACKETS),
       bytes: memory.count(entry + ENTRY.BYTES),
-      lastUsedMs: memory.u32(entry + ENTRY.LAST_USED_MS),
+      idleMs: Math.max(0, (memory.u32(CONTROL.NOW_MS) - memory.u32(entry + ENTRY.LAST_USED_MS)) | 0),
     };
   }
+}
+
+type KeyView = Pick<FlowEntryView, "kind" | "tci" | "tunnel" | "sourceMac" | "destinationMac" | "etherType" | "ip">;
+
+function viewOfKey(key: Uint8Array): KeyView {
+  const kind = u8(key, KEY.KIND);
+  const family = familyOf(kind);
+  return {
+    kind: KIND_NAMES[kind]!,
+    tci: u8(key, KEY.FLAGS) & KEY_FLAG.TAGGED ? u16(key, KEY.TCI) : null,
+    tunnel: kind >= KIND.NVGRE4_LINK ? tunnelView(key, kind, family === 6 ? 56 : 32) : null,
+    sourceMac: formatMac(macAt(key, KEY.MACS + 6)),
+    destinationMac: formatMac(macAt(key, KEY.MACS)),
+    etherType: family === null ? u16(key, KEY.BODY) : null,
+    ip: family === null ? null : ipView(key, family),
+  };
+}
+
+/** Of the frame that is looked into; null if it is not IP. */
+function familyOf(kind: number): AddressFamily | null {
+  if (kind === KIND.IPV4 || kind === KIND.NVGRE4_IPV4 || kind === KIND.NVGRE6_IPV4) return 4;
+  return kind === KIND.IPV6 || kind === KIND.NVGRE4_IPV6 || kind === KIND.NVGRE6_IPV6 ? 6 : null;
+}
+
+/** The outer part of the key begins at `at`. The low half of the VSID, behind the outer MAC address, is little-endian. */
+function tunnelView(key: Uint8Array, kind: number, at: number): TunnelView {
+  const family = kind >= KIND.NVGRE6_LINK ? 6 : 4;
+  const length = addressLength(family);
+  const low = at + 2 * length + 6;
+  return {
+    vsid: (u8(key, KEY.VSID_HIGH) << 16) | (u8(key, low + 1) << 8) | u8(key, low),
+    source: formatAddress(addressAt(family, key, at)),
+    destination: formatAddress(addressAt(family, key, at + length)),
+  };
+}
+
+function ipView(key: Uint8Array, family: AddressFamily): IpView {
+  const protocol = u8(key, KEY.PROTOCOL);
+  const flags = u8(key, KEY.FLAGS);
+  const length = addressLength(family);
+  const ports = KEY.BODY + 2 * length;
+  return {
+    source: formatAddress(addressAt(family, key, KEY.BODY)),
+    destination: formatAddress(addressAt(family, key, KEY.BODY + length)),
+    protocol,
+    fragment: flags & KEY_FLAG.FIRST_FRAGMENT ? "first" : flags & KEY_FLAG.LATER_FRAGMENT ? "later" : null,
+    ports: flags & ~KEY_FLAG.TAGGED ? null : portsOf(key, protocol, ports),
+  };
+}
+
+function portsOf(key: Uint8Array, protocol: number, at: number): IpView["ports"] {
+  if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) return [u16(key, at), u16(key, at + 2)];
+  if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6) return [u8(key, at), u8(key, at + 1)];
+  return null;
 }

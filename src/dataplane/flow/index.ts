@@ -1,2 +1,9 @@
-export { type CompileTarget, compileDecision } from "./compile.js";
+export { type CompileTarget, compileDecision, writeEnd } from "./compile.js";
 export { type FlowEntryView, flowEntries } from "./entries.js";
+export {
+  DEFAULT_IDLE_TIMEOUTS,
+  type FlowState,
+  flowStateOf,
+  type IdleTimeouts,
+  writeIdleTimeouts,
+} from "./idle-timeouts.js";

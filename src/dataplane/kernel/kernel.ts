@@ -8,9 +8,12 @@ export interface KernelCalls {
   rowOf(place: number): number;
   resolve(place: number): number;
   install(place: number): number;
+  discard(place: number): void;
   transient(reserve: number): number;
   bind(place: number, entry: number): void;
   stampSum(entry: number): number;
+  expire(steps: number): void;
+  stateOf(entry: number): number;
 }
 
 /** Instantiates the compiled kernel, which the caller has read from wherever it lies: the data plane knows no files. */

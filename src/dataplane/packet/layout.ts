@@ -68,6 +68,10 @@ export const CONTROL = {
   EMITTED: 1216,
   /** Bytes in use of the arena were not enough for a frame so often. */
   ARENA_FULL: 1240,
+  /** Entries that went because they were idle for too long. */
+  EXPIRED: 1280,
+  /** How long an entry may be idle, in milliseconds: 32 bits for each FLOW_STATE. */
+  IDLE_TIMEOUTS: 1288,
 } as const;
 
 export const PORT_SIZE = 64;
@@ -185,6 +189,8 @@ export const CAUSE = {
   UNKEYED: 1,
   /** An entry exists, but a guard sends this packet to the slow path: not cached. */
   GUARD: 2,
+  /** An entry exists, but policy has changed since: decided again and cached. */
+  STALE: 3,
 } as const;
 
 /** What the parser recognised; part of the key. The order is known to the kernel. */
@@ -255,11 +261,13 @@ export const ENTRY = {
   BYTES: 32,
   /** The key, and behind it (ACTION.KEY_CHUNKS) up to 88 bytes that replace everything before what stays. */
   KEY: 40,
+  /** 1 if the entry counts among the established ones (8 bits; `assembly/ageing.ts`). */
+  ESTABLISHED: 224,
   /** Address of the entry with the next output of the same packet, 0 if none; free list link. */
   NEXT_OUTPUT: 228,
   /** Sum of the versions of the stamps when the decision was made. */
   STAMP_SUM: 232,
-  /** The hash of the key, to find the bucket again on removal. */
+  /** The hash of the key, to find the bucket again on removal; 0 while the entry is not in the table. */
   HASH: 236,
   /** Stamp indexes that the decision rests on, 4 of 32 bits; unused ones are 0, whose version never moves. */
   STAMPS: 240,
@@ -267,6 +275,18 @@ export const ENTRY = {
 /** IPv6 and both frames tagged: 14 + 4 + 40 + 8 + 14 + 4 is 84. */
 export const TEMPLATE_SIZE = 88;
 export const STAMPS_PER_ENTRY = 4;
+
+/** What is known about a flow from its packets: how long it may be idle, and whether a new one may take its place. */
+export const FLOW_STATE = {
+  /** One packet so far, or TCP without an acknowledgment. */
+  NEW: 0,
+  TCP_ESTABLISHED: 1,
+  /** TCP that has shown FIN or RST. */
+  TCP_CLOSING: 2,
+  UDP: 3,
+  ICMP: 4,
+  OTHER: 5,
+} as const;
 
 /** Bits of ENTRY.ACTION. */
 export const ACTION = {

@@ -1,5 +1,5 @@
 /**
- * The flow table as its users see it: one decision per flow, counters per entry, eviction of the longest idle, and decisions made
+ * The flow table as its users see it: one decision per flow, counters per entry, a limit, and decisions made
  * again exactly when one of their stamps has moved.
  */
 import { describe, expect, test } from "vitest";
@@ -78,7 +78,7 @@ describe("flow table", () => {
     expect([...engine.flows()].reduce((sum, entry) => sum + entry.packets, 0)).toBe(25_600);
   });
 
-  test("at its limit the flow that was idle longest gives way, and is counted", () => {
+  test("at its limit flows that have shown one packet give way, and are counted", () => {
     const { engine, asked } = countingEngine(8);
     const busy = [1, 2, 3];
     for (let ms = 0; ms < 200; ms++) send(engine, [...busy, 1000 + ms], ms * 10);

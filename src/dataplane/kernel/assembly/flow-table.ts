@@ -6,15 +6,17 @@
 //                                entry (256 bytes): action, counters, key, template; stamps
 //
 // A tag is the full 32-bit hash, so that almost no entry is opened in vain. Each key may live in two buckets; if both are full, one
-// of their entries moves to its other bucket. If no entry is free, the one among the sixteen that was used longest ago gives way. An entry that a packet of the
-// group in hand points to is never taken: the rewriting pass still needs it.
+// of their entries moves to its other bucket. There are twice as many slots as entries, so entries run out long before slots do;
+// which of them then gives way is the business of `ageing.ts`.
 
+import { forget, nextOverdue, nextVictim } from "./ageing";
 import {
   ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK, CONTROL_ENTRIES_END,
-  CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS, CONTROL_GENERATION, CONTROL_NOW_MS,
-  CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED, ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY,
-  ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE, ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2,
-  KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9, ROW_ENTRY,
+  CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS, CONTROL_EXPIRED,
+  CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED, ENTRY_ACTION,
+  ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE, ENTRY_STAMPS,
+  ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7,
+  KEY_LENGTH_8, KEY_LENGTH_9,
 } from "./layout.generated";
 
 const ENTRY_OF_SLOT: u32 = BUCKET_SLOTS * 4;
@@ -146,29 +148,15 @@ function takeFree(): usize {
   return entry;
 }
 
-function giveBack(entry: usize): void {
-  store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
-  store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
-  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
-}
-
-/** Gives back the entries of the further outputs. */
-function dropChain(entry: usize): void {
-  let next: usize = load<u32>(entry, ENTRY_NEXT_OUTPUT);
-  store<u32>(entry, 0, ENTRY_NEXT_OUTPUT);
-  while (next) {
-    const following: usize = load<u32>(next, ENTRY_NEXT_OUTPUT);
-    giveBack(next);
-    next = following;
-  }
-}
-
-/** Finds where an entry hangs in a bucket and takes it off; the entry itself is given back with its chain. */
+/** Takes an entry out of its bucket and gives it back. */
 function remove(entry: usize): void {
   const hash = load<u32>(entry, ENTRY_HASH);
   if (!unhang(firstBucket(hash), entry)) unhang(secondBucket(hash), entry);
-  dropChain(entry);
-  giveBack(entry);
+  forget(entry);
+  store<u32>(entry, 0, ENTRY_HASH);
+  store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
+  store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
+  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
 }
 
 function unhang(bucket: usize, entry: usize): bool {
@@ -181,39 +169,6 @@ function unhang(bucket: usize, entry: usize): bool {
     }
   }
   return false;
-}
-
-/** The packets of the group in hand: a list of rows, for `isInUse`. */
-let groupList: usize = 0;
-let groupLength: u32 = 0;
-export function setGroup(list: usize, length: u32): void {
-  groupList = list;
-  groupLength = length;
-}
-
-function isInUse(entry: usize): bool {
-  for (let i: u32 = 0; i < groupLength; i++) {
-    const row: usize = load<u32>(groupList + (<usize>i << 2));
-    if (<usize>load<u32>(row, ROW_ENTRY) == entry) return true;
-  }
-  return false;
-}
-
-/** The slot of the longest unused entry of a bucket that no packet in hand needs; 0 if there is none. */
-function oldestSlot(bucket: usize, best: usize): usize {
-  const now = load<u32>(CONTROL_NOW_MS);
-  let bestAge: i32 = best ? <i32>(now - load<u32>(<usize>load<u32>(best, ENTRY_OF_SLOT), ENTRY_LAST_USED_MS)) : -1;
-  for (let i: u32 = 0; i < BUCKET_SLOTS; i++) {
-    const slot = bucket + (<usize>i << 2);
-    const entry: usize = load<u32>(slot, ENTRY_OF_SLOT);
-    if (!entry) continue;
-    const age = <i32>(now - load<u32>(entry, ENTRY_LAST_USED_MS));
-    if (age > bestAge && !isInUse(entry)) {
-      best = slot;
-      bestAge = age;
-    }
-  }
-  return best;
 }
 
 function emptySlot(bucket: usize): usize {
@@ -242,34 +197,51 @@ function makeRoom(bucket: usize): usize {
   return 0;
 }
 
+/** Looks at the next `steps` entries and takes those out that were idle for too long. Between bursts only. */
+export function expire(steps: u32): void {
+  for (let i: u32 = 0; i < steps; i++) {
+    const entry = nextOverdue();
+    if (!entry) continue;
+    remove(entry);
+    store<u64>(CONTROL_EXPIRED, load<u64>(CONTROL_EXPIRED) + 1);
+  }
+}
+
+/** Takes the entry with this key out, if there is one. */
+export function discard(key: usize, chunks: u32, hash: u32): void {
+  const entry = find(key, chunks, hash);
+  if (entry) remove(entry);
+}
+
+/** Has one entry give way. */
+function evict(): bool {
+  const entry = nextVictim();
+  if (!entry) return false;
+  remove(entry);
+  store<u64>(CONTROL_EVICTIONS, load<u64>(CONTROL_EVICTIONS) + 1);
+  return true;
+}
+
 /**
  * An entry for the key, to be filled by the caller: the one that exists (its decision is stale), or a new one, at the
- * cost of an old one if need be. 0 if every candidate is in use by the packets in hand.
+ * cost of another if need be. 0 if there is no slot, or no entry that may give way.
  */
 export function install(key: usize, chunks: u32, hash: u32): usize {
   let entry = find(key, chunks, hash);
-  if (entry) {
-    dropChain(entry);
-    return entry;
-  }
+  if (entry) return entry;
   const first = firstBucket(hash);
   const second = secondBucket(hash);
   let slot = emptySlot(first);
   if (!slot) slot = emptySlot(second);
   if (!slot) slot = makeRoom(first);
   if (!slot) slot = makeRoom(second);
-  entry = slot ? takeFree() : 0;
-  if (!entry) {
-    let victim = oldestSlot(first, 0);
-    victim = oldestSlot(second, victim);
-    if (!victim) {
-      store<u64>(CONTROL_UNCACHED, load<u64>(CONTROL_UNCACHED) + 1);
-      return 0;
-    }
-    remove(load<u32>(victim, ENTRY_OF_SLOT));
-    store<u64>(CONTROL_EVICTIONS, load<u64>(CONTROL_EVICTIONS) + 1);
-    if (!slot) slot = victim;
+  if (slot) {
     entry = takeFree();
+    if (!entry && evict()) entry = takeFree();
+  }
+  if (!entry) {
+    store<u64>(CONTROL_UNCACHED, load<u64>(CONTROL_UNCACHED) + 1);
+    return 0;
   }
   memory.fill(entry, 0, ENTRY_SIZE);
   memory.copy(entry + ENTRY_KEY, key, chunks << 4);

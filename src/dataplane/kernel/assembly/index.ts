@@ -11,19 +11,20 @@
 // buckets touched before the first is looked up, so that cache misses overlap. The first packet that needs the slow path, and
 // all behind it, wait until the whole group is resolved, so that frames leave in order.
 
-import { candidate, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, setGroup, stampSum } from "./flow-table";
+import { setGroup, stateOf } from "./ageing";
+import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
-  ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_UNKEYED, CONTROL_GUARDED,
-  CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT, CONTROL_LIST_UNRESOLVED,
-  CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS, ENTRY_ACTION, ENTRY_LIMIT,
-  ENTRY_SIZE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_TUNNEL, PORT_RX_STREAM,
-  ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_KIND, ROW_LENGTH, ROW_NETWORK,
-  ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
+  ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
+  CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
+  CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
+  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
+  PORT_FLAG_TUNNEL, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
+  ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
 import { carryOut, copyToStream, countReceived, portAt, resetArena, takeNextCount } from "./rewrite";
 
-export { stampSum };
+export { expire, stampSum, stateOf };
 
 /** Addresses of rows, 4 bytes each: the packets of this round. */
 let list: usize = 0;
@@ -224,8 +225,9 @@ export function resolve(place: u32): bool {
       add(CONTROL_HITS, 1);
       return true;
     }
-    store<u8>(row, <u8>again, ROW_CAUSE);
-    if (entry && again == CAUSE_MISS) add(CONTROL_STALE, 1);
+    const isStale = entry != 0 && again == CAUSE_MISS;
+    store<u8>(row, <u8>(isStale ? CAUSE_STALE : again), ROW_CAUSE);
+    if (isStale) add(CONTROL_STALE, 1);
     add(again == CAUSE_GUARD ? CONTROL_GUARDED : CONTROL_MISSES, 1);
     return false;
   }
@@ -239,6 +241,12 @@ export function install(place: u32): usize {
   const entry = installEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
   if (entry) store<u32>(row, <u32>entry, ROW_ENTRY);
   return entry;
+}
+
+/** Takes the packet's outdated entry out of the table. */
+export function discard(place: u32): void {
+  const row = rowOf(place);
+  discardEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
 }
 
 /** A cleared entry outside of the table, good until the group is rewritten; 0 if no more than `reserve` are left. */
