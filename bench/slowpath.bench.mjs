@@ -3,22 +3,18 @@
  * packet is the first of its flow. Afterwards a CPU profile of one more round names what costs most.
  */
 import { Session } from "node:inspector";
-import { LookupRecordsBuilder } from "../dist/dataplane/policy/index.js";
-import { ipv4Address } from "../dist/dataplane/wire/index.js";
-import { kernelModule } from "../dist/kernel-file.js";
-import { Lab } from "../dist/vswitch/index.js";
 import { Bursts } from "./support/bursts.mjs";
-import { BLUE1_MAC, FAR_NIC_MAC, NIC_MAC, PROVIDER4, VSID, writeFrame } from "./support/frames.mjs";
+import { writeFrame } from "./support/frames.mjs";
+import { FIRST_CUSTOMER, hostLab } from "./support/host-lab.mjs";
 import { digestOf, hex, makeRandom, quick, seconds, spreadText, summary } from "./support/measure.mjs";
 
 const PACKETS = quick ? 2_000 : 65_536;
 const ROUNDS = quick ? 2 : 5;
-const FIRST_CUSTOMER = 0x0a000100;
 
 for (const records of quick ? [1_000] : [1_000, 1_000_000]) measure(records);
 
 function measure(records) {
-  const lab = makeLab(records);
+  const lab = hostLab(records);
   const { engine } = lab;
   const random = makeRandom(1);
   const destinations = Array.from({ length: PACKETS }, () => FIRST_CUSTOMER + random(records));
@@ -59,44 +55,6 @@ function measure(records) {
     `${String(records).padStart(7)} records: ${Math.round(result.median)} new flows/s ${spreadText(result)}   digest ${hex(digest)}`,
   );
   console.log(`        ${top.join(", ")}`);
-}
-
-function makeLab(records) {
-  const builder = new LookupRecordsBuilder();
-  const far = ipv4Address(PROVIDER4.destination);
-  builder.add(VSID, ipv4Address(0x0a000005), BLUE1_MAC, ipv4Address(PROVIDER4.source));
-  for (let n = 0; n < records; n++) builder.add(VSID, ipv4Address(FIRST_CUSTOMER + n), 0x060700000000 + n, far);
-  const host = {
-    name: "host1",
-    nve: { mode: "2012R2", flowId: "hash", ecn: "normal", dscp: { model: "pipe", value: 0 }, receive: "strict" },
-    nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600 }],
-    adapters: [
-      {
-        portName: "Blue1",
-        vmName: "Blue1",
-        mac: BLUE1_MAC,
-        vsid: VSID,
-        macAddressSpoofing: false,
-        ieeePriorityTag: false,
-      },
-    ],
-    providerAddresses: [
-      { address: ipv4Address(PROVIDER4.source), prefixLength: 24, vlan: 0, mac: null, interfaceIndex: 1 },
-    ],
-    providerRoutes: [],
-    neighbors: [{ address: far, mac: FAR_NIC_MAC }],
-    customerRoutes: [
-      {
-        routingDomainID: "{11111111-2222-3333-4444-000000005001}",
-        virtualSubnetID: VSID,
-        destinationPrefix: { address: ipv4Address(0x0a000000), length: 8 },
-        nextHop: ipv4Address(0),
-        metric: 0,
-      },
-    ],
-    lookupRecords: builder.build(),
-  };
-  return new Lab({ hosts: [host], provider: null }, { kernel: kernelModule() });
 }
 
 /** The functions with most time of their own. */
