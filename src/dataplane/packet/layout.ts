@@ -210,8 +210,8 @@ export const KIND = {
 /** Each row's key has this much room; what is in use depends on the kind. Unused bytes are zero. */
 export const KEY_SIZE = 96;
 /**
- *            0      2     3      4    6      7       8        14       20
- *  all       port   kind  proto  TCI  flags  VSID-h  dst MAC  src MAC  …
+ *            0        6        12   14     15      16    17     18    20
+ *  all       dst MAC  src MAC  TCI  flags  VSID-h  kind  proto  port  …
  *  LINK      …20 EtherType                                                          32 bytes
  *  IPV4      …20 source, destination  28 ports                                      32
  *  IPV6      …20 source, destination  52 ports                                      64
@@ -219,9 +219,10 @@ export const KEY_SIZE = 96;
  *  NVGRE6    outer destination MAC, low 16 bits of the VSID                         48, 80, 80, 96
  *
  * MAC addresses and "proto" are the inner frame's when it is NVGRE; the TCI is the outer frame's. ICMP type and code stand
- * in the place of the ports.
+ * in the place of the ports. The order is that of an untagged IPv4 frame, of which two vectors make the key: octets 0 to 15
+ * and 22 to 37, with four octets replaced in each.
  */
-export const KEY = { PORT: 0, KIND: 2, PROTOCOL: 3, TCI: 4, FLAGS: 6, VSID_HIGH: 7, MACS: 8, BODY: 20 } as const;
+export const KEY = { MACS: 0, TCI: 12, FLAGS: 14, VSID_HIGH: 15, KIND: 16, PROTOCOL: 17, PORT: 18, BODY: 20 } as const;
 export const KEY_FLAG = {
   TAGGED: 1,
   FIRST_FRAGMENT: 2,

@@ -77,25 +77,30 @@ export function candidate(hash: u32): usize {
   return mask ? <usize>load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT) : 0;
 }
 
+/** Is the entry's key another one? */
 // @ts-expect-error: decorator
 @inline
-export function hasKey(entry: usize, key: usize, chunks: u32): bool {
-  let difference = v128.or(
+export function hasOtherKey(entry: usize, key: usize, chunks: u32): bool {
+  const head = v128.or(
     v128.xor(v128.load(entry, ENTRY_KEY), v128.load(key)),
     v128.xor(v128.load(entry, ENTRY_KEY + 16), v128.load(key, 16)),
   );
-  for (let i: u32 = 2; i < chunks; i++) {
-    const at: usize = <usize>i << 4;
+  return v128.any_true(head) || (chunks > 2 && hasOtherTail(entry, key, chunks));
+}
+
+function hasOtherTail(entry: usize, key: usize, chunks: u32): bool {
+  let difference = v128.xor(v128.load(entry, ENTRY_KEY + 32), v128.load(key, 32));
+  for (let at: usize = 48; at < <usize>chunks << 4; at += 16) {
     difference = v128.or(difference, v128.xor(v128.load(entry + at, ENTRY_KEY), v128.load(key + at)));
   }
-  return !v128.any_true(difference);
+  return v128.any_true(difference);
 }
 
 function findIn(bucket: usize, key: usize, chunks: u32, hash: u32): usize {
   let mask = matches(bucket, hash);
   while (mask) {
     const entry: usize = load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT);
-    if (entry && hasKey(entry, key, chunks)) return entry;
+    if (entry && !hasOtherKey(entry, key, chunks)) return entry;
     mask &= mask - 1;
   }
   return 0;

@@ -12,7 +12,7 @@
 // all behind it, wait until the whole group is resolved, so that frames leave in order.
 
 import { setGroup, stateOf } from "./ageing";
-import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
+import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
   ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
@@ -158,7 +158,7 @@ function resolveGroup(): u32 {
     if (kind != KIND_UNKEYED) {
       const chunks = keyChunks(kind);
       let entry: usize = load<u32>(row, ROW_ENTRY);
-      if (!entry || !hasKey(entry, key, chunks)) {
+      if (!entry || hasOtherKey(entry, key, chunks)) {
         entry = findEntry(key, chunks, load<u32>(row, ROW_HASH));
         store<u32>(row, <u32>entry, ROW_ENTRY);
       }

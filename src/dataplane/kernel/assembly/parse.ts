@@ -4,13 +4,13 @@
 // captures, and NVGRE that its receive checklist would refuse or that needs the lenient rules. So every key stands for
 // packets that passed the same structural checks, and a cached decision never has to repeat them.
 //
-// Keys are written in whole 64-bit words, because the hash reads them back at once in such words: a load that spans several
-// narrower stores waits for all of them to reach the cache, which cost a third of the whole kernel.
+// Keys are written in words of 64 bits and more, because the hash reads them back at once in words of 64: a load that spans
+// several narrower stores waits for all of them to reach the cache, which cost a third of the whole kernel.
 
 import { be16, headerChecksumHolds } from "./bytes";
 import {
-  FRAME_LENGTH_MAX, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
-  KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_MACS, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_IPV4, KIND_IPV6, KIND_LINK,
+  FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
+  KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_IPV4, KIND_IPV6, KIND_LINK,
   KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
   ROW_NETWORK, ROW_OFFSET, ROW_TCP_FLAGS,
 } from "./layout.generated";
@@ -23,6 +23,7 @@ const ETHERTYPE_SERVICE_VLAN: u32 = 0xa888;
 const ETHERTYPE_QINQ: u32 = 0x0091;
 const FRAGMENT_OFFSET: u32 = 0xff1f;
 const MORE_FRAGMENTS: u32 = 0x0020;
+const NOT_WHOLE: u32 = FRAGMENT_OFFSET | MORE_FRAGMENTS;
 const PROTOCOL_ICMP: u32 = 1;
 const PROTOCOL_TCP: u32 = 6;
 const PROTOCOL_UDP: u32 = 17;
@@ -31,15 +32,18 @@ const PROTOCOL_ICMPV6: u32 = 58;
 /** As the slow path's walker: longer chains are nobody's flow. */
 const EXTENSION_HEADERS_MAX: u32 = 8;
 
-/** Where the fields of the key's first word lie in it. */
-const KIND_SHIFT: u64 = KEY_KIND * 8;
-const PROTOCOL_SHIFT: u64 = KEY_PROTOCOL * 8;
-const TCI_SHIFT: u64 = KEY_TCI * 8;
-const FLAGS_SHIFT: u64 = KEY_FLAGS * 8;
-const VSID_HIGH_SHIFT: u64 = KEY_VSID_HIGH * 8;
+// Where fields lie in the two 32-bit words of the key that no frame has in its place (packet/layout.ts, KEY):
+// the link word at 12 with tag, flags and VSID, and the port word at 16 with kind, protocol and port.
+const LINK_WORD: u32 = KEY_TCI;
+const FLAGS_SHIFT: u32 = (KEY_FLAGS - LINK_WORD) * 8;
+const VSID_HIGH_SHIFT: u32 = (KEY_VSID_HIGH - LINK_WORD) * 8;
+const PORT_WORD: u32 = KEY_KIND;
+const PROTOCOL_SHIFT: u32 = (KEY_PROTOCOL - PORT_WORD) * 8;
+const PORT_SHIFT: u32 = (KEY_PORT - PORT_WORD) * 8;
 
-/** The key's first word, as far as it is known. */
-let head: u64 = 0;
+/** EtherType IPv4, version 4 and IHL 5 at octets 12 to 14 of a frame, as a little-endian load sees them. */
+const PLAIN_IPV4: u32 = 0x45_0008;
+
 /** Results of `ipv4Header` and `ipv6Header`, valid until the next call. */
 let protocol: u32 = 0;
 let fragmentFlags: u32 = 0;
@@ -47,90 +51,134 @@ let transport: usize = 0;
 let packetEnd: usize = 0;
 
 /** Makes the row's key at `key`, notes the header offsets in the row, returns the kind. `isTunnel`: PORT_FLAG.TUNNEL of the port. */
+// @ts-ignore: decorator
+@inline
 export function parse(row: usize, key: usize, port: u32, isTunnel: bool): u32 {
   const frame: usize = load<u32>(row, ROW_OFFSET);
   const length = load<u32>(row, ROW_LENGTH);
   const end = frame + length;
-  store<u64>(row, 0, ROW_NETWORK); // NETWORK, INNER_NETWORK and TCP_FLAGS
+  store<u64>(row, 14, ROW_NETWORK); // INNER_NETWORK and TCP_FLAGS are cleared
   store<u32>(row, length, ROW_KEEP_END);
-  if (length < 14 || length > FRAME_LENGTH_MAX || load<u32>(row, ROW_MISSING) != 0) return KIND_UNKEYED;
+  if (length < 38 || length > FRAME_LENGTH_MAX || load<u32>(row, ROW_MISSING) != 0) return parseRare(row, key, port, isTunnel);
+  if (isTunnel) {
+    if ((load<u32>(frame, 12) & 0xff_ffff) != PLAIN_IPV4 || load<u8>(frame, 23) != PROTOCOL_GRE || load<u16>(frame, 20) & NOT_WHOLE)
+      return parseRare(row, key, port, true);
+    const outerEnd = frame + 14 + be16(frame + 16);
+    if (outerEnd > end || !headerChecksumHolds(frame + 14, 20)) return KIND_UNKEYED;
+    return nvgre(row, key, port, frame, frame + 14, frame + 34, outerEnd, 4, 0);
+  }
+  const kind = plainFlow(row, key, port, frame, end, 0, KIND_LINK);
+  return kind ? kind : parseRare(row, key, port, false);
+}
 
+/** All frames that `parse` does not recognise at a glance. */
+function parseRare(row: usize, key: usize, port: u32, isTunnel: bool): u32 {
+  const frame: usize = load<u32>(row, ROW_OFFSET);
+  const length = load<u32>(row, ROW_LENGTH);
+  const end = frame + length;
+  if (length < 14 || length > FRAME_LENGTH_MAX || load<u32>(row, ROW_MISSING) != 0) return KIND_UNKEYED;
+  let link: u32 = 0;
   let etherType = <u32>load<u16>(frame, 12);
   let network = frame + 14;
-  head = port;
   if (etherType == ETHERTYPE_VLAN) {
     if (length < 18) return KIND_UNKEYED;
-    head |= (<u64>load<u16>(frame, 14) << TCI_SHIFT) | (<u64>KEY_FLAG_TAGGED << FLAGS_SHIFT);
+    link = <u32>load<u16>(frame, 14) | (KEY_FLAG_TAGGED << FLAGS_SHIFT);
     etherType = load<u16>(frame, 16);
     network = frame + 18;
+    store<u16>(row, 18, ROW_NETWORK);
   }
-  store<u16>(row, <u16>(network - frame), ROW_NETWORK);
-
   if (isTunnel) {
     if (etherType == ETHERTYPE_IPV4) {
       if (!ipv4Header(network, end) || !headerChecksumHolds(network, (load<u8>(network) & 15) << 2)) return KIND_UNKEYED;
-      if (protocol == PROTOCOL_GRE) return nvgre(row, key, frame, network, 4);
+      if (protocol == PROTOCOL_GRE) {
+        return fragmentFlags ? KIND_UNKEYED : nvgre(row, key, port, frame, network, transport, packetEnd, 4, link);
+      }
     } else if (etherType == ETHERTYPE_IPV6) {
       if (!ipv6Header(network, end)) return KIND_UNKEYED;
       // Outer extension headers are rare enough for the slow path, which also asks for segments left.
-      if (protocol == PROTOCOL_GRE) return transport == network + 40 ? nvgre(row, key, frame, network, 16) : KIND_UNKEYED;
+      if (protocol == PROTOCOL_GRE) {
+        return transport == network + 40 ? nvgre(row, key, port, frame, network, transport, packetEnd, 16, link) : KIND_UNKEYED;
+      }
     }
   }
-  const kind = flow(row, key, frame, etherType, network, end);
-  store<u64>(key, head | (<u64>kind << KIND_SHIFT));
+  return flow(row, key, port, frame, etherType, network, end, link, KIND_LINK);
+}
+
+/**
+ * The key of TCP or UDP in IPv4 without tag, options or fragments, in two vectors; 0 if the frame is anything else. `frame` has at
+ * least 38 octets before `end`. `link`, `firstKind`: as for `flow`.
+ */
+// @ts-ignore: decorator
+@inline
+function plainFlow(row: usize, key: usize, port: u32, frame: usize, end: usize, link: u32, firstKind: u32): u32 {
+  if ((load<u32>(frame, 12) & 0xff_ffff) != PLAIN_IPV4) return 0;
+  const fragmentAndProtocol = load<u32>(frame, 20);
+  if (fragmentAndProtocol & NOT_WHOLE) return 0;
+  const plainProtocol = fragmentAndProtocol >>> 24;
+  const totalLength = be16(frame + 16);
+  if (frame + 14 + totalLength > end) return 0;
+  if (plainProtocol == PROTOCOL_TCP) {
+    if (totalLength < 34) return 0;
+    store<u8>(row, load<u8>(frame, 47), ROW_TCP_FLAGS);
+  } else if (plainProtocol != PROTOCOL_UDP || totalLength < 24) return 0;
+  const kind = firstKind + (KIND_IPV4 - KIND_LINK);
+  v128.store(key, i32x4.replace_lane(v128.load(frame), 3, link));
+  v128.store(key, i32x4.replace_lane(v128.load(frame, 22), 0, kind | (plainProtocol << PROTOCOL_SHIFT) | (port << PORT_SHIFT)), 16);
   return kind;
 }
 
-/** The part of the key that describes one frame, from its MAC addresses on: IP addresses and ports; the rest goes to `head`. */
-// @ts-ignore: decorator
-@inline
-function flow(row: usize, key: usize, frame: usize, etherType: u32, network: usize, end: usize): u32 {
-  store<u64>(key, load<u64>(frame), KEY_MACS);
-  const macTail = <u64>load<u32>(frame, 8);
+/**
+ * The key of any frame; 0 if it cannot have one. `link`: what is known of the link word; `firstKind`: KIND of a frame that
+ * is not IP, those of IPv4 and IPv6 follow.
+ */
+function flow(row: usize, key: usize, port: u32, frame: usize, etherType: u32, network: usize, end: usize, link: u32, firstKind: u32): u32 {
+  let kind = firstKind;
+  let portWord = port << PORT_SHIFT;
+  let first = etherType;
   if (etherType == ETHERTYPE_IPV4) {
     if (!ipv4Header(network, end)) return KIND_UNKEYED;
-    const addresses = load<u64>(network, 12);
-    store<u64>(key, macTail | (addresses << 32), KEY_MACS + 8);
-    store<u64>(key, (addresses >>> 32) | (<u64>transportFields(row) << 32), KEY_MACS + 16);
-    return KIND_IPV4;
-  }
-  if (etherType == ETHERTYPE_IPV6) {
+    kind += KIND_IPV4 - KIND_LINK;
+    first = load<u32>(network, 12);
+    const ports = transportFields(row);
+    store<u64>(key, <u64>load<u32>(network, 16) | (<u64>ports << 32), KEY_BODY + 4);
+  } else if (etherType == ETHERTYPE_IPV6) {
     if (!ipv6Header(network, end)) return KIND_UNKEYED;
-    store<u64>(key, macTail | (<u64>load<u32>(network, 8) << 32), KEY_MACS + 8);
-    store<u64>(key, load<u64>(network, 12), KEY_MACS + 16);
-    store<u64>(key, load<u64>(network, 20), KEY_MACS + 24);
-    store<u64>(key, load<u64>(network, 28), KEY_MACS + 32);
-    store<u64>(key, <u64>load<u32>(network, 36) | (<u64>transportFields(row) << 32), KEY_MACS + 40);
-    store<u64>(key, 0, KEY_MACS + 48);
-    return KIND_IPV6;
+    kind += KIND_IPV6 - KIND_LINK;
+    first = load<u32>(network, 8);
+    const ports = transportFields(row);
+    store<u64>(key, load<u64>(network, 12), KEY_BODY + 4);
+    store<u64>(key, load<u64>(network, 20), KEY_BODY + 12);
+    store<u64>(key, load<u64>(network, 28), KEY_BODY + 20);
+    store<u64>(key, <u64>load<u32>(network, 36) | (<u64>ports << 32), KEY_BODY + 28);
+    store<u64>(key, 0, KEY_BODY + 36);
+  } else {
+    store<u64>(key, 0, KEY_BODY + 4);
   }
-  store<u64>(key, macTail | (<u64>etherType << 32), KEY_MACS + 8);
-  store<u64>(key, 0, KEY_MACS + 16);
-  return KIND_LINK;
+  if (kind != firstKind) {
+    link |= fragmentFlags << FLAGS_SHIFT;
+    portWord |= protocol << PROTOCOL_SHIFT;
+  }
+  store<u64>(key, load<u64>(frame));
+  store<u64>(key, <u64>load<u32>(frame, 8) | (<u64>link << 32), 8);
+  store<u64>(key, <u64>(portWord | kind) | (<u64>first << 32), 16);
+  return kind;
 }
 
-/** Protocol and fragment class into `head`, TCP's flags into the row; returns the ports, or ICMP's type and code, or 0. */
+/** TCP's flags into the row; returns the ports, or ICMP's type and code, or 0. Cut ones are noted in `fragmentFlags`. */
 // @ts-ignore: decorator
 @inline
 function transportFields(row: usize): u32 {
-  let ports: u32 = 0;
-  let flags = fragmentFlags;
-  if (flags == 0) {
-    const room = <i32>(packetEnd - transport);
-    if (protocol == PROTOCOL_UDP) {
-      if (room >= 4) ports = load<u32>(transport);
-      else flags = KEY_FLAG_TRANSPORT_CUT;
-    } else if (protocol == PROTOCOL_TCP) {
-      if (room >= 4) ports = load<u32>(transport);
-      else flags = KEY_FLAG_TRANSPORT_CUT;
-      if (room >= 14) store<u8>(row, load<u8>(transport, 13), ROW_TCP_FLAGS);
-    } else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) {
-      if (room >= 4) ports = load<u16>(transport);
-      else flags = KEY_FLAG_TRANSPORT_CUT;
-    }
+  if (fragmentFlags) return 0;
+  const isTcp = protocol == PROTOCOL_TCP;
+  const isIcmp = protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
+  if (!isTcp && !isIcmp && protocol != PROTOCOL_UDP) return 0;
+  const room = <i32>(packetEnd - transport);
+  if (room < 4) {
+    fragmentFlags = KEY_FLAG_TRANSPORT_CUT;
+    return 0;
   }
-  head |= (<u64>protocol << PROTOCOL_SHIFT) | (<u64>flags << FLAGS_SHIFT);
-  return ports;
+  if (isTcp && room >= 14) store<u8>(row, load<u8>(transport, 13), ROW_TCP_FLAGS);
+  return isIcmp ? <u32>load<u16>(transport) : load<u32>(transport);
 }
 
 /** RFC 791 §3.1: version, IHL and total length that fit; sets protocol, fragment class, transport and end. */
@@ -145,7 +193,7 @@ function ipv4Header(at: usize, end: usize): bool {
   if (versionIhl >>> 4 != 4 || headerLength < 20 || totalLength < headerLength || <i32>totalLength > room) return false;
   const fragment = <u32>load<u16>(at, 6);
   fragmentFlags = 0;
-  if (fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS)) {
+  if (fragment & NOT_WHOLE) {
     fragmentFlags = fragment & FRAGMENT_OFFSET ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
   }
   protocol = load<u8>(at, 9);
@@ -183,40 +231,40 @@ function ipv6Header(at: usize, end: usize): bool {
  * NVGRE behind an outer IP header that is already read (RFC 7637 §3.2). Only what the strict checklist accepts gets a key:
  * no fragment, K set and C, R, S and bits 4–5 clear, version 0, Ethernet inside, a tenant's VSID, no inner tag.
  */
-function nvgre(row: usize, key: usize, frame: usize, network: usize, addressBytes: u32): u32 {
-  const gre = transport;
-  const end = packetEnd;
-  if (fragmentFlags != 0 || end < gre + 8 + 14) return KIND_UNKEYED;
-  const flags = be16(gre);
-  if ((flags & 0xfc07) != 0x2000 || be16(gre + 2) != 0x6558) return KIND_UNKEYED;
+function nvgre(row: usize, key: usize, port: u32, frame: usize, network: usize, gre: usize, end: usize, addressBytes: u32, link: u32): u32 {
+  if (end < gre + 8 + 14) return KIND_UNKEYED;
+  // Two octets of flags and version, two of protocol type, as a little-endian load sees them.
+  if ((load<u32>(gre) & 0xffff_07fc) != 0x5865_0020) return KIND_UNKEYED;
   const vsid = bswap<u32>(load<u32>(gre, 4)) >>> 8;
   if (vsid < 0x1000 || vsid == 0xffffff) return KIND_UNKEYED;
 
   const inner = gre + 8;
-  const innerType = <u32>load<u16>(inner, 12);
-  if (innerType == ETHERTYPE_VLAN || innerType == ETHERTYPE_SERVICE_VLAN || innerType == ETHERTYPE_QINQ) return KIND_UNKEYED;
-  const innerKind = flow(row, key, inner, innerType, inner + 14, end);
-  if (innerKind == KIND_UNKEYED) return KIND_UNKEYED;
+  link |= (vsid >>> 16) << VSID_HIGH_SHIFT;
+  const firstKind = addressBytes == 4 ? KIND_NVGRE4_LINK : KIND_NVGRE6_LINK;
+  let kind = end >= inner + 38 ? plainFlow(row, key, port, inner, end, link, firstKind) : 0;
+  if (!kind) {
+    const innerType = <u32>load<u16>(inner, 12);
+    if (innerType == ETHERTYPE_VLAN || innerType == ETHERTYPE_SERVICE_VLAN || innerType == ETHERTYPE_QINQ) return KIND_UNKEYED;
+    kind = flow(row, key, port, inner, innerType, inner + 14, end, link, firstKind);
+    if (!kind) return KIND_UNKEYED;
+  }
   store<u16>(row, <u16>(inner + 14 - frame), ROW_INNER_NETWORK);
   store<u32>(row, <u32>(end - frame), ROW_KEEP_END);
 
-  let at = key + (innerKind == KIND_IPV6 ? 56 : 32);
+  const isInnerIpv6 = kind == firstKind + (KIND_IPV6 - KIND_LINK);
+  const at = key + (isInnerIpv6 ? 56 : 32);
   const stationAndVsid = (load<u64>(frame) & 0x0000_ffff_ffff_ffff) | (<u64>(vsid & 0xffff) << 48);
-  let kind = innerKind - KIND_LINK;
   if (addressBytes == 4) {
-    kind += KIND_NVGRE4_LINK;
     store<u64>(at, load<u64>(network, 12));
     store<u64>(at, stationAndVsid, 8);
-    if (innerKind == KIND_IPV6) store<u64>(at, 0, 16);
+    if (isInnerIpv6) store<u64>(at, 0, 16);
   } else {
-    kind += KIND_NVGRE6_LINK;
     store<u64>(at, load<u64>(network, 8));
     store<u64>(at, load<u64>(network, 16), 8);
     store<u64>(at, load<u64>(network, 24), 16);
     store<u64>(at, load<u64>(network, 32), 24);
     store<u64>(at, stationAndVsid, 32);
-    if (innerKind != KIND_IPV6) store<u64>(at, 0, 40);
+    if (!isInnerIpv6) store<u64>(at, 0, 40);
   }
-  store<u64>(key, head | (<u64>kind << KIND_SHIFT) | (<u64>(vsid >>> 16) << VSID_HIGH_SHIFT));
   return kind;
 }
