@@ -15,7 +15,6 @@ import type { KernelCalls } from "../kernel/kernel.js";
 import {
   ACTION,
   CONTROL,
-  ECN_MODE,
   ENTRY,
   GROUP_SIZE,
   KEEP,
@@ -46,7 +45,8 @@ export interface CompileTarget {
 const IP_LENGTH_MAX = 65_535;
 const NO_LIMIT = 0xffff;
 const VERDICTS = { drop: VERDICT.DROPPED, pass: VERDICT.PASSED, consume: VERDICT.CONSUMED } as const;
-const ECN_MODES = { compat: ECN_MODE.ZERO, normal: ECN_MODE.NORMAL, linux: ECN_MODE.LINUX } as const;
+/** Which bits of the inner traffic class the outer header copies. */
+const CLASS = { ECN: 0x03, DSCP: 0xfc } as const;
 
 /**
  * Binds the packet at `place` of the kernel's list, whose row is at `row`, to an entry that carries out the decision: in the
@@ -128,7 +128,7 @@ function templateOf(memory: PacketMemory, entry: number): number {
 
 function setAction(memory: PacketMemory, entry: number, action: number): void {
   const key = memory.u32(entry + ENTRY.ACTION) & ACTION.KEY_CHUNKS_MASK;
-  memory.setU32(entry + ENTRY.ACTION, key | action);
+  memory.setU32(entry + ENTRY.ACTION, (key | action) >>> 0);
 }
 
 function writeStamps(memory: PacketMemory, entry: number, stamps: Decision["stamps"]): void {
@@ -238,9 +238,10 @@ function writeOuter(bytes: Uint8Array, at: number, push: NvgrePush): number {
 
 function outerAction(push: NvgrePush): number {
   const patch = push.source.family === 4 ? ACTION.PATCH_IPV4 : ACTION.PATCH_IPV6;
-  const dscp = push.dscp.model === "uniform" ? ACTION.DSCP_COPY : 0;
+  const copied = (push.dscp.model === "uniform" ? CLASS.DSCP : 0) | (push.ecn === "compat" ? 0 : CLASS.ECN);
+  const linux = push.ecn === "linux" ? ACTION.ECN_LINUX : 0;
   const tagged = push.ethernet.tag === null ? 0 : ACTION.OUTER_TAGGED;
-  return patch | dscp | tagged | (ECN_MODES[push.ecn] << ACTION.ECN_MODE_SHIFT);
+  return patch | linux | tagged | (copied << ACTION.CLASS_SHIFT);
 }
 
 /** The sum of the template's IPv4 header; the fields that each packet adds to it (length, identification, TOS) are zero there. */

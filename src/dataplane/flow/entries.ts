@@ -3,16 +3,7 @@
  * pass: all that a view shows is the entry's key (packet/layout.ts, KEY), its action and its counters.
  */
 import type { KernelCalls } from "../kernel/kernel.js";
-import {
-  ACTION,
-  CONTROL,
-  ENTRY,
-  ENTRY_SIZE,
-  KEY,
-  KEY_FLAG,
-  KIND,
-  VERDICT,
-} from "../packet/layout.js";
+import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KEY_FLAG, KIND, VERDICT } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
 import type { PortIndex } from "../transposition/transposition.js";
 import { type AddressFamily, addressAt, addressLength } from "../wire/address.js";

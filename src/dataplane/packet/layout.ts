@@ -299,11 +299,8 @@ export const ACTION = {
   /** Outer length, identification and checksum of IPv4 are patched. */
   PATCH_IPV4: 16,
   PATCH_IPV6: 32,
-  /** Two bits, ECN_MODE: how the outer ECN follows the inner (RFC 6040 §4.1). */
-  ECN_MODE_SHIFT: 6,
-  ECN_MODE_MASK: 0xc0,
-  /** The outer DSCP is copied from the inner (RFC 2983 uniform model). */
-  DSCP_COPY: 256,
+  /** CE inside becomes ECT(0) outside, as Linux does it (RFC 3168 §9.1.1, full functionality). */
+  ECN_LINUX: 64,
   /** On decapsulation the outer DSCP is copied inwards. */
   DSCP_DECAP: 512,
   /** Four bits, VERDICT: what happens; PENDING means: forward to OUTPUT. */
@@ -319,9 +316,10 @@ export const ACTION = {
   /** Three bits: how many units of 16 bytes the key has, so where the template begins. Set when the entry is taken. */
   KEY_CHUNKS_SHIFT: 20,
   KEY_CHUNKS_MASK: 0x700000,
+  /** Eight bits: what the outer header copies of the inner DSCP (RFC 2983 §4.1) and ECN (RFC 6040 §4.1). */
+  CLASS_SHIFT: 24,
 } as const;
 export const KEEP = { FRAME: 0, NETWORK: 1, INNER_NETWORK: 2 } as const;
-export const ECN_MODE = { ZERO: 0, NORMAL: 1, LINUX: 2 } as const;
 
 /** Free bytes before a frame in the arena; more than any template adds. */
 export const SLOT_HEADROOM = 128;

@@ -20,8 +20,7 @@ const BULK_COPY: u32 = 512;
 @inline
 export function copy(to: usize, from: usize, n: u32): void {
   if (n > 64) {
-    if (n > BULK_COPY) memory.copy(to, from, n);
-    else copyBlocks(to, from, n);
+    copyLong(to, from, n);
   } else if (n >= 32) {
     const last: usize = n - 32;
     v128.store(to, v128.load(from));
@@ -34,7 +33,11 @@ export function copy(to: usize, from: usize, n: u32): void {
 }
 
 /** More than 64 bytes, in blocks of 64; the last block overlaps the one before. */
-function copyBlocks(to: usize, from: usize, n: u32): void {
+function copyLong(to: usize, from: usize, n: u32): void {
+  if (n > BULK_COPY) {
+    memory.copy(to, from, n);
+    return;
+  }
   const last = n - 64;
   let i: u32 = 0;
   do {

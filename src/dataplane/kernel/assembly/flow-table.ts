@@ -11,12 +11,12 @@
 
 import { forget, nextOverdue, nextVictim } from "./ageing";
 import {
-  ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK, CONTROL_ENTRIES_END,
-  CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS, CONTROL_EXPIRED,
-  CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED, ENTRY_ACTION,
-  ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE, ENTRY_STAMPS,
-  ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6, KEY_LENGTH_7,
-  KEY_LENGTH_8, KEY_LENGTH_9,
+  ACTION_KEY_CHUNKS_MASK, ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK,
+  CONTROL_ENTRIES_END, CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS,
+  CONTROL_EXPIRED, CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED,
+  ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE,
+  ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6,
+  KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9, KIND_IPV4,
 } from "./layout.generated";
 
 const ENTRY_OF_SLOT: u32 = BUCKET_SLOTS * 4;
@@ -36,17 +36,18 @@ export function keyChunks(kind: u32): u32 {
 /** The words are multiplied side by side, not one after the other, because the bucket cannot be fetched before. Never 0. */
 // @ts-expect-error: decorator
 @inline
-export function hashKey(key: usize, chunks: u32): u32 {
+export function hashKey(key: usize, kind: u32): u32 {
   let h =
     load<u64>(key) * 0x9e3779b97f4a7c15 + load<u64>(key, 8) * 0xff51afd7ed558ccd +
     load<u64>(key, 16) * 0xc4ceb9fe1a85ec53 + load<u64>(key, 24) * 0xc2b2ae3d27d4eb4f;
-  for (let i: u32 = 2; i < chunks; i++) {
-    const at = key + (<usize>i << 4);
-    h = rotl<u64>(h, 29) + load<u64>(at) * 0xff51afd7ed558ccd + load<u64>(at, 8) * 0xc4ceb9fe1a85ec53;
+  if (kind > KIND_IPV4) {
+    const end = key + (<usize>keyChunks(kind) << 4);
+    for (let at = key + 32; at < end; at += 16) {
+      h = rotl<u64>(h, 29) + load<u64>(at) * 0xff51afd7ed558ccd + load<u64>(at, 8) * 0xc4ceb9fe1a85ec53;
+    }
   }
   h = (h ^ (h >>> 32)) * 0x9fb21c651e98df25;
-  const folded = <u32>(h >>> 32);
-  return folded == 0 ? 1 : folded;
+  return <u32>(h >>> 32) | 0x8000_0000;
 }
 
 // @ts-expect-error: decorator
@@ -77,15 +78,17 @@ export function candidate(hash: u32): usize {
   return mask ? <usize>load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT) : 0;
 }
 
-/** Is the entry's key another one? */
+/** Is the entry's key another one? Keys whose first 32 bytes agree are of one kind, and of one length. */
 // @ts-expect-error: decorator
 @inline
-export function hasOtherKey(entry: usize, key: usize, chunks: u32): bool {
+export function hasOtherKey(entry: usize, key: usize): bool {
   const head = v128.or(
     v128.xor(v128.load(entry, ENTRY_KEY), v128.load(key)),
     v128.xor(v128.load(entry, ENTRY_KEY + 16), v128.load(key, 16)),
   );
-  return v128.any_true(head) || (chunks > 2 && hasOtherTail(entry, key, chunks));
+  if (v128.any_true(head)) return true;
+  const chunks = (load<u32>(entry, ENTRY_ACTION) & ACTION_KEY_CHUNKS_MASK) >>> ACTION_KEY_CHUNKS_SHIFT;
+  return chunks > 2 && hasOtherTail(entry, key, chunks);
 }
 
 function hasOtherTail(entry: usize, key: usize, chunks: u32): bool {
@@ -96,20 +99,20 @@ function hasOtherTail(entry: usize, key: usize, chunks: u32): bool {
   return v128.any_true(difference);
 }
 
-function findIn(bucket: usize, key: usize, chunks: u32, hash: u32): usize {
+function findIn(bucket: usize, key: usize, hash: u32): usize {
   let mask = matches(bucket, hash);
   while (mask) {
     const entry: usize = load<u32>(bucket + (<usize>ctz<u32>(mask) << 2), ENTRY_OF_SLOT);
-    if (entry && !hasOtherKey(entry, key, chunks)) return entry;
+    if (entry && !hasOtherKey(entry, key)) return entry;
     mask &= mask - 1;
   }
   return 0;
 }
 
 /** The entry with this key, valid or stale; 0 if there is none. */
-export function find(key: usize, chunks: u32, hash: u32): usize {
-  const entry = findIn(firstBucket(hash), key, chunks, hash);
-  return entry ? entry : findIn(secondBucket(hash), key, chunks, hash);
+export function find(key: usize, hash: u32): usize {
+  const entry = findIn(firstBucket(hash), key, hash);
+  return entry ? entry : findIn(secondBucket(hash), key, hash);
 }
 
 /**
@@ -213,8 +216,8 @@ export function expire(steps: u32): void {
 }
 
 /** Takes the entry with this key out, if there is one. */
-export function discard(key: usize, chunks: u32, hash: u32): void {
-  const entry = find(key, chunks, hash);
+export function discard(key: usize, hash: u32): void {
+  const entry = find(key, hash);
   if (entry) remove(entry);
 }
 
@@ -232,7 +235,7 @@ function evict(): bool {
  * cost of another if need be. 0 if there is no slot, or no entry that may give way.
  */
 export function install(key: usize, chunks: u32, hash: u32): usize {
-  let entry = find(key, chunks, hash);
+  let entry = find(key, hash);
   if (entry) return entry;
   const first = firstBucket(hash);
   const second = secondBucket(hash);

@@ -127,7 +127,7 @@ function resolveGroup(): u32 {
     if (watcher) copyToStream(watcher, row);
 
     const kind = parse(row, key, port, (load<u32>(portRecord, PORT_FLAGS) & PORT_FLAG_TUNNEL) != 0);
-    const hash: u32 = kind == KIND_UNKEYED ? 0 : hashKey(key, keyChunks(kind));
+    const hash: u32 = kind == KIND_UNKEYED ? 0 : hashKey(key, kind);
     store<u64>(row, (<u64>kind << KIND_SHIFT) | hash, ROW_HASH); // REASON, CAUSE and QUEUE are cleared
     key += KEY_SIZE;
   }
@@ -153,13 +153,12 @@ function resolveGroup(): u32 {
   key = load<u32>(CONTROL_KEYS);
   for (let at = first; at < end; at += 4, key += KEY_SIZE) {
     const row: usize = load<u32>(at);
-    const kind = <u32>load<u8>(row, ROW_KIND);
+    const hash = load<u32>(row, ROW_HASH);
     let cause = CAUSE_UNKEYED;
-    if (kind != KIND_UNKEYED) {
-      const chunks = keyChunks(kind);
+    if (hash) {
       let entry: usize = load<u32>(row, ROW_ENTRY);
-      if (!entry || hasOtherKey(entry, key, chunks)) {
-        entry = findEntry(key, chunks, load<u32>(row, ROW_HASH));
+      if (!entry || hasOtherKey(entry, key)) {
+        entry = findEntry(key, hash);
         store<u32>(row, <u32>entry, ROW_ENTRY);
       }
       cause = judge(row, entry);
@@ -194,7 +193,7 @@ function judge(row: usize, entry: usize): u32 {
   const network = <u32>(inner ? load<u16>(row, ROW_INNER_NETWORK) : load<u16>(row, ROW_NETWORK));
   const stay = (inner ? load<u32>(row, ROW_KEEP_END) : load<u32>(row, ROW_LENGTH)) - network;
   const limit = <u32>load<u16>(entry, ENTRY_LIMIT);
-  if (stay > limit && limit != 0xffff) return CAUSE_GUARD;
+  if (stay > limit) return CAUSE_GUARD; // no keyed packet is longer than 0xffff, which stands for any length
   if (action & ACTION_DECREMENT_TTL) {
     const at: usize = load<u32>(row, ROW_OFFSET) + network;
     const ttl = action & ACTION_INNER_IPV4 ? load<u8>(at, 8) : load<u8>(at, 7);
@@ -218,7 +217,7 @@ export function resolve(place: u32): bool {
   const row = rowOf(place);
   const cause = <u32>load<u8>(row, ROW_CAUSE);
   if (cause == CAUSE_MISS) {
-    const entry = findEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
+    const entry = findEntry(keyOf(place - position), load<u32>(row, ROW_HASH));
     const again = judge(row, entry);
     if (again == RESOLVED) {
       store<u32>(row, <u32>entry, ROW_ENTRY);
@@ -246,7 +245,7 @@ export function install(place: u32): usize {
 /** Takes the packet's outdated entry out of the table. */
 export function discard(place: u32): void {
   const row = rowOf(place);
-  discardEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
+  discardEntry(keyOf(place - position), load<u32>(row, ROW_HASH));
 }
 
 /** A cleared entry outside of the table, good until the group is rewritten; 0 if no more than `reserve` are left. */
