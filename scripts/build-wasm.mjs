@@ -1,7 +1,12 @@
 // Compiles the AssemblyScript parts to WebAssembly. Each imports the memory it works on and brings no data that could
 // collide with the layout of that memory, apart from what its entry says.
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+//
+//     node scripts/build-wasm.mjs [--checked FOLDER]
+//
+// With --checked they go to the folder instead, with an assertion in front of every memory access (instrument-wasm.mjs) and a
+// list of these in NAME.sites.json.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 
@@ -23,8 +28,18 @@ const OPTIONS = [
   "abort=",
 ];
 
+const [flag, folder] = process.argv.slice(2);
+if (flag !== undefined && (flag !== "--checked" || folder === undefined)) {
+  console.error("usage: build-wasm.mjs [--checked FOLDER]");
+  process.exit(2);
+}
+const checkedFolder = flag && resolve(folder);
+
 process.chdir(root);
-for (const { source, output, options } of MODULES) {
+for (const module of MODULES) {
+  const { source } = module;
+  const output = checkedFolder ? join(checkedFolder, basename(module.output)) : module.output;
+  const options = checkedFolder ? [...module.options, "--debug"] : module.options; // names of functions, the same code
   if (!existsSync(dirname(source))) continue;
   if (!existsSync(source)) {
     console.error(`${source} is missing`);
@@ -35,5 +50,11 @@ for (const { source, output, options } of MODULES) {
   if (error) {
     console.error(`${source} does not compile:\n${stderr.toString()}`);
     process.exit(1);
+  }
+  if (checkedFolder) {
+    const { instrument } = await import("./instrument-wasm.mjs");
+    const { binary, sites } = instrument(readFileSync(output));
+    writeFileSync(output, binary);
+    writeFileSync(output.replace(/wasm$/, "sites.json"), JSON.stringify(sites));
   }
 }

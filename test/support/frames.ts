@@ -157,3 +157,34 @@ function spoil(random: Random, frame: Uint8Array): Uint8Array {
   }
   return frame;
 }
+
+/** Octets without any sense, now and then with an EtherType and a first nibble that make a parser look further. */
+export function garbageFrame(random: Random): Uint8Array {
+  const frame = random.bytes(random.below(201));
+  if (frame.length < 16 || random.chance(0.3)) return frame;
+  setU16(frame, 12, random.pick([0x0800, 0x86dd, 0x8100]));
+  const at = frame[12] === 0x81 && frame.length > 20 ? 18 : 14;
+  if (at === 18) setU16(frame, 16, random.pick([0x0800, 0x86dd, 0x8100]));
+  frame[at] = random.pick([0x45, 0x46, 0x4f, 0x40, 0x60, 0x6f]);
+  if (frame.length > at + 9) frame[at + (random.chance(0.5) ? 9 : 6)] = random.pick([47, 0, 43, 44, 51, 60, 17]);
+  return frame;
+}
+
+/** The frame with a few octets of its headers at their limits, cut or prolonged; outer IPv4 checksums mostly still hold. */
+export function mutatedFrame(random: Random, original: Uint8Array): Uint8Array {
+  let frame: Uint8Array = original.slice(0, random.chance(0.3) ? random.below(original.length + 1) : original.length);
+  if (random.chance(0.1)) frame = concatenate(frame, random.bytes(random.below(64)));
+  if (frame.length === 0) return frame;
+  for (let changes = random.between(1, 4); changes > 0; changes--) {
+    const at = 12 + random.below(120);
+    if (at >= frame.length) continue;
+    frame[at] = random.pick([0, 1, 0x7f, 0x80, 0xfe, 0xff, frame[at]! ^ (1 << random.below(8)), frame[at]! + 1]);
+  }
+  const at = frame[12] === 0x81 ? 18 : 14;
+  const length = (frame[at]! & 15) * 4;
+  if (random.chance(0.8) && length >= 20 && frame.length >= at + length) {
+    setU16(frame, at + 10, 0);
+    setU16(frame, at + 10, checksum(frame, at, at + length));
+  }
+  return frame;
+}
