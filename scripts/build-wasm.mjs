@@ -1,10 +1,10 @@
 // Compiles the AssemblyScript parts to WebAssembly. Each imports the memory it works on and brings no data that could
 // collide with the layout of that memory, apart from what its entry says.
 //
-//     node scripts/build-wasm.mjs [--checked FOLDER]
+//     node scripts/build-wasm.mjs [--checked FOLDER [NAME]]
 //
-// With --checked they go to the folder instead, with an assertion in front of every memory access (instrument-wasm.mjs) and a
-// list of these in NAME.sites.json.
+// With --checked they, or that one, go to the folder instead, with an assertion in front of every memory access
+// (instrument-wasm.mjs) and a list of these in NAME.sites.json.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,9 +28,9 @@ const OPTIONS = [
   "abort=",
 ];
 
-const [flag, folder] = process.argv.slice(2);
+const [flag, folder, name] = process.argv.slice(2);
 if (flag !== undefined && (flag !== "--checked" || folder === undefined)) {
-  console.error("usage: build-wasm.mjs [--checked FOLDER]");
+  console.error("usage: build-wasm.mjs [--checked FOLDER [NAME]]");
   process.exit(2);
 }
 const checkedFolder = flag && resolve(folder);
@@ -38,6 +38,7 @@ const checkedFolder = flag && resolve(folder);
 process.chdir(root);
 for (const module of MODULES) {
   const { source } = module;
+  if (name !== undefined && basename(module.output, ".wasm") !== name) continue;
   const output = checkedFolder ? join(checkedFolder, basename(module.output)) : module.output;
   const options = checkedFolder ? [...module.options, "--debug"] : module.options; // names of functions, the same code
   if (!existsSync(dirname(source))) continue;

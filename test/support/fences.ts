@@ -36,26 +36,18 @@ export interface CheckedModule {
   readonly sites: readonly string[];
 }
 
-export interface CheckedModules {
-  readonly kernel: CheckedModule;
-  readonly capture: CheckedModule;
-}
-
 /** Reads what `build-wasm.mjs --checked FOLDER` left. */
-export function readCheckedModules(folder: string): CheckedModules {
-  const read = (name: string): CheckedModule => ({
-    module: new WebAssembly.Module(readFileSync(join(folder, `${name}.wasm`))),
-    sites: JSON.parse(readFileSync(join(folder, `${name}.sites.json`), "utf8")) as string[],
-  });
-  return { kernel: read("kernel"), capture: read("capture") };
-}
+export const readCheckedModule = (folder: string, name: "kernel" | "capture"): CheckedModule => ({
+  module: new WebAssembly.Module(readFileSync(join(folder, `${name}.wasm`))),
+  sites: JSON.parse(readFileSync(join(folder, `${name}.sites.json`), "utf8")) as string[],
+});
 
-/** Builds both modules from the sources as they are now; takes some seconds. */
-export function buildCheckedModules(): CheckedModules {
+/** Builds it from the sources as they are now; takes some seconds. */
+export function buildCheckedModule(name: "kernel" | "capture"): CheckedModule {
   const folder = mkdtempSync(join(tmpdir(), "hnv-checked-"));
   try {
-    execFileSync(process.execPath, ["scripts/build-wasm.mjs", "--checked", folder], { stdio: "inherit" });
-    return readCheckedModules(folder);
+    execFileSync(process.execPath, ["scripts/build-wasm.mjs", "--checked", folder, name], { stdio: "inherit" });
+    return readCheckedModule(folder, name);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -137,8 +129,9 @@ export class Fences {
   /** The place of a byte against the nearest range that is open. */
   #where(byte: number): string {
     const distance = ({ from, to }: Range): number => (byte < from ? from - byte : byte >= to ? byte - to + 1 : 0);
+    // Of those that hold the byte the last, which is how it stands now.
     const nearest = this.#open.reduce<Range | null>(
-      (best, range) => (best === null || distance(range) < distance(best) ? range : best),
+      (best, range) => (best === null || distance(range) <= distance(best) ? range : best),
       null,
     );
     if (nearest === null) return "closed, as all memory is";
@@ -171,16 +164,17 @@ const CONTROL_START = Math.min(...Object.values(CONTROL));
 const CONTROL_END = Math.max(...Object.values(CONTROL)) + 8;
 
 /**
- * Fences around everything that one engine's kernel has to do with: the regions of its memory, and during a burst
- *   - of what surrounds a frame, its headroom for writing, and the frame;
- *   - streams from BASE to END for writing, their lists and blocks;
- *   - the arena for writing; with `isSingleHop`, where rows keep their slots, nothing of it outside of a slot.
+ * Fences around everything that one engine's kernel has to do with, from now on: the regions of its memory; streams from BASE to
+ * END, for writing, with their blocks and lists; the arena, for writing; and for each burst its frames, and their headroom for
+ * writing. With `isSingleHop`, where rows keep their slots, nothing of the arena may be written that is in no slot.
+ * Streams and buffers must have been set up before.
  */
 export class EngineFences {
   readonly #engine: Engine;
   readonly #fences: Fences;
   readonly #streams: ReadonlySet<number>;
   readonly #isSingleHop: boolean;
+  #bursts = 0;
 
   constructor(
     engine: Engine,
@@ -195,7 +189,8 @@ export class EngineFences {
     this.#fences.open("the control block", CONTROL_START, CONTROL_END - CONTROL_START, READ | WRITE);
     const names = new Map(Object.entries(CONTROL).map(([name, at]) => [memory.u32(at), name]));
     for (const [at, bytes] of regions) {
-      if (at !== memory.u32(CONTROL.ARENA)) this.#fences.open(names.get(at) ?? "a region", at, bytes, READ | WRITE);
+      const flags = at === memory.u32(CONTROL.ARENA) ? WRITE : READ | WRITE;
+      this.#fences.open(names.get(at) ?? "a region", at, bytes, flags);
     }
     const streams = engine.ports.flatMap((_, port) => {
       const record = memory.ports + port * PORT_SIZE;
@@ -203,8 +198,10 @@ export class EngineFences {
     });
     this.#streams = new Set(streams.filter((stream) => stream !== 0));
     for (const stream of this.#streams) {
+      const base = memory.u32(stream + STREAM.BASE);
       const listBytes = memory.u32(stream + STREAM.LIST_CAPACITY) * STREAM_ITEM_SIZE;
       this.#fences.open("a stream's block", stream, STREAM_SIZE, READ | WRITE);
+      this.#fences.open("a stream", base, memory.u32(stream + STREAM.END) - base, WRITE);
       this.#fences.open("a stream's list", memory.u32(stream + STREAM.LIST), listBytes, READ | WRITE);
     }
     const process = engine.process.bind(engine);
@@ -214,24 +211,19 @@ export class EngineFences {
   #burst(count: number, process: () => void): void {
     const fences = this.#fences;
     const mark = fences.mark;
-    this.#openArena();
-    for (const stream of this.#streams) this.#openStream(stream);
     for (let index = 0; index < count; index++) this.#openFrame(index);
     fences.guard(process);
-    if (this.#isSingleHop) this.#checkSlots();
+    this.#closeSlots();
+    for (const stream of this.#streams) this.#closeStream(stream);
     fences.closeTo(mark);
+    this.#bursts++;
   }
 
-  #openArena(): void {
+  /** What was written may no longer be read. */
+  #closeStream(stream: number): void {
     const { memory } = this.#engine;
-    const arena = memory.u32(CONTROL.ARENA);
-    this.#fences.open("ARENA", arena, memory.u32(CONTROL.ARENA_END) - arena, WRITE);
-  }
-
-  #openStream(stream: number): void {
-    const { memory } = this.#engine;
-    const word = (field: number): number => memory.u32(stream + field);
-    this.#fences.open("a stream", word(STREAM.BASE), word(STREAM.END) - word(STREAM.BASE), WRITE);
+    const base = memory.u32(stream + STREAM.BASE);
+    this.#fences.flags.fill(WRITE, base, memory.u32(stream + STREAM.CURSOR));
   }
 
   #openFrame(index: number): void {
@@ -243,19 +235,27 @@ export class EngineFences {
     this.#fences.open(`the frame of row ${index}`, at, length, READ | WRITE);
   }
 
-  /** Nothing of the arena was written but the slots of the rows that have one. */
-  #checkSlots(): void {
+  /** What was written of the arena may no longer be read; of a single hop nothing was but the slots of rows. */
+  #closeSlots(): void {
     const { memory } = this.#engine;
     const flags = this.#fences.flags;
     const [arena, end] = [memory.u32(CONTROL.ARENA), memory.u32(CONTROL.ARENA_END)];
+    if (!this.#isSingleHop) {
+      flags.fill(WRITE, arena, end);
+      return;
+    }
+    let used = arena;
     for (let index = memory.u32(CONTROL.ROW_COUNT) - 1; index >= 0; index--) {
       const row = memory.rows + index * ROW_SIZE;
       const at = memory.u32(row + ROW.OFFSET);
       if (at < arena || at >= end) continue;
       const slotEnd = Math.ceil((at + memory.u32(row + ROW.LENGTH)) / SLOT_ALIGNMENT) * SLOT_ALIGNMENT;
       flags.fill(WRITE, at - SLOT_HEADROOM, slotEnd);
+      used = Math.max(used, slotEnd);
     }
-    const stray = flags.subarray(arena, end).indexOf(READ | WRITE);
+    // The whole arena is large; what lies behind the last slot can wait.
+    const searched = this.#bursts % 64 === 0 ? end : used;
+    const stray = flags.subarray(arena, searched).indexOf(READ | WRITE);
     if (stray >= 0) throw new FenceError(`byte ${stray} of the arena was written and lies in no row's slot`);
   }
 }
