@@ -247,13 +247,13 @@ export function randomBatch(seed: number, count: number): Batch {
   const random = new Random(seed);
   const burst = random.pick([...BURSTS, "mixed"] as const);
   const headrooms = random.chance(0.5) ? [0] : [0, 13, 84, 128];
-  const flowCapacity = random.pick([8, 64, 4096, 4096]);
+  const flowCapacity = random.pick([8, 64, 4096, 4096, 4096, 4096]);
   const streams = random.chance(0.3);
   const items: Item[] = [];
   for (let index = 0; index < count; index++) {
     const moved = random.chance(0.001) ? (random.between(1, STAMPS) as Stamp) : null;
     const ends = burst === "mixed" ? random.chance(0.02) : index % burst === 0;
-    const packet = index > 0 && random.chance(0.5) ? samePath(random, items) : randomPacket(random);
+    const packet = index > 0 && random.chance(0.7) ? samePath(random, items) : randomPacket(random);
     items.push({ ...packet, headroom: random.pick(headrooms), cut: ends || moved !== null, moved });
   }
   return { items, flowCapacity, streams };

@@ -2,4 +2,11 @@
 import { readFileSync } from "node:fs";
 
 const KERNEL = new URL("../../dist/dataplane/kernel/kernel.wasm", import.meta.url);
-export const kernelModule = (): WebAssembly.Module => new WebAssembly.Module(readFileSync(KERNEL));
+
+let compiled: WebAssembly.Module | undefined;
+
+/** Compiled once for all engines of a test file. */
+export function kernelModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(readFileSync(KERNEL));
+  return compiled;
+}
