@@ -231,27 +231,30 @@ type Opened = [name: string, from: number, bytes: number, flags: number];
 
 const bytesMax = (random: Random): number => random.pick([0, 100, 2000, 262_144]);
 
-/** Classic records, now and then with a length that lies, and cut anywhere. */
+/** Classic records, now and then with a length that lies. */
 function records(random: Random, isSwapped: boolean, header: number): Uint8Array {
-  const bytes = random.bytes(random.below(INPUT_BYTES - 64));
+  const bytes = random.bytes(INPUT_BYTES - 64);
   const view = new DataView(bytes.buffer);
+  const starts: number[] = [];
   for (let at = 0; at + header <= bytes.length; ) {
     const length = random.chance(0.03) ? random.pick(LENGTHS_ODD) : random.pick(FRAME_ODD);
     view.setUint32(at + RECORD.CAPTURED, length, !isSwapped);
     view.setUint32(at + RECORD.ORIGINAL, random.chance(0.8) ? length : random.bits(), !isSwapped);
+    starts.push(at);
     at += header + (length > bytes.length ? random.below(100) : length);
   }
-  return bytes;
+  return cut(random, bytes, starts);
 }
 
-/** Enhanced packet blocks with options, and others between them; now and then a number that lies, and cut anywhere. */
+/** Enhanced packet blocks with options, and others between them; now and then a number that lies. */
 function blocks(random: Random, isSwapped: boolean): Uint8Array {
-  const bytes = random.bytes(random.below(INPUT_BYTES - 64));
+  const bytes = random.bytes(INPUT_BYTES - 64);
   const view = new DataView(bytes.buffer);
+  const starts: number[] = [];
   for (let at = 0; ; ) {
     const captured = random.pick(FRAME_ODD);
     const total = EPB_LENGTH_MIN + ((captured + 3) & ~3) + random.pick([0, 0, 0, 4, 12]);
-    if (at + total > bytes.length) return bytes;
+    if (at + total > bytes.length) return cut(random, bytes, starts);
     const words: [number, number][] = [
       [0, random.chance(0.98) ? EPB : random.pick([1, 3, 5, 0x0a0d_0d0a])],
       [4, total],
@@ -262,6 +265,11 @@ function blocks(random: Random, isSwapped: boolean): Uint8Array {
     ];
     for (const [field, value] of words)
       view.setUint32(at + field, random.chance(0.005) ? random.pick(LENGTHS_ODD) : value, !isSwapped);
+    starts.push(at);
     at += total;
   }
 }
+
+/** Cut anywhere, or in the header of the record that begins at one of these places. */
+const cut = (random: Random, bytes: Uint8Array, starts: readonly number[]): Uint8Array =>
+  bytes.subarray(0, random.chance(0.3) ? random.below(bytes.length) : random.pick(starts) + random.below(40));
