@@ -8,25 +8,25 @@ import { Engine } from "../../../src/dataplane/engine.js";
 import { PORT, ROW, ROW_SIZE, STREAM, STREAM_ITEM_SIZE, STREAM_SIZE } from "../../../src/dataplane/packet/layout.js";
 import type { Node } from "../../../src/dataplane/slowpath/layer.js";
 import type { NodeIndex, PortIndex } from "../../../src/dataplane/transposition/transposition.js";
-import { explain, makeTally, randomBatch, runBatch } from "../../support/differential.js";
+import { BATCH_PACKETS, explain, makeTally, randomBatch, runBatch } from "../../support/differential.js";
 import { buildCheckedModule, EngineFences, recordRegions } from "../../support/fences.js";
 import { seededRandom } from "../../support/random.js";
 
 const PACKETS = 40_000;
-const BATCH = 2_000;
 const kernel = buildCheckedModule("kernel");
 
 test(`${PACKETS} packets of all kinds stay within the fences`, { timeout: 120_000 }, () => {
   const random = seededRandom();
   const tally = makeTally();
-  for (let done = 0; done < PACKETS; done += BATCH) {
+  for (let done = 0; done < PACKETS; done += BATCH_PACKETS) {
     const seed = done === 0 ? random.seed : random.bits();
-    const batch = randomBatch(seed, BATCH);
+    const batch = randomBatch(seed);
     const { difference } = runBatch(batch, { kernel, tally });
     if (difference) expect.fail(explain(batch, difference, seed, { kernel }));
   }
+  // Bursts and flow tables differ by batch, and these are few.
   expect(
-    tally.missing.filter((kind) => !/over 9000|FRAME_TOO_LONG/.test(kind)),
+    tally.missing.filter((kind) => !/^(burst|flow)/.test(kind)),
     `seed ${random.seed}`,
   ).toEqual([]);
 });

@@ -4,6 +4,7 @@
  */
 import { expect, test } from "vitest";
 import {
+  BATCH_PACKETS,
   type Batch,
   explain,
   inBursts,
@@ -16,7 +17,6 @@ import { kernelModule } from "../../support/kernel.js";
 import { seededRandom } from "../../support/random.js";
 
 const PACKETS = 200_000;
-const BATCH = 5_000;
 const kernel = kernelModule();
 
 function expectSame(batch: Batch, seed: number, tally?: KernelTally): ReturnType<typeof runBatch>["engine"] {
@@ -28,9 +28,9 @@ function expectSame(batch: Batch, seed: number, tally?: KernelTally): ReturnType
 test(`the kernel makes the same bytes as the plain interpreter, ${PACKETS} packets`, { timeout: 120_000 }, () => {
   const random = seededRandom();
   const tally = makeTally();
-  for (let done = 0; done < PACKETS; done += BATCH) {
+  for (let done = 0; done < PACKETS; done += BATCH_PACKETS) {
     const seed = done === 0 ? random.seed : random.bits();
-    expectSame(randomBatch(seed, BATCH), seed, tally);
+    expectSame(randomBatch(seed), seed, tally);
   }
   expect(tally.missing, `seed ${random.seed}: all kinds of packets, decisions and ends came up`).toEqual([]);
   const { hits } = tally.counts.flow as { hits: number };
