@@ -15,6 +15,12 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const MODULES = [
   { source: "src/dataplane/kernel/assembly/index.ts", output: "dist/dataplane/kernel/kernel.wasm", options: [] },
   { source: "src/io/assembly/index.ts", output: "dist/io/capture.wasm", options: [] },
+  // Once more, for a memory that threads share.
+  {
+    source: "src/io/assembly/index.ts",
+    output: "dist/io/capture-shared.wasm",
+    options: ["--enable", "threads", "--sharedMemory", "--maximumMemory", "65536"],
+  },
 ];
 const OPTIONS = [
   "-O3",

@@ -1,45 +1,47 @@
 /**
- * Frames on their way into the engine: captures that enter at ports, as bursts of rows.
+ * Frames on their way into an engine: captures that enter at ports, as bursts of rows.
  *
- * A single capture is scanned straight into the engine's rows. Several are scanned into rows of their own first, and merged:
+ * A single capture is scanned straight into the rows that are asked for. Several are scanned into rows of their own first, and merged:
  * by timestamp, equal ones in the order in which the captures were named, each capture in its own order even where its
  * time goes back. The frames themselves are never moved.
  */
-import type { Engine } from "../dataplane/index.js";
 import { BURST_BYTES_MAX, BURST_MAX, type PacketMemory, ROW, ROW_SIZE } from "../dataplane/packet/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
-import type { CaptureReader } from "../io/index.js";
+import type { CaptureReader, Memory } from "../io/index.js";
 
 export interface Arrival {
   readonly port: PortIndex;
-  readonly reader: CaptureReader;
+  readonly reader: Pick<CaptureReader, "fill" | "more">;
 }
 
+/** The memory in which the captures' buffers and the rows lie. */
+export type RowMemory = Memory & Pick<PacketMemory, "u32" | "setU16" | "setU32">;
+
 export interface BurstLimits {
-  /** At most BURST_MAX. */
+  /** At most BURST_MAX for an engine. */
   readonly frames: number;
-  /** At most BURST_BYTES_MAX; a single frame may be longer than a smaller limit. */
+  /** At most BURST_BYTES_MAX for an engine; a single frame may be longer than a smaller limit. */
   readonly bytes: number;
 }
 
 export const FULL_BURST: BurstLimits = { frames: BURST_MAX, bytes: BURST_BYTES_MAX };
 
 export interface Arrivals {
-  /** Makes the next burst: rows 0 … n−1 are ready to be processed. 0: `more` must be awaited first. */
-  fill(): number;
+  /** Makes the next burst in the rows at this address, which are ready to be processed. 0: `more` must be awaited first. */
+  fill(rows: number): number;
   /** False when all captures are at their end. All frames given before become invalid. */
   more(): Promise<boolean>;
 }
 
-export function arrivalsOf(engine: Engine, arrivals: readonly Arrival[], limits: BurstLimits): Arrivals {
+export function arrivalsOf(memory: RowMemory, arrivals: readonly Arrival[], limits: BurstLimits): Arrivals {
   const [first] = arrivals;
   return arrivals.length === 1 && first
-    ? new OneCapture(engine.memory, first, limits)
-    : new MergedCaptures(engine.memory, arrivals, limits);
+    ? new OneCapture(memory, first, limits)
+    : new MergedCaptures(memory, arrivals, limits);
 }
 
 /** Completes rows that a reader filled. */
-function setPlaces(memory: PacketMemory, firstRow: number, count: number, port: PortIndex, sequence: number): void {
+function setPlaces(memory: RowMemory, firstRow: number, count: number, port: PortIndex, sequence: number): void {
   const end = firstRow + count * ROW_SIZE;
   for (let row = firstRow; row < end; row += ROW_SIZE) {
     memory.setU16(row + ROW.PORT, port);
@@ -51,15 +53,15 @@ class OneCapture implements Arrivals {
   #sequence = 0;
 
   constructor(
-    private readonly memory: PacketMemory,
+    private readonly memory: RowMemory,
     private readonly arrival: Arrival,
     private readonly limits: BurstLimits,
   ) {}
 
-  fill(): number {
+  fill(rows: number): number {
     const { memory, arrival, limits } = this;
-    const count = arrival.reader.fill(memory.rows, 0, limits.frames, limits.bytes);
-    setPlaces(memory, memory.rows, count, arrival.port, this.#sequence);
+    const count = arrival.reader.fill(rows, 0, limits.frames, limits.bytes);
+    setPlaces(memory, rows, count, arrival.port, this.#sequence);
     this.#sequence = (this.#sequence + count) >>> 0;
     return count;
   }
@@ -82,7 +84,7 @@ class MergedCaptures implements Arrivals {
   #sequence = 0;
 
   constructor(
-    private readonly memory: PacketMemory,
+    private readonly memory: RowMemory,
     arrivals: readonly Arrival[],
     private readonly limits: BurstLimits,
   ) {
@@ -92,7 +94,7 @@ class MergedCaptures implements Arrivals {
     });
   }
 
-  fill(): number {
+  fill(rows: number): number {
     const { memory, limits } = this;
     let bytes = 0;
     for (let count = 0; count < limits.frames; count++) {
@@ -101,7 +103,7 @@ class MergedCaptures implements Arrivals {
       const from = queue.rows + queue.next * ROW_SIZE;
       bytes += memory.u32(from + ROW.LENGTH);
       if (count > 0 && bytes > limits.bytes) return count;
-      const row = memory.rows + count * ROW_SIZE;
+      const row = rows + count * ROW_SIZE;
       memory.bytes.copyWithin(row, from, from + ROW_SIZE);
       setPlaces(memory, row, 1, queue.port, this.#sequence);
       this.#sequence = (this.#sequence + 1) >>> 0;

@@ -5,24 +5,27 @@
  *
  * The output port has no peer, so the kernel writes frames straight into the stream, with room for record headers in between.
  */
-import { Engine, type PortSpec, Reason, reasonText } from "../dataplane/index.js";
+import { type Engine, Reason, reasonText } from "../dataplane/index.js";
 import { ROW } from "../dataplane/packet/index.js";
-import type { Node } from "../dataplane/slowpath/index.js";
-import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
-import { type CaptureReader, openCapture } from "../io/index.js";
-import { kernelModule } from "../kernel-file.js";
-import { type Arrivals, arrivalsOf, type BurstLimits, FULL_BURST } from "./arrivals.js";
-import type { Departure } from "./departures.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
+import { type CaptureReader, createRewriter, openCapture } from "../io/index.js";
+import { type Arrivals, arrivalsOf, type BurstLimits, FULL_BURST, type RowMemory } from "./arrivals.js";
+import { type Departure, PortTap } from "./departures.js";
 import { drive } from "./drive.js";
+import { type CodecRecipe, INPUT, makeCodec, OTHER, OUTPUT } from "./engines.js";
 import { failure, usageError } from "./errors.js";
 import { checkFiles } from "./files.js";
-import { conservationLine, engineResult, type ReasonResult, SCHEMA_VERSION } from "./results.js";
+import {
+  type Counters,
+  conservationLine,
+  countersOf,
+  engineResult,
+  type ReasonResult,
+  SCHEMA_VERSION,
+} from "./results.js";
 import { countOf, err, formatNumber, formatSeconds, printJson, table } from "./terminal.js";
-
-/** Where frames enter the codec. */
-export const INPUT = 0 as PortIndex;
-/** The codec's only node. */
-export const CODEC = 0 as NodeIndex;
+import { BatchedInput } from "./workers/batched-input.js";
+import { Crew } from "./workers/crew.js";
 
 /** Names given on the command line. */
 export interface CodecFiles {
@@ -37,14 +40,6 @@ export function checkCodecFiles({ input, output, json }: CodecFiles): void {
   checkFiles([input], [output]);
 }
 
-/** An engine with one node and the ports of a codec. */
-export function codecEngine(node: Node, portNames: readonly string[], isTunnelInput: boolean): Engine {
-  const ports = portNames.map(
-    (name, index): PortSpec => ({ name, node: CODEC, tunnel: isTunnelInput && index === INPUT, peer: null }),
-  );
-  return new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 1024 });
-}
-
 export interface OutputResult {
   readonly file: string;
   readonly frames: number;
@@ -52,35 +47,87 @@ export interface OutputResult {
 
 export interface CodecRun {
   readonly files: CodecFiles;
+  readonly recipe: CodecRecipe;
+  readonly workers: number;
+  /** By how much each frame becomes longer; `first` is the first one, if there is any. */
+  frameGrowth(first: Uint8Array | undefined): number;
+}
+
+/** Runs the capture through the codec into one output, tells what happened, and fails if the input was damaged. */
+export function runCodec(run: CodecRun): Promise<void> {
+  return run.workers === 1 ? runAlone(run) : runWithWorkers(run);
+}
+
+/** Frames that are not ours but wanted leave at a port of their own, and go to the same file. */
+const portsOf = ({ recipe }: CodecRun): readonly PortIndex[] =>
+  recipe.kind === "decap" && recipe.keepsOthers ? [OUTPUT, OTHER] : [OUTPUT];
+
+async function runAlone(run: CodecRun): Promise<void> {
+  const { files, recipe } = run;
+  const engine = makeCodec(recipe);
+  const { memory } = engine;
+  let tap: PortTap | undefined;
+  await runThrough({
+    files,
+    engine,
+    open: async (reader) => {
+      const frameGrowth = run.frameGrowth(firstFrame(memory, memory.rows, reader));
+      const rewriter = await createRewriter(reader, files.output, { frameGrowth });
+      tap = new PortTap(engine, portsOf(run), rewriter, FULL_BURST);
+      return tap;
+    },
+    results: () => [{ file: files.output, frames: tap!.outputs[0]!.frameCount }],
+  });
+}
+
+async function runWithWorkers(run: CodecRun): Promise<void> {
+  const started = performance.now();
+  const { files, recipe, workers } = run;
+  const crew = new Crew(workers);
+  const reader = await openCapture(files.input, crew.memory, { ...crew.readerOptions, keepsBlocks: true });
+  try {
+    const arrivals = new PeekedArrivals(crew.arrivalsOf([{ port: INPUT, reader }]));
+    arrivals.peek(crew.firstRows);
+    const input = new BatchedInput(reader);
+    const frameGrowth = run.frameGrowth(firstFrame(crew.memory, crew.firstRows, reader));
+    const output = await createRewriter(input, files.output, { frameGrowth });
+    const outputs = [{ ports: portsOf(run), output }];
+    const counters = await crew.drive({ recipe, arrivals, outputs, limits: FULL_BURST, input });
+    finish({
+      files,
+      engine: makeCodec(recipe),
+      counters,
+      reader,
+      started,
+      workers,
+      outputs: [{ file: files.output, frames: output.frameCount }],
+    });
+  } finally {
+    await reader.close();
+  }
+}
+
+/** An engine made already, and outputs that may be several. */
+export interface EngineRun {
+  readonly files: CodecFiles;
   readonly engine: Engine;
   readonly limits?: BurstLimits;
   /** Makes the outputs, when the first burst lies in the rows. */
   open(reader: CaptureReader): Promise<Departure>;
   /** What was written, when all is done. */
   results(): readonly OutputResult[];
-  /** Frames that were written though they are not ours. */
-  otherFrames?(): number;
 }
 
-/** Runs the capture through the engine, tells what happened, and fails if the input was damaged. */
-export async function runCodec({
-  files,
-  engine,
-  limits = FULL_BURST,
-  open,
-  results,
-  otherFrames,
-}: CodecRun): Promise<void> {
+/** As `runCodec`, on this thread. */
+export async function runThrough({ files, engine, limits = FULL_BURST, open, results }: EngineRun): Promise<void> {
   const started = performance.now();
   const reader = await openCapture(files.input, engine.memory, { keepsBlocks: true });
   try {
-    const arrivals = new PeekedArrivals(arrivalsOf(engine, [{ port: INPUT, reader }], limits));
-    arrivals.peek();
+    const arrivals = new PeekedArrivals(arrivalsOf(engine.memory, [{ port: INPUT, reader }], limits));
+    arrivals.peek(engine.memory.rows);
     const departure = await open(reader);
     await drive({ engine, arrivals, departures: [departure], drainsBeforeMore: true });
-    const elapsedMs = Math.round(performance.now() - started);
-    report({ files, engine, reader, elapsedMs, outputs: results(), others: otherFrames?.() ?? 0 });
-    if (reader.damage) throw failure(reader.damage.message);
+    finish({ files, engine, counters: countersOf(engine), reader, started, workers: 1, outputs: results() });
   } finally {
     await reader.close();
   }
@@ -92,12 +139,13 @@ class PeekedArrivals implements Arrivals {
 
   constructor(private readonly arrivals: Arrivals) {}
 
-  peek(): void {
-    this.#peeked = this.arrivals.fill();
+  /** The next `fill` must be into the same rows. */
+  peek(rows: number): void {
+    this.#peeked = this.arrivals.fill(rows);
   }
 
-  fill(): number {
-    const count = this.#peeked || this.arrivals.fill();
+  fill(rows: number): number {
+    const count = this.#peeked || this.arrivals.fill(rows);
     this.#peeked = 0;
     return count;
   }
@@ -107,32 +155,43 @@ class PeekedArrivals implements Arrivals {
   }
 }
 
-/** The first frame of the burst that lies in the rows. */
-export function firstFrame({ memory }: Engine): Uint8Array {
-  const at = memory.u32(memory.rows + ROW.OFFSET);
-  return memory.bytes.subarray(at, at + memory.u32(memory.rows + ROW.LENGTH));
+/** The first frame of the burst that lies in the rows; undefined if the reader gave none. */
+export function firstFrame(memory: RowMemory, rows: number, { frameCount }: CaptureReader): Uint8Array | undefined {
+  if (frameCount === 0) return undefined;
+  const at = memory.u32(rows + ROW.OFFSET);
+  return memory.bytes.subarray(at, at + memory.u32(rows + ROW.LENGTH));
 }
 
 interface Account {
   readonly files: CodecFiles;
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "nodes" | "ports">;
+  readonly counters: Counters;
   readonly reader: CaptureReader;
-  readonly elapsedMs: number;
+  /** In the terms of `performance.now`. */
+  readonly started: number;
+  readonly workers: number;
   readonly outputs: readonly OutputResult[];
-  readonly others: number;
+}
+
+function finish(account: Account): void {
+  report(account);
+  const { damage } = account.reader;
+  if (damage) throw failure(damage.message);
 }
 
 /** The result on standard output as JSON, or a summary on standard error, since the capture may go to standard output. */
-function report({ files, engine, reader, elapsedMs, outputs, others }: Account): void {
-  const { drops, passed, totals: counted, flows } = engineResult(engine);
+function report({ files, engine, counters, reader, started, workers, outputs }: Account): void {
+  const elapsedMs = Math.round(performance.now() - started);
+  const { drops, passed, totals: counted, flows } = engineResult(engine, counters);
   // What is not ours and was written all the same left the engine like any other frame.
+  const others = counters.ports[OTHER]?.tx.packets ?? 0;
   const totals = { ...counted, delivered: counted.delivered - others, passed: counted.passed + others };
   if (files.json) {
     const damage = reader.damage
       ? { code: reader.damage.code, offset: reader.damage.offset, message: reader.damage.message }
       : null;
     const input = { file: files.input, frames: reader.frameCount, damage };
-    printJson({ schemaVersion: SCHEMA_VERSION, input, outputs, drops, passed, totals, flows, elapsedMs });
+    printJson({ schemaVersion: SCHEMA_VERSION, input, outputs, drops, passed, totals, flows, workers, elapsedMs });
     return;
   }
   err(`read ${countOf(reader.frameCount, "frame")} from ${reader.file}`);

@@ -3,8 +3,8 @@ import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import type { Engine } from "../dataplane/index.js";
 import { parseFrame } from "../dataplane/packet/index.js";
-import { type DecapOptions, decapNode, type Node } from "../dataplane/slowpath/index.js";
-import type { Decision, Forward, PortIndex } from "../dataplane/transposition/index.js";
+import type { DecapOptions } from "../dataplane/slowpath/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
 import { GRE_LENGTH, greLengthAt, MAX_VSID, MIN_VSID, PROTOCOL_GRE, type Vsid } from "../dataplane/wire/index.js";
 import {
   type CaptureOutput,
@@ -13,23 +13,23 @@ import {
   createRewriter,
   type StreamBuffer,
 } from "../io/index.js";
-import { type BurstLimits, FULL_BURST } from "./arrivals.js";
-import { type CodecFiles, checkCodecFiles, codecEngine, firstFrame, runCodec } from "./codec.js";
-import { type Departure, hasRoomForBurst, makeStream, PortTap } from "./departures.js";
+import type { BurstLimits } from "./arrivals.js";
+import { type CodecFiles, checkCodecFiles, firstFrame, runCodec, runThrough } from "./codec.js";
+import { type Departure, hasRoomForBurst, makeStream } from "./departures.js";
+import { decapEngine, OTHER } from "./engines.js";
 import { failure, usageError } from "./errors.js";
 import { checkFiles } from "./files.js";
-import { integer } from "./options.js";
+import { integer, workerCount } from "./options.js";
+import { workersFor } from "./workers/workers-for.js";
 
 interface DecapFlags {
   readonly vsid?: Vsid;
   readonly splitBy?: "vsid";
   readonly keepOther?: boolean;
   readonly receive: "strict" | "lenient";
+  readonly workers: number;
   readonly json?: boolean;
 }
-
-const OUTPUT = 1 as PortIndex;
-const OTHER = 2 as PortIndex;
 
 export function addDecapCommand(program: Command): void {
   program
@@ -48,6 +48,7 @@ export function addDecapCommand(program: Command): void {
         .choices(["strict", "lenient"])
         .default("strict"),
     )
+    .option("--workers <N>", "threads that decapsulate; --split-by takes one", workerCount, 1)
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -72,58 +73,17 @@ async function decap(input: string, output: string, flags: DecapFlags): Promise<
     return;
   }
   checkCodecFiles(files);
-  const options: DecapOptions = {
-    outputOf: (vsid) => (flags.vsid === undefined || flags.vsid === vsid ? OUTPUT : undefined),
-    receive: flags.receive,
-  };
-  const engine = codecEngine(makeNode(options, flags), ["in", "out", "other"], true);
-  let tap: PortTap | undefined;
   await runCodec({
     files,
-    engine,
-    open: async (reader) => {
-      const rewriter = await createRewriter(reader, output, { frameGrowth: -popLength(engine, reader) });
-      tap = new PortTap(engine, OUTPUT, rewriter, FULL_BURST);
-      // One stream for both ports keeps the order.
-      if (flags.keepOther) engine.setStream(OTHER, "tx", tap.stream.address);
-      return tap;
-    },
-    results: () => [{ file: output, frames: tap!.outputs[0]!.frameCount }],
-    otherFrames: () => engine.portCounters(OTHER).tx.packets,
+    recipe: { kind: "decap", vsid: flags.vsid, receive: flags.receive, keepsOthers: flags.keepOther === true },
+    workers: flags.workers,
+    frameGrowth: (first) => -popLength(first),
   });
 }
 
-const makeNode = (options: DecapOptions, flags: DecapFlags): Node => {
-  const node = decapNode("decap", options);
-  return flags.keepOther ? keepingOthers(node) : node;
-};
-
-/** The same node, but what it would leave to others leaves through the port OTHER. */
-const keepingOthers = (node: Node): Node => ({
-  name: node.name,
-  decide(frame, context): Decision {
-    const decision = node.decide(frame, context);
-    return decision.verdict.kind === "pass"
-      ? { ...decision, verdict: { kind: "forward", outputs: [UNCHANGED] } }
-      : decision;
-  },
-});
-
-const UNCHANGED: Forward = {
-  output: OTHER,
-  pop: false,
-  dscpInwards: false,
-  ethernet: null,
-  decrementTtl: false,
-  push: null,
-  lengthLimit: null,
-};
-
 /** Octets before the inner frame in the first frame of the capture: what the others probably have as well. */
-function popLength(engine: Engine, reader: CaptureReader): number {
-  if (reader.frameCount === 0) return 0;
-  const frame = firstFrame(engine);
-  const ip = parseFrame(frame, 0, frame.length)?.ip;
+function popLength(frame: Uint8Array | undefined): number {
+  const ip = frame && parseFrame(frame, 0, frame.length)?.ip;
   if (!ip || ip.protocol !== PROTOCOL_GRE || ip.end - ip.transportAt < GRE_LENGTH) return 0;
   return ip.transportAt + greLengthAt(frame, ip.transportAt);
 }
@@ -137,8 +97,9 @@ const SPLIT_BURST: BurstLimits = { frames: 32, bytes: 64 * 1024 };
 
 async function decapSplit(files: CodecFiles, flags: DecapFlags): Promise<void> {
   checkFiles([files.input], [splitName(files.output, "vsid")]);
+  workersFor(flags.workers, "--split-by makes its files in the order in which virtual subnets appear");
   const split: Split = new Split(files, flags);
-  await runCodec({
+  await runThrough({
     files,
     engine: split.engine,
     limits: SPLIT_BURST,
@@ -147,7 +108,6 @@ async function decapSplit(files: CodecFiles, flags: DecapFlags): Promise<void> {
       return split;
     },
     results: () => split.results(),
-    otherFrames: () => split.engine.portCounters(OTHER).tx.packets,
   });
 }
 
@@ -180,7 +140,7 @@ class Split implements Departure {
   ) {
     const options: DecapOptions = { outputOf: (vsid) => this.#portOf(vsid), receive: flags.receive };
     const names = ["in", "unused", "other", ...Array.from({ length: VSIDS_MAX }, (_, index) => `subnet#${index + 1}`)];
-    this.engine = codecEngine(makeNode(options, flags), names, true);
+    this.engine = decapEngine(options, flags.keepOther === true, names);
     this.#slots = [{ file: splitName(files.output, "other"), part: undefined }];
   }
 
@@ -199,7 +159,8 @@ class Split implements Departure {
 
   async begin(reader: CaptureReader): Promise<void> {
     this.#reader = reader;
-    this.#growth = -popLength(this.engine, reader);
+    const { memory } = this.engine;
+    this.#growth = -popLength(firstFrame(memory, memory.rows, reader));
     this.#replenish();
     if (this.flags.keepOther) await this.#open(0);
   }
@@ -209,7 +170,7 @@ class Split implements Departure {
     const gapBytes = this.#reader!.header?.fields.recordLength ?? 0;
     const wanted = Math.min(1 + VSIDS_MAX, this.#slots.length + SPLIT_BURST.frames);
     while (this.#streams.length < wanted) {
-      const stream = makeStream(this.engine, SPLIT_BURST, gapBytes, false);
+      const stream = makeStream(this.engine.memory, SPLIT_BURST, gapBytes, false);
       this.engine.setStream((OTHER + this.#streams.length) as PortIndex, "tx", stream.address);
       this.#streams.push(stream);
     }

@@ -11,6 +11,7 @@ import {
   type CaptureOutput,
   type CaptureWriter,
   createCapture,
+  type Memory,
   type StreamBuffer,
 } from "../io/index.js";
 import type { BurstLimits } from "./arrivals.js";
@@ -36,28 +37,33 @@ const burstBytes = (limits: BurstLimits): number =>
   Math.max(limits.bytes, LONGEST_FRAME) + limits.frames * GROWTH_BYTES;
 
 /** A stream with room for many bursts, so that writes are large, or for one only. */
-export function makeStream(engine: Engine, limits: BurstLimits, gapBytes: number, isLarge = true): StreamBuffer {
+export function makeStream(memory: Memory, limits: BurstLimits, gapBytes: number, isLarge = true): StreamBuffer {
   const bytes = burstBytes(limits) + limits.frames * gapBytes + (isLarge ? STREAM_BYTES : 0);
-  return allocateStream(engine.memory, bytes, isLarge ? STREAM_FRAMES : BURST_MAX, gapBytes);
+  return allocateStream(memory, bytes, isLarge ? STREAM_FRAMES : BURST_MAX, gapBytes);
 }
 
 export const hasRoomForBurst = (stream: StreamBuffer, limits: BurstLimits): boolean =>
   stream.hasRoom(burstBytes(limits), limits.frames);
 
-/** The frames that leave a node at a port, as a capture. */
+/** Whoever emptied the stream too late has a defect. */
+export function checkOverflow({ overflow }: StreamBuffer): void {
+  if (overflow > 0) throw new Error(`${overflow} frames found no room in a stream`);
+}
+
+/** The frames that leave a node at a port, or at several, as a capture. */
 export class PortTap implements Departure {
   readonly outputs: readonly CaptureOutput[];
   readonly stream: StreamBuffer;
 
   constructor(
     engine: Engine,
-    port: PortIndex,
+    ports: readonly PortIndex[],
     private readonly output: CaptureOutput,
     private readonly limits: BurstLimits,
   ) {
     this.outputs = [output];
-    this.stream = makeStream(engine, limits, output.gapBytes);
-    engine.setStream(port, "tx", this.stream.address);
+    this.stream = makeStream(engine.memory, limits, output.gapBytes);
+    for (const port of ports) engine.setStream(port, "tx", this.stream.address); // one stream keeps the order
   }
 
   afterBurst(): Promise<void> | undefined {
@@ -65,7 +71,7 @@ export class PortTap implements Departure {
   }
 
   async drain(): Promise<void> {
-    if (this.stream.overflow > 0) throw new Error(`${this.stream.overflow} frames found no room in a stream`);
+    checkOverflow(this.stream);
     await this.output.drainStream(this.stream);
   }
 }
@@ -146,10 +152,10 @@ export class WholeLabCapture implements Departure {
     for (const [index, { name }] of engine.ports.entries()) {
       const port = index as PortIndex;
       writer.addInterface({ name }); // ids follow the ports' numbers
-      const inbound = makeStream(engine, limits, 0, false);
+      const inbound = makeStream(engine.memory, limits, 0, false);
       engine.setStream(port, "rx", inbound.address);
       this.#streams.push({ port, direction: "inbound", stream: inbound });
-      const outbound = taps.get(port)?.stream ?? makeStream(engine, limits, 0, false);
+      const outbound = taps.get(port)?.stream ?? makeStream(engine.memory, limits, 0, false);
       engine.setStream(port, "tx", outbound.address);
       this.#streams.push({ port, direction: "outbound", stream: outbound });
     }
@@ -159,7 +165,7 @@ export class WholeLabCapture implements Departure {
     for (const sighting of this.#sightings()) this.#write(sighting);
     for (const tap of this.#taps) await tap.drain();
     for (const { stream } of this.#streams) {
-      if (stream.overflow > 0) throw new Error(`${stream.overflow} frames found no room in a stream`);
+      checkOverflow(stream);
       stream.reset();
     }
     await this.writer.ready();

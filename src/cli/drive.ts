@@ -21,11 +21,12 @@ export interface Drive {
 
 /** Runs to the end. Outputs get their names; if anything goes wrong on the way they are given up as FILE.partial. */
 export async function drive({ engine, arrivals, departures, drainsBeforeMore = false }: Drive): Promise<void> {
+  const { rows } = engine.memory;
   const interruption = new Interruption();
   const progress = new Progress();
   try {
     do {
-      for (let count = arrivals.fill(); count > 0; count = arrivals.fill()) {
+      for (let count = arrivals.fill(rows); count > 0; count = arrivals.fill(rows)) {
         runBurst(engine, count);
         for (const departure of departures) {
           const work = departure.afterBurst();
@@ -48,7 +49,7 @@ export async function drive({ engine, arrivals, departures, drainsBeforeMore = f
 }
 
 /** The clock of a burst is the time of its first frame. */
-function runBurst(engine: Engine, count: number): void {
+export function runBurst(engine: Engine, count: number): void {
   const timestampNs = engine.memory.u64(engine.memory.rows + ROW.TIMESTAMP);
   engine.process(count, Number(timestampNs / 1_000_000n));
 }
@@ -61,7 +62,7 @@ async function drainAll(departures: readonly Departure[]): Promise<void> {
 }
 
 /** Gives all outputs their names; if one fails the others are still finished, for they are whole. */
-async function finishAll(outputs: readonly CaptureOutput[]): Promise<void> {
+export async function finishAll(outputs: readonly CaptureOutput[]): Promise<void> {
   const failures: unknown[] = [];
   for (const output of outputs) {
     await output.finish().catch((error: unknown) => failures.push(error));
@@ -72,7 +73,7 @@ async function finishAll(outputs: readonly CaptureOutput[]): Promise<void> {
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** A signal ends the run between two bursts, or while it waits for an input. */
-class Interruption {
+export class Interruption {
   #signal: NodeJS.Signals | undefined;
   #interrupt: () => void = () => {};
   readonly #interrupted: Promise<void>;

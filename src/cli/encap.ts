@@ -1,7 +1,6 @@
 /** `hnv encap`: every frame of a capture into one NVGRE tunnel, without a lab. */
 import { type Command, Option } from "commander";
-import { type EncapOptions, encapNode } from "../dataplane/slowpath/index.js";
-import type { PortIndex } from "../dataplane/transposition/index.js";
+import type { EncapOptions } from "../dataplane/slowpath/index.js";
 import {
   type Address,
   ETHERNET_LENGTH,
@@ -16,12 +15,10 @@ import {
   VLAN_TAG_LENGTH,
   type Vsid,
 } from "../dataplane/wire/index.js";
-import { createRewriter } from "../io/index.js";
-import { FULL_BURST } from "./arrivals.js";
-import { CODEC, checkCodecFiles, codecEngine, runCodec } from "./codec.js";
-import { PortTap } from "./departures.js";
+import { checkCodecFiles, runCodec } from "./codec.js";
+import { OUTPUT } from "./engines.js";
 import { usageError } from "./errors.js";
-import { integer, macAddress, unicastAddress } from "./options.js";
+import { integer, macAddress, unicastAddress, workerCount } from "./options.js";
 
 interface EncapFlags {
   readonly vsid: Vsid;
@@ -38,13 +35,13 @@ interface EncapFlags {
   readonly ipId: number;
   readonly mtu?: number;
   readonly tagged: "strip" | "drop";
+  readonly workers: number;
   readonly json?: boolean;
 }
 
 /** Locally administered. */
 const DEFAULT_SOURCE_MAC = 0x0200_0000_0001 as Mac;
 const DEFAULT_DESTINATION_MAC = 0x0200_0000_0002 as Mac;
-const OUTPUT = 1 as PortIndex;
 /** Every IPv4 link carries this much (RFC 791 §3.2). */
 const MTU_MIN = 68;
 const MTU_MAX = 65_535;
@@ -82,6 +79,7 @@ export function addEncapCommand(program: Command): void {
     .addOption(
       new Option("--tagged <how>", "what to do with VLAN-tagged frames").choices(["strip", "drop"]).default("drop"),
     )
+    .option("--workers <N>", "threads that encapsulate", workerCount, 1)
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -104,19 +102,11 @@ async function encap(input: string, output: string, flags: EncapFlags): Promise<
   checkCodecFiles(files);
 
   const options = encapOptions(flags);
-  const engine = codecEngine(encapNode("encap", options), ["in", "out"], false);
-  engine.setIdentification(CODEC, flags.ipId);
-  const frameGrowth = outerLength(options);
-  let tap: PortTap | undefined;
   await runCodec({
     files,
-    engine,
-    open: async (reader) => {
-      const rewriter = await createRewriter(reader, output, { frameGrowth });
-      tap = new PortTap(engine, OUTPUT, rewriter, FULL_BURST);
-      return tap;
-    },
-    results: () => [{ file: output, frames: tap!.outputs[0]!.frameCount }],
+    recipe: { kind: "encap", options, identification: flags.ipId },
+    workers: flags.workers,
+    frameGrowth: () => outerLength(options),
   });
 }
 

@@ -27,8 +27,10 @@ function reasonOf(error: unknown): string {
 }
 
 /** A fabric file without mistakes; all of them at once otherwise. */
-export function loadLabFile(path: string): LoadedLab {
-  const loaded = loadFabricFile(readLabText(path), path);
+export const loadLabFile = (path: string): LoadedLab => loadLabText(readLabText(path), path);
+
+function loadLabText(text: string, path: string): LoadedLab {
+  const loaded = loadFabricFile(text, path);
   if (!loaded.ok) throw new CliError(2, loaded.problems.map(problemLine));
   return loaded;
 }
@@ -37,8 +39,11 @@ export const problemLine = ({ file, line, column, message, cure }: Problem): str
   `${file}:${line}:${column}: ${message}${cure === undefined ? "" : ` (${cure})`}`;
 
 /** A lab, ready to run. */
-export function openLab(path: string, flowCapacity?: number): Lab {
-  const { lab } = loadLabFile(path);
+export const openLab = (path: string, flowCapacity?: number): Lab => makeLab(readLabText(path), path, flowCapacity);
+
+/** A lab of the text of a fabric file, ready to run. */
+export function makeLab(text: string, path: string, flowCapacity?: number): Lab {
+  const { lab } = loadLabText(text, path);
   return new Lab(lab, { kernel: kernelModule(), ...(flowCapacity === undefined ? {} : { flowCapacity }) });
 }
 

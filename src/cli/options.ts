@@ -50,3 +50,7 @@ const portValue =
 export const portFile = portValue("FILE");
 /** `PORT=URI`, as often as wanted. */
 export const portUri = portValue("URI");
+
+const WORKERS_MAX = 64;
+/** `--workers N` */
+export const workerCount = integer(1, WORKERS_MAX);

@@ -4,6 +4,7 @@ import {
   type FlowCounters,
   type PortCounters,
   Reason,
+  type ReasonCount,
   type ReasonName,
   reasonName,
   reasonText,
@@ -38,9 +39,28 @@ export interface EngineResult {
 /** GRE that is not ours is left to other consumers; every other reason is a drop. */
 const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason.RX_GRE_PROTO]);
 
-export function engineResult(engine: Engine): EngineResult {
-  const counts = engine.reasonCounts();
-  const resultOf = ({ port, reason, count }: (typeof counts)[number]): ReasonResult => ({
+/** All counters of an engine, or of several that did one work (`workers/counters.ts`), as plain data. */
+export interface Counters {
+  /** By port index. */
+  readonly ports: readonly PortCounters[];
+  readonly reasons: readonly ReasonCount[];
+  readonly totals: Totals;
+  readonly flows: FlowCounters;
+}
+
+export const countersOf = (engine: Engine): Counters => ({
+  ports: engine.ports.map((_, port) => engine.portCounters(port as PortIndex)),
+  reasons: engine.reasonCounts(),
+  totals: engine.totals(),
+  flows: engine.flowCounters(),
+});
+
+/** The names of what was counted come from the engine. */
+export function engineResult(
+  engine: Pick<Engine, "nodes" | "ports">,
+  { ports, reasons, totals, flows }: Counters,
+): EngineResult {
+  const resultOf = ({ port, reason, count }: ReasonCount): ReasonResult => ({
     node: engine.nodes[engine.ports[port]!.node]!.name,
     port: engine.ports[port]!.name,
     reason: reasonName(reason),
@@ -49,11 +69,11 @@ export function engineResult(engine: Engine): EngineResult {
     count,
   });
   return {
-    ports: Object.fromEntries(engine.ports.map(({ name }, port) => [name, engine.portCounters(port as PortIndex)])),
-    drops: counts.filter(({ reason }) => !PASS_REASONS.has(reason)).map(resultOf),
-    passed: counts.filter(({ reason }) => PASS_REASONS.has(reason)).map(resultOf),
-    totals: engine.totals(),
-    flows: engine.flowCounters(),
+    ports: Object.fromEntries(engine.ports.map(({ name }, port) => [name, ports[port]!])),
+    drops: reasons.filter(({ reason }) => !PASS_REASONS.has(reason)).map(resultOf),
+    passed: reasons.filter(({ reason }) => PASS_REASONS.has(reason)).map(resultOf),
+    totals,
+    flows,
   };
 }
 

@@ -1,17 +1,28 @@
 /** `hnv run`: captures in at ports of a lab, captures out at ports, and an account of every frame. */
 import type { Command } from "commander";
 import type { PortIndex } from "../dataplane/transposition/index.js";
-import { type CaptureReader, type CaptureWriter, createCapture, formatFor, openCapture } from "../io/index.js";
+import {
+  type CaptureOutput,
+  type CaptureReader,
+  type CaptureReaderOptions,
+  type CaptureWriter,
+  createCapture,
+  formatFor,
+  openCapture,
+} from "../io/index.js";
 import type { Lab } from "../vswitch/index.js";
-import { arrivalsOf, type BurstLimits, FULL_BURST } from "./arrivals.js";
-import { createLog, type Departure, DropLog, PortTap, WholeLabCapture } from "./departures.js";
+import { arrivalsOf, type BurstLimits, FULL_BURST, type RowMemory } from "./arrivals.js";
+import { createAll, createLog, type Departure, DropLog, PortTap, WholeLabCapture } from "./departures.js";
 import { drive } from "./drive.js";
+import { cutLink, type LabRecipe } from "./engines.js";
 import { CliError, usageError } from "./errors.js";
 import { checkFiles } from "./files.js";
-import { openLab, requirePort } from "./lab-file.js";
-import { integer, type PortValue, portFile, portUri } from "./options.js";
-import { engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
+import { makeLab, readLabText, requirePort } from "./lab-file.js";
+import { integer, type PortValue, portFile, portUri, workerCount } from "./options.js";
+import { type Counters, countersOf, engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
+import { Crew } from "./workers/crew.js";
+import { workersFor } from "./workers/workers-for.js";
 
 interface RunOptions {
   readonly in?: readonly PortValue[];
@@ -21,6 +32,7 @@ interface RunOptions {
   readonly captureAll?: string;
   readonly flowCapacity?: number;
   readonly burst: number;
+  readonly workers: number;
   readonly json?: boolean;
 }
 
@@ -42,6 +54,7 @@ export function addRunCommand(program: Command): void {
     .option("--capture-all <FILE>", "write what every port sees into one file (pcapng)")
     .option("--flow-capacity <N>", "most flow entries at a time (default: 131072)", integer(1, FLOW_CAPACITY_MAX))
     .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
+    .option("--workers <N>", "threads that share the frames, as far as lab and options allow", workerCount, 1)
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -55,10 +68,10 @@ Examples:
 Frames of several inputs are merged by their timestamps. Exit status: 0 done, 1 an input is damaged or an output failed,
 2 wrong usage or a lab with mistakes.`,
     )
-    .action(run);
+    .action(runCommand);
 }
 
-async function run(labFile: string, options: RunOptions): Promise<void> {
+async function runCommand(labFile: string, options: RunOptions): Promise<void> {
   const started = performance.now();
   const inputs = [...(options.in ?? []), ...(options.bind ?? []).map(boundFile)];
   const outputs = options.out ?? [];
@@ -66,7 +79,8 @@ async function run(labFile: string, options: RunOptions): Promise<void> {
   const logs = [options.drops, options.captureAll].filter((file) => file !== undefined);
   checkFiles([labFile, ...inputs.map(({ value }) => value)], [...outputs.map(({ value }) => value), ...logs]);
 
-  const lab = openLab(labFile, options.flowCapacity);
+  const text = readLabText(labFile);
+  const lab = makeLab(text, labFile, options.flowCapacity);
   const { engine } = lab;
   const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
   const exits = outputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
@@ -75,33 +89,24 @@ async function run(labFile: string, options: RunOptions): Promise<void> {
       `--capture-all takes labs of at most ${CAPTURE_ALL_PORTS_MAX} ports; this one has ${engine.ports.length}`,
     );
   }
-  for (const { port } of options.bind ?? []) cutLink(lab, requirePort(lab, port));
+  const cutPorts = (options.bind ?? []).map(({ port }) => requirePort(lab, port));
+  const recipe: LabRecipe = { kind: "lab", text, file: labFile, flowCapacity: options.flowCapacity, cutPorts };
+  const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes };
+  const workers = workersFor(options.workers, obstacleToWorkers(lab, options));
+  const run = { lab, recipe, entries, exits, limits, workers };
 
   const readers: CaptureReader[] = [];
   try {
-    for (const { file } of entries) readers.push(await openCapture(file, engine.memory));
-    const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes };
-    const taps = await makeTaps(lab, exits, readers, limits);
-    const extras = await makeLogs(lab, options, taps, limits).catch((error: unknown) =>
-      abandonAll([...taps.values()], error),
-    );
-    const arrivals = arrivalsOf(
-      engine,
-      entries.map(({ port }, index) => ({ port, reader: readers[index]! })),
-      limits,
-    );
-    await drive({ engine, arrivals, departures: [...extras, ...taps.values()] });
+    const ran = workers === 1 ? await runAlone(run, options, readers) : await runWithWorkers(run, readers);
     const elapsedMs = Math.round(performance.now() - started);
     const account: Account = {
       lab,
+      counters: ran.counters,
+      workers,
       elapsedMs,
       inputs: entries.map(({ name, file }, index) => inputResult(name, file, readers[index]!)),
-      outputs: exits.map(({ name, file, port }) => ({
-        port: name,
-        file,
-        frames: taps.get(port)!.outputs[0]!.frameCount,
-      })),
-      logs: logs.map((file, index) => ({ file, frames: extras[index]!.outputs[0]!.frameCount })),
+      outputs: exits.map(({ name, file }, index) => ({ port: name, file, frames: ran.writers[index]!.frameCount })),
+      logs: logs.map((file, index) => ({ file, frames: ran.logs[index]!.frameCount })),
     };
     if (options.json) printJson(toJson(account));
     else printReport(account, outputs.some(({ value }) => value === "-") ? err : out);
@@ -111,6 +116,76 @@ async function run(labFile: string, options: RunOptions): Promise<void> {
     for (const reader of readers) await reader.close();
   }
 }
+
+/** What cannot be told by threads that each see a part of the frames only. */
+function obstacleToWorkers(lab: Lab, { drops, captureAll }: RunOptions): string | undefined {
+  if (drops !== undefined) return "--drops looks at every frame in the order of the input";
+  if (captureAll !== undefined) return "--capture-all looks at every frame in the order of the input";
+  return lab.keepsStateAcrossFlows;
+}
+
+/** A file at a port, in or out. */
+interface PortFile {
+  readonly name: string;
+  readonly file: string;
+  readonly port: PortIndex;
+}
+
+interface Run {
+  readonly lab: Lab;
+  readonly recipe: LabRecipe;
+  readonly entries: readonly PortFile[];
+  readonly exits: readonly PortFile[];
+  readonly limits: BurstLimits;
+  readonly workers: number;
+}
+
+/** What a run has left behind. */
+interface Ran {
+  readonly counters: Counters;
+  /** Those of the exits. */
+  readonly writers: readonly CaptureWriter[];
+  readonly logs: readonly CaptureOutput[];
+}
+
+async function runAlone(run: Run, options: RunOptions, readers: CaptureReader[]): Promise<Ran> {
+  const { lab, recipe, entries, exits, limits } = run;
+  const { engine } = lab;
+  for (const port of recipe.cutPorts) cutLink(engine, port);
+  await openAll(entries, engine.memory, {}, readers);
+  const writers = await makeWriters(lab, exits, readers);
+  const taps = new Map(
+    exits.map(({ port }, index) => [port, new PortTap(engine, [port], writers[index]!, limits)] as const),
+  );
+  const logs = await makeLogs(lab, options, taps, limits).catch((error: unknown) => abandonAll(writers, error));
+  const arrivals = arrivalsOf(engine.memory, arrivalsAt(entries, readers), limits);
+  await drive({ engine, arrivals, departures: [...logs, ...taps.values()] });
+  return { counters: countersOf(engine), writers, logs: logs.map(({ outputs }) => outputs[0]!) };
+}
+
+async function runWithWorkers(run: Run, readers: CaptureReader[]): Promise<Ran> {
+  const { lab, recipe, entries, exits, limits, workers } = run;
+  const crew = new Crew(workers);
+  await openAll(entries, crew.memory, crew.readerOptions, readers);
+  const writers = await makeWriters(lab, exits, readers);
+  const outputs = exits.map(({ port }, index) => ({ ports: [port], output: writers[index]! }));
+  const arrivals = crew.arrivalsOf(arrivalsAt(entries, readers));
+  const counters = await crew.drive({ recipe, arrivals, outputs, limits });
+  return { counters, writers, logs: [] };
+}
+
+/** Opens all inputs; `readers` has those that were opened even if one cannot be. */
+async function openAll(
+  entries: readonly PortFile[],
+  memory: RowMemory,
+  options: CaptureReaderOptions,
+  readers: CaptureReader[],
+): Promise<void> {
+  for (const { file } of entries) readers.push(await openCapture(file, memory, options));
+}
+
+const arrivalsAt = (entries: readonly PortFile[], readers: readonly CaptureReader[]) =>
+  entries.map(({ port }, index) => ({ port, reader: readers[index]! }));
 
 function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[], options: RunOptions): void {
   if (inputs.length === 0) throw usageError("nothing to run: give at least one --in PORT=FILE");
@@ -145,36 +220,22 @@ function boundFile({ port, value }: PortValue): PortValue {
   throw usageError(`--bind ${port}=${value}: expected pcap:FILE`);
 }
 
-/** Both ends of the link become ends of the lab. */
-function cutLink({ engine }: Lab, port: PortIndex): void {
-  const peer = engine.peerOf(port);
-  engine.setPeer(port, null);
-  if (peer !== null) engine.setPeer(peer, null);
-}
-
-interface Exit {
-  readonly file: string;
-  readonly port: PortIndex;
-}
-
-async function makeTaps(
+/** A writer for each exit. */
+const makeWriters = (
   { engine }: Lab,
-  exits: readonly Exit[],
+  exits: readonly PortFile[],
   readers: readonly CaptureReader[],
-  limits: BurstLimits,
-): Promise<Map<PortIndex, PortTap>> {
-  const taps = new Map<PortIndex, PortTap>();
+): Promise<CaptureWriter[]> => {
   const isNanoseconds = readers.some((reader) => reader.isFinerThanMicroseconds);
-  for (const { file, port } of exits) {
-    const format = formatFor(file, readers[0]!.format);
-    const writer = await createCapture(file, { format, isNanoseconds }).catch((error: unknown) =>
-      abandonAll([...taps.values()], error),
-    );
-    if (format === "pcapng") writer.addInterface({ name: engine.ports[port]!.name });
-    taps.set(port, new PortTap(engine, port, writer, limits));
-  }
-  return taps;
-}
+  return createAll(
+    exits.map(({ file, port }) => async () => {
+      const format = formatFor(file, readers[0]!.format);
+      const writer = await createCapture(file, { format, isNanoseconds });
+      if (format === "pcapng") writer.addInterface({ name: engine.ports[port]!.name });
+      return writer;
+    }),
+  );
+};
 
 async function makeLogs(
   { engine }: Lab,
@@ -184,15 +245,20 @@ async function makeLogs(
 ): Promise<Departure[]> {
   const logs: Departure[] = [];
   const make = (file: string): Promise<CaptureWriter> =>
-    createLog(file).catch((error: unknown) => abandonAll(logs, error));
+    createLog(file).catch((error: unknown) =>
+      abandonAll(
+        logs.flatMap(({ outputs }) => outputs),
+        error,
+      ),
+    );
   if (drops !== undefined) logs.push(new DropLog(engine, await make(drops)));
   if (captureAll !== undefined) logs.push(new WholeLabCapture(engine, await make(captureAll), limits, taps));
   return logs;
 }
 
 /** Gives up what was begun, because of an error. */
-async function abandonAll(departures: readonly Departure[], error: unknown): Promise<never> {
-  for (const { outputs } of departures) for (const output of outputs) await output.abandon();
+async function abandonAll(outputs: readonly CaptureOutput[], error: unknown): Promise<never> {
+  for (const output of outputs) await output.abandon();
   throw error;
 }
 
@@ -213,21 +279,27 @@ const inputResult = (port: string, file: string, { frameCount, damage }: Capture
 
 interface Account {
   readonly lab: Lab;
+  readonly counters: Counters;
+  readonly workers: number;
   readonly elapsedMs: number;
   readonly inputs: readonly InputResult[];
   readonly outputs: readonly { readonly port: string; readonly file: string; readonly frames: number }[];
   readonly logs: readonly { readonly file: string; readonly frames: number }[];
 }
 
-const toJson = ({ lab, elapsedMs, inputs, outputs }: Account): unknown => ({
+const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs }: Account): unknown => ({
   schemaVersion: SCHEMA_VERSION,
-  ...engineResult(lab.engine),
+  ...engineResult(lab.engine, counters),
   inputs,
   outputs,
+  workers,
   elapsedMs,
 });
 
-function printReport({ lab, elapsedMs, inputs, outputs, logs }: Account, print: (text: string) => void): void {
+function printReport(
+  { lab, counters, elapsedMs, inputs, outputs, logs }: Account,
+  print: (text: string) => void,
+): void {
   const files = [
     ...inputs.map(({ port, file, frames }) => ["read", countOf(frames, "frame"), file, `into ${port}`]),
     ...outputs.map(({ port, file, frames }) => ["wrote", countOf(frames, "frame"), file, `out of ${port}`]),
@@ -235,8 +307,7 @@ function printReport({ lab, elapsedMs, inputs, outputs, logs }: Account, print: 
   ];
   for (const line of table(files)) print(line);
   print("");
-  for (const line of engineReport(engineResult(lab.engine))) print(line);
-  const rate =
-    elapsedMs > 1000 ? `, ${countOf(Math.round(lab.engine.totals().in / (elapsedMs / 1000)), "frame")}/s` : "";
+  for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
+  const rate = elapsedMs > 1000 ? `, ${countOf(Math.round(counters.totals.in / (elapsedMs / 1000)), "frame")}/s` : "";
   print(painter()("dim", `done in ${formatSeconds(elapsedMs)}${rate}`));
 }

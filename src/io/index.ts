@@ -5,8 +5,14 @@ export { CaptureError, type CaptureErrorCode } from "./capture/errors.js";
 export { type CapturedFrame, copyFrame, readFrames } from "./capture/frames.js";
 export { type Memory, PlainMemory } from "./capture/memory.js";
 export type { CaptureInterface } from "./capture/pcapng.js";
-export { type CaptureFormat, type CaptureReader, type CaptureReaderOptions, openCapture } from "./capture/reader.js";
-export { type CaptureRewriter, createRewriter, type RewriterOptions } from "./capture/rewriter.js";
+export {
+  type CaptureFormat,
+  type CaptureReader,
+  type CaptureReaderOptions,
+  type KeptBlock,
+  openCapture,
+} from "./capture/reader.js";
+export { type CaptureRewriter, createRewriter, type RewriterInput, type RewriterOptions } from "./capture/rewriter.js";
 export { allocateStream, type StreamBuffer } from "./capture/stream.js";
 export {
   type CaptureOutput,

@@ -64,6 +64,11 @@ export class Lab {
     return [...this.#ports.keys()];
   }
 
+  /** Why all packets of this lab must go through one engine (`Node.keepsStateAcrossFlows`); undefined if they need not. */
+  get keepsStateAcrossFlows(): string | undefined {
+    return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
+  }
+
   /** The policy in force on a host; undefined for a name that is no host's. */
   policyOf(host: string): HostPolicy | undefined {
     return this.#hosts.get(host)?.snapshot.policy;

@@ -190,7 +190,7 @@ export interface RunResult {
   }[];
   readonly passed: { port: string; reason: string; count: number }[];
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
-  readonly flows: Record<"hits" | "misses" | "entries", number>;
+  readonly flows: Record<"hits" | "misses" | "entries" | "guarded", number>;
   readonly inputs: { file: string; frames: number; damage: { offset: number } | null }[];
   readonly outputs: { port: string; file: string; frames: number }[];
   readonly elapsedMs: number;

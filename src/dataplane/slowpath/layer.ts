@@ -92,6 +92,11 @@ export interface Layer<Snapshot> {
 /** What the engine runs: a node decides what happens to a frame that entered it. */
 export interface Node {
   readonly name: string;
+  /**
+   * Why one thread must see all packets of this node, in words that go on after "because": what one flow did decides about another,
+   * as with address translation, meters or storm limits. Left out if every flow can be decided by itself.
+   */
+  readonly keepsStateAcrossFlows?: string;
   /** Decides one frame. `trace`, when given, is called before each layer with its name and gives that layer's observer. */
   decide(frame: FrameAtPort, context: DecideContext): Decision;
 }

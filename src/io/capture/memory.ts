@@ -1,6 +1,6 @@
 /**
  * The memory that captures share with the engine, as far as they need to know it, and a plain one for those who read
- * captures without an engine.
+ * captures without an engine, or for engines in other threads.
  */
 export interface Memory {
   readonly memory: WebAssembly.Memory;
@@ -12,28 +12,48 @@ export interface Memory {
 
 const PAGE = 65_536;
 
-/** A memory that grows as it hands out regions, one behind the other. */
+export interface PlainMemoryOptions {
+  readonly maximumBytes?: number;
+  readonly shared?: boolean;
+}
+
+/** A memory that grows as it hands out regions, one behind the other. Other threads can see it if it is `shared`. */
 export class PlainMemory implements Memory {
   readonly memory: WebAssembly.Memory;
-  #view: Uint8Array;
+  #bytes: Uint8Array;
+  #view: DataView;
   /** The first page stays free, so that no region has the address 0. */
   #next = PAGE;
 
-  constructor(maximumBytes = 256 * 1024 * 1024) {
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum: Math.ceil(maximumBytes / PAGE) });
-    this.#view = new Uint8Array(this.memory.buffer);
+  constructor({ maximumBytes = 256 * 1024 * 1024, shared = false }: PlainMemoryOptions = {}) {
+    this.memory = new WebAssembly.Memory({ initial: 1, maximum: Math.ceil(maximumBytes / PAGE), shared });
+    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#view = new DataView(this.memory.buffer);
   }
 
   get bytes(): Uint8Array {
-    if (this.#view.buffer !== this.memory.buffer) this.#view = new Uint8Array(this.memory.buffer);
-    return this.#view;
+    return this.#bytes;
+  }
+
+  u32(at: number): number {
+    return this.#view.getUint32(at, true);
+  }
+  setU16(at: number, value: number): void {
+    this.#view.setUint16(at, value, true);
+  }
+  setU32(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
   }
 
   allocate(bytes: number, alignment = 16): number {
     const at = Math.ceil(this.#next / alignment) * alignment;
     this.#next = at + bytes;
     const missing = this.#next - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
+    if (missing > 0) {
+      this.memory.grow(Math.ceil(missing / PAGE));
+      this.#bytes = new Uint8Array(this.memory.buffer);
+      this.#view = new DataView(this.memory.buffer);
+    }
     return at;
   }
 }

@@ -1,13 +1,14 @@
 /**
  * Reads captures as a stream, in constant memory: frames become rows of the engine where they lie.
  *
- * Two buffers in the WebAssembly memory take turns. While the records of one are scanned into rows, the next piece of the file
- * is read into the other. What is left of a record at the end of a buffer is moved in front of the piece that follows it:
+ * Two buffers in the WebAssembly memory, or more, take turns. While the records of one are scanned into rows, the next piece of the
+ * file is read into the next one. What is left of a record at the end of a buffer is moved in front of the piece that follows it:
  *
  *   buffer A   |        front          | piece n                        … rec|
  *   buffer B   |                … rec  | ord … piece n + 1                   |
  *
- * so every record is whole in one buffer, and no frame is copied. A frame therefore stays where it is until `more` is called.
+ * so every record is whole in one buffer, and no frame is copied. A frame therefore stays where it is until `more` is called, or,
+ * with n buffers, until it is called for the (n − 1)th time.
  *
  * Damage ends the capture: the frames before it are given first, then `damage` says what is wrong and at which byte.
  */
@@ -40,8 +41,10 @@ import { type ByteSource, inputName, openSource, ResumedSource } from "./source.
 export type CaptureFormat = "pcap" | "pcapng";
 
 export interface CaptureReaderOptions {
-  /** Size of the pieces that are read; two of them, and a megabyte for records that straddle, are taken from the memory. */
+  /** Size of the pieces that are read; a buffer takes this much and half a megabyte for a record that straddles. */
   readonly chunkBytes?: number;
+  /** How many buffers take turns, at least two. Frames stay valid until `more` was called one time less. */
+  readonly buffers?: number;
   /** Keep the blocks of a pcapng file that are no packets, for a rewriter. */
   readonly keepsBlocks?: boolean;
 }
@@ -126,15 +129,17 @@ export class CaptureReader {
   keptBlocks: KeptBlock[] = [];
   /** Section header and interfaces that were in force at the last `more`, for a rewriter that begins later. */
   sectionBlocks: KeptBlock[] = [];
+  /** Where all frames lie, each whole within one of the buffers. */
+  readonly buffers: { readonly begin: number; readonly end: number; readonly bytesEach: number };
 
   readonly #source: ByteSource;
   readonly #memory: Memory;
   readonly #scanner: Scanner;
   readonly #keepsBlocks: boolean;
   readonly #chunkBytes: number;
-  /** Addresses at which the two buffers' pieces begin; the front lies below. */
-  readonly #pieces: readonly [number, number];
-  #current: 0 | 1 = 0;
+  /** Addresses at which the buffers' pieces begin; the front lies below. */
+  readonly #pieces: readonly number[];
+  #current = 0;
   #pending: Promise<number> | undefined;
   #isOver = false;
 
@@ -161,16 +166,17 @@ export class CaptureReader {
     readonly file: string,
     source: ByteSource,
     memory: Memory,
-    { chunkBytes = CHUNK_BYTES, keepsBlocks = false }: CaptureReaderOptions,
+    { chunkBytes = CHUNK_BYTES, buffers = 2, keepsBlocks = false }: CaptureReaderOptions,
   ) {
     this.#source = source;
     this.#memory = memory;
     this.#keepsBlocks = keepsBlocks;
     this.#chunkBytes = Math.max(chunkBytes, 4096);
     const size = FRONT_BYTES + this.#chunkBytes;
-    const base = memory.allocate(2 * size, 64);
-    this.#pieces = [base + FRONT_BYTES, base + size + FRONT_BYTES];
-    this.#cursor = this.#limit = this.#pieces[0];
+    const base = memory.allocate(buffers * size, 64);
+    this.buffers = { begin: base, end: base + buffers * size, bytesEach: size };
+    this.#pieces = Array.from({ length: buffers }, (_, index) => base + index * size + FRONT_BYTES);
+    this.#cursor = this.#limit = base + FRONT_BYTES;
     this.#scanner = scannerOf(memory.memory);
     this.#view = new DataView(memory.memory.buffer);
   }
@@ -313,8 +319,8 @@ export class CaptureReader {
   }
 
   /**
-   * Waits for the next piece of the file. False at the end of the capture, or of what can be read of it: see `damage`. All
-   * frames given before become invalid.
+   * Waits for the next piece of the file. False at the end of the capture, or of what can be read of it: see `damage`. With
+   * two buffers, all frames given before become invalid.
    */
   async more(): Promise<boolean> {
     if (this.damage) return false;
@@ -345,7 +351,7 @@ export class CaptureReader {
   // Buffers.
 
   #readAhead(): void {
-    const at = this.#pieces[this.#current === 0 ? 1 : 0];
+    const at = this.#pieces[this.#next()]!;
     this.#pending = this.#source.read(() => this.#memory.bytes.subarray(at, at + this.#chunkBytes));
     this.#pending.catch(() => {}); // looked at when it is awaited
   }
@@ -368,16 +374,21 @@ export class CaptureReader {
       this.#isOver = true;
       return false;
     }
-    const next = this.#current === 0 ? 1 : 0;
+    const next = this.#next();
+    const piece = this.#pieces[next]!;
     const left = this.#limit - this.#cursor;
-    const cursor = this.#pieces[next] - left;
+    const cursor = piece - left;
     this.#memory.bytes.copyWithin(cursor, this.#cursor, this.#limit);
     this.#cursor = cursor;
-    this.#limit = this.#pieces[next] + count;
+    this.#limit = piece + count;
     this.#limitOffset += count;
     this.#current = next;
     this.#readAhead();
     return true;
+  }
+
+  #next(): number {
+    return (this.#current + 1) % this.#pieces.length;
   }
 
   #failedRead(error: unknown, offset: number): CaptureError {

@@ -25,6 +25,12 @@ export interface RewriterOptions {
   readonly frameGrowth: number;
 }
 
+/** What a rewriter asks of the reader that it follows. */
+export type RewriterInput = Pick<
+  CaptureReader,
+  "format" | "header" | "isFinerThanMicroseconds" | "sectionBlocks" | "keptBlocks"
+>;
+
 /** A capture output that follows a reader. */
 export interface CaptureRewriter extends CaptureOutput {
   /** Writes the blocks that stand behind the last packet so far; `drainStream` does it too. */
@@ -36,7 +42,7 @@ export interface CaptureRewriter extends CaptureOutput {
  * format, frames and times are carried over and the rest is not.
  */
 export async function createRewriter(
-  reader: CaptureReader,
+  reader: RewriterInput,
   path: string,
   { frameGrowth }: RewriterOptions,
 ): Promise<CaptureRewriter> {
@@ -90,7 +96,7 @@ class PcapRewriter implements CaptureRewriter {
   readonly #isLittleEndian: boolean;
   readonly #limit: LengthLimit;
 
-  constructor(file: OutputFile, reader: CaptureReader, frameGrowth: number) {
+  constructor(file: OutputFile, reader: RewriterInput, frameGrowth: number) {
     const { fields, bytes } = reader.header!;
     const header = bytes.slice();
     this.#limit = new LengthLimit(fields.snaplen, frameGrowth);
@@ -175,14 +181,14 @@ class PcapngRewriter implements CaptureRewriter {
   readonly gapBytes = EPB_GAP;
   frameCount = 0;
   readonly #output: StagedOutput;
-  readonly #reader: CaptureReader;
+  readonly #reader: RewriterInput;
   readonly #frameGrowth: number;
   #section: Section | undefined;
   #kept: readonly KeptBlock[];
   /** The first of the kept blocks that was not written yet. */
   #nextKept = 0;
 
-  constructor(file: OutputFile, reader: CaptureReader, frameGrowth: number) {
+  constructor(file: OutputFile, reader: RewriterInput, frameGrowth: number) {
     this.name = file.name;
     this.#reader = reader;
     this.#frameGrowth = frameGrowth;

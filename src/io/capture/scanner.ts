@@ -40,16 +40,20 @@ export interface Scanner {
 
 /** Three levels up from here is the package, in `src` as in `dist`. */
 const FILE = new URL("../../../dist/io/capture.wasm", import.meta.url);
+/** The same code for memories that several threads see: a module says which kind it takes. */
+const SHARED_FILE = new URL("../../../dist/io/capture-shared.wasm", import.meta.url);
 
-let compiled: WebAssembly.Module | undefined;
+const compiled = new Map<URL, WebAssembly.Module>();
 const scanners = new WeakMap<WebAssembly.Memory, Scanner>();
 
 /** The scanner that works on this memory; one for all readers and writers of it. */
 export function scannerOf(memory: WebAssembly.Memory): Scanner {
   let scanner = scanners.get(memory);
   if (!scanner) {
-    compiled ??= new WebAssembly.Module(readFileSync(FILE));
-    const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
+    const file = memory.buffer instanceof SharedArrayBuffer ? SHARED_FILE : FILE;
+    const module = compiled.get(file) ?? new WebAssembly.Module(readFileSync(file));
+    compiled.set(file, module);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     scanner = exports as unknown as Scanner;
     scanners.set(memory, scanner);
   }

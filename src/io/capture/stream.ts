@@ -5,7 +5,7 @@
  * A stream has two regions. The kernel fills one while the other is being written to the file, so that neither waits for the
  * other as long as both are fast enough.
  */
-import { STREAM, STREAM_ITEM_SIZE, STREAM_SIZE } from "../../dataplane/packet/index.js";
+import { STREAM, STREAM_ITEM, STREAM_ITEM_SIZE, STREAM_SIZE } from "../../dataplane/packet/index.js";
 import type { Memory } from "./memory.js";
 
 /** The kernel copies 16 bytes at a time and may write this much behind the end of a frame. */
@@ -98,6 +98,30 @@ export class StreamBuffer {
   /** Empties the stream by giving the kernel the other region; the bytes of this one stay until the next swap. */
   swap(): void {
     this.#current = this.#current === 0 ? 1 : 0;
+    this.reset();
+  }
+
+  /**
+   * Empties the stream into one of another memory that was empty and has the same capacity and gap: its STREAM block lies at
+   * `address`. Everything about the frames is the same there, but where they lie.
+   */
+  moveTo(memory: WebAssembly.Memory, address: number): void {
+    const to = new Uint8Array(memory.buffer);
+    const block = new DataView(memory.buffer, address, STREAM_SIZE);
+    const target = block.getUint32(STREAM.BASE, true);
+    const list = block.getUint32(STREAM.LIST, true);
+    const { base, count } = this;
+    const length = this.#get(STREAM.CURSOR) - base;
+    to.set(this.memory.bytes.subarray(base, base + length), target);
+    to.set(this.memory.bytes.subarray(this.#list, this.itemAt(count)), list);
+    const items = new DataView(memory.buffer, list, count * STREAM_ITEM_SIZE);
+    for (let at = STREAM_ITEM.OFFSET; at < count * STREAM_ITEM_SIZE; at += STREAM_ITEM_SIZE) {
+      items.setUint32(at, items.getUint32(at, true) - base + target, true);
+    }
+    block.setUint32(STREAM.CURSOR, target + length, true);
+    for (const field of [STREAM.LIST_COUNT, STREAM.DISORDERED, STREAM.OVERFLOW]) {
+      block.setUint32(field, this.#get(field), true);
+    }
     this.reset();
   }
 
