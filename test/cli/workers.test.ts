@@ -174,27 +174,22 @@ describe("the same bytes from 1, 2 and 3 workers", () => {
     }
   });
 
-  it("run: where a batch becomes much more than a slot holds, it comes back in parts", async () => {
+  it("where a batch becomes more than its slot holds, it comes back in parts", async () => {
     const at = workplace();
-    const hosts = Array.from({ length: 16 }, (_, index) => index + 2);
-    writeFileSync(at("flood.yaml"), floodLab(hosts));
-    const frame = innerOf("a");
-    frame.set([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x06, 0x06, 0, 0, 0, 2], 0);
-    writeFileSync(at("in.pcap"), pcapBytes(Array<Uint8Array>(20_000).fill(frame)));
-    const lines = COUNTS.map((n) => {
-      const outs = ["--out", `h2/nic=${at(`w${n}.pcap`)}`, "--out", `h9/vm=${at(`v${n}.pcap`)}`];
-      return ["run", at("flood.yaml"), "--in", `h2/vm=${at("in.pcap")}`, ...outs, "--workers", n, "--json"];
-    });
-    const [one, two, three] = await results(lines);
-    expect(withoutTeam(two!)).toEqual(withoutTeam(one!));
-    expect(withoutTeam(three!)).toEqual(withoutTeam(one!));
-    const { totals } = JSON.parse(one!) as RunResult;
-    expect(totals.copies).toBe(20_000 * (hosts.length - 2));
-    expect(totals.delivered).toBe(20_000 * (hosts.length - 1));
-    for (const n of ["2", "3"]) {
-      expect(isSame(at(`w${n}.pcap`), at("w1.pcap"))).toBe(true);
-      expect(isSame(at(`v${n}.pcap`), at("v1.pcap"))).toBe(true);
-    }
+    writeFileSync(at("in.pcapng"), multiplied("format-blocks.pcapng"));
+    // No lab replicates that much yet; the workers' streams claim to be full after each burst of 5 frames or more.
+    writeFileSync(
+      at("full.mjs"),
+      `import { isMainThread } from "node:worker_threads";
+       import { StreamBuffer } from ${JSON.stringify(join(ROOT, "dist/io/capture/stream.js"))};
+       if (!isMainThread) StreamBuffer.prototype.hasRoom = function () { return this.count < 5; };`,
+    );
+    const env = { NODE_OPTIONS: `--import ${at("full.mjs")}` };
+    const args = (n: string) => ["encap", at("in.pcapng"), at(`${n}.pcapng`), ...TUNNEL6, "--workers", n, "--json"];
+    const [one, two] = [await hnv(args("1"), { env }), await hnv(args("2"), { env })];
+    expect([one.status, two.status]).toEqual([0, 0]);
+    expect(withoutTeam(two.stdout)).toEqual(withoutTeam(one.stdout));
+    expect(isSame(at("2.pcapng"), at("1.pcapng"))).toBe(true);
   });
 
   it("through pipes, compressed", async () => {
@@ -205,26 +200,6 @@ describe("the same bytes from 1, 2 and 3 workers", () => {
     expect(isSame(at("back.pcap"), at("in.pcap"))).toBe(true);
   });
 });
-
-/** One virtual subnet over many hosts, each with one VM, over IPv6. */
-const floodLab = (hosts: readonly number[]): string => `
-apiVersion: hnv/v1
-mode: 2012R2
-routingDomains:
-  - name: Blue
-    id: "{11111111-2222-3333-4444-000000005001}"
-    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }]
-provider: { subnets: [{ prefix: "2001:db8:4::/64", mtu: 1600 }] }
-hosts:
-${hosts
-  .map(
-    (n) => `  - name: h${n}
-    nics: [{ name: nic, mac: 02-00-00-00-00-${String(n).padStart(2, "0")} }]
-    providerAddresses: [{ address: "2001:db8:4::${n}" }]
-    vms: [{ name: vm, adapters: [{ mac: 06-06-00-00-00-${String(n).padStart(2, "0")}, vsid: 5001, addresses: [10.0.0.${n}] }] }]
-`,
-  )
-  .join("")}`;
 
 describe("what goes wrong is told as with one worker", () => {
   const DAMAGED: readonly (readonly [string, (bytes: Buffer) => Buffer])[] = [

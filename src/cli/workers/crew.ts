@@ -36,7 +36,7 @@ import { sumCounters } from "./counters.js";
 import type { FromWorker, Job, SlotPlaces, ToWorker } from "./messages.js";
 
 /** What one worker does at a time: about a millisecond's work, so that handing over hardly shows. */
-const BATCH: BurstLimits = { frames: 8192, bytes: 1536 * 1024 };
+const BATCH: BurstLimits = { frames: 8192, bytes: 1024 * 1024 };
 /** Buffers of a reader: as many as the batches under way spread over, and one to read ahead. */
 const BUFFERS = 4;
 /** Batches that wait while each worker has one; with many workers there is always one about to be done. */
