@@ -1,6 +1,7 @@
 /**
  * Where frames come from and go to outside of the engine: capture files. Knows the engine's packet memory and nothing of policy.
  */
+export { type Encoded, type Encoding, encode } from "./capture/encoding.js";
 export { CaptureError, type CaptureErrorCode } from "./capture/errors.js";
 export { type CapturedFrame, copyFrame, readFrames } from "./capture/frames.js";
 export { type Memory, PlainMemory } from "./capture/memory.js";

@@ -25,7 +25,7 @@ import {
   type StreamBuffer,
 } from "../../io/index.js";
 import { type Arrival, type Arrivals, arrivalsOf, type BurstLimits } from "../arrivals.js";
-import { checkOverflow, makeStream } from "../departures.js";
+import { makeStream } from "../departures.js";
 import { finishAll, Interruption } from "../drive.js";
 import type { EngineRecipe } from "../engines.js";
 import { failure, usageError } from "../errors.js";
@@ -198,7 +198,7 @@ export class Crew {
         memory: this.memory.memory,
         recipe,
         buffers: this.#buffers,
-        outputs: outputs.map(({ ports, output }) => ({ ports, gapBytes: output.gapBytes })),
+        outputs: outputs.map(({ ports, output: { gapBytes, encoding } }) => ({ ports, gapBytes, encoding })),
         slots: this.#slots.map(
           ({ rows, streams }): SlotPlaces => ({ rows, streams: streams.map(({ address }) => address) }),
         ),
@@ -280,8 +280,8 @@ export class Crew {
       input?.show(due);
       for (const [index, { output }] of outputs.entries()) {
         const stream = slot.streams[index]!;
-        checkOverflow(stream);
-        await output.drainStream(stream);
+        const encoded = part.encoded[index];
+        await (encoded ? output.drainEncoded(stream, encoded) : output.drainStream(stream));
       }
       if (!isLast) tell(member, { kind: "go on" });
     }

@@ -1,6 +1,6 @@
 /** What the main thread and a worker say to each other. Frames do not travel in messages: they lie in the shared memory. */
 import type { PortIndex } from "../../dataplane/transposition/index.js";
-import type { CaptureReader } from "../../io/index.js";
+import type { CaptureReader, Encoded, Encoding } from "../../io/index.js";
 import type { BurstLimits } from "../arrivals.js";
 import type { EngineRecipe } from "../engines.js";
 import type { Counters } from "../results.js";
@@ -23,6 +23,7 @@ export interface Job {
 export interface WorkerOutput {
   readonly ports: readonly PortIndex[];
   readonly gapBytes: number;
+  readonly encoding: Encoding | null;
 }
 
 /** Addresses in the shared memory of what belongs to one batch. */
@@ -31,6 +32,9 @@ export interface SlotPlaces {
   /** STREAM blocks, one per output. */
   readonly streams: readonly number[];
 }
+
+/** For each output its stream's records, or null where the stream holds frames that are still to be encoded, or none. */
+export type EncodedStreams = readonly (Encoded | null)[];
 
 export type ToWorker =
   /** Frames in the first `count` rows of a slot. */
@@ -41,5 +45,5 @@ export type ToWorker =
 
 export type FromWorker =
   /** What the first `rowCount` frames of the batch became lies in the streams of the slot. If it is not all, the worker waits. */
-  | { readonly kind: "part"; readonly rowCount: number; readonly isLast: boolean }
+  | { readonly kind: "part"; readonly rowCount: number; readonly isLast: boolean; readonly encoded: EncodedStreams }
   | { readonly kind: "counters"; readonly counters: Counters };

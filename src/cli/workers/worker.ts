@@ -12,12 +12,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Engine } from "../../dataplane/index.js";
 import { ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
-import type { StreamBuffer } from "../../io/index.js";
-import { hasRoomForBurst, makeStream } from "../departures.js";
+import { type Encoded, encode, type StreamBuffer } from "../../io/index.js";
+import { checkOverflow, hasRoomForBurst, makeStream } from "../departures.js";
 import { runBurst } from "../drive.js";
 import { makeEngine } from "../engines.js";
 import { countersOf } from "../results.js";
-import type { FromWorker, Job, SlotPlaces, ToWorker } from "./messages.js";
+import type { FromWorker, Job, SlotPlaces, ToWorker, WorkerOutput } from "./messages.js";
 
 const port = parentPort!;
 const job = workerData as Job;
@@ -103,7 +103,7 @@ class BatchRunner {
     await this.#handOver(slot, count, true);
   }
 
-  /** Brings the region from the first to the last frame of each capture here. */
+  /** Brings the region from the first to the last frame of each capture here, of a single one with the records around. */
   #copyFrames(rows: DataView, shared: Uint8Array): void {
     const { bytes } = this.#engine.memory;
     let to = this.#input;
@@ -116,7 +116,7 @@ class BatchRunner {
     });
   }
 
-  /** Makes the engine's rows point to where the frames lie now. ROW.SOURCE still names the record in the shared memory. */
+  /** Makes the engine's rows point to where the frames, and perhaps their records, lie now. */
   #relocate(count: number): void {
     const { memory } = this.#engine;
     const end = memory.rows + count * ROW_SIZE;
@@ -126,18 +126,31 @@ class BatchRunner {
       const at = memory.u32(row + ROW.OFFSET);
       if (buffers.length > 1) capture = buffers.findIndex((buffer) => liesIn(buffer, at));
       memory.setU32(row + ROW.OFFSET, at + this.#distances[capture]!);
+      if (rewritesRecords) memory.setU32(row + ROW.SOURCE, memory.u32(row + ROW.SOURCE) + this.#distances[0]!);
     }
   }
 
   async #handOver(slot: SlotPlaces, rowCount: number, isLast: boolean): Promise<void> {
-    this.#streams.forEach((stream, output) => {
-      stream.moveTo(job.memory, slot.streams[output]!);
-    });
+    const encoded = this.#streams.map((stream, index) =>
+      this.#moveStream(stream, job.outputs[index]!, slot.streams[index]!),
+    );
     const goAhead = isLast ? undefined : this.#inbox.goAhead();
-    tell({ kind: "part", rowCount, isLast });
+    tell({ kind: "part", rowCount, isLast, encoded });
     await goAhead;
   }
+
+  /** As records if possible, else as frames, which take the main thread to encode. */
+  #moveStream(stream: StreamBuffer, { encoding }: WorkerOutput, address: number): Encoded | null {
+    checkOverflow(stream);
+    const encoded = encoding && stream.count > 0 ? encode(stream, encoding) : undefined;
+    if (encoded) stream.moveEncodedTo(job.memory, address, encoded.bytes);
+    else stream.moveTo(job.memory, address, rewritesRecords ? -this.#distances[0]! : 0);
+    return encoded ?? null;
+  }
 }
+
+/** Do outputs look at the records that frames came from? They do where there is but one input, whose form they follow. */
+const rewritesRecords = job.outputs.some(({ encoding }) => encoding?.kind === "rewritten records");
 
 /** The kernel reads 16 bytes at a time, and up to four of them ahead. */
 const SLACK = 64;
@@ -151,9 +164,9 @@ interface Region {
 const frameEnd = (rows: DataView, at: number): number =>
   rows.getUint32(at + ROW.OFFSET, true) + rows.getUint32(at + ROW.LENGTH, true);
 
-/** All frames, which lie in the order of the rows. */
+/** All records, which lie in the order of the rows. */
 const wholeRegion = (rows: DataView): Region => ({
-  begin: rows.getUint32(ROW.OFFSET, true),
+  begin: rows.getUint32(ROW.SOURCE, true),
   end: frameEnd(rows, rows.byteLength - ROW_SIZE),
 });
 

@@ -8,6 +8,7 @@
  * blocks come before it.
  */
 import { STREAM_ITEM } from "../../dataplane/packet/index.js";
+import { type Encoded, type Encoding, encode } from "./encoding.js";
 import { EPB_FRAME, EPB_GAP, RECORD } from "./layout.js";
 import { type OutputFile, openOutput, StagedOutput, wholeBlocks, wholeRecords } from "./output.js";
 import { PCAP_SNAPLEN } from "./pcap.js";
@@ -108,26 +109,26 @@ class PcapRewriter implements CaptureRewriter {
   }
 
   async drainStream(stream: StreamBuffer): Promise<void> {
-    const { count, memory, list, base } = stream;
+    const { count } = stream;
     if (count === 0) return this.ready();
-    const scanner = scannerOf(memory.memory);
-    const isSwapped = this.#isLittleEndian ? 0 : 1;
-    const isReady =
-      !stream.isDisordered &&
-      stream.gap === this.gapBytes &&
-      scanner.rewriteRecords(list, count, base, this.gapBytes, isSwapped) === 1;
-    if (isReady) {
-      const end = scanner.cursor.value >>> 0;
-      this.#limit.longest = Math.max(this.#limit.longest, scanner.longest.value);
-      await this.#output.write(() => memory.bytes.subarray(base, end));
-      stream.swap();
-      this.frameCount += count;
-    } else {
-      if (stream.isDisordered) scanner.sortItems(list, count);
-      for (let index = 0; index < count; index++) this.appendItem(stream, index);
-      stream.reset();
-      await this.ready();
-    }
+    const encoded = encode(stream, this.encoding);
+    if (encoded) return this.drainEncoded(stream, encoded);
+    if (stream.isDisordered) scannerOf(stream.memory.memory).sortItems(stream.list, count);
+    for (let index = 0; index < count; index++) this.appendItem(stream, index);
+    stream.reset();
+    await this.ready();
+  }
+
+  get encoding(): Encoding {
+    return { kind: "rewritten records", headerLength: this.gapBytes, isLittleEndian: this.#isLittleEndian };
+  }
+
+  async drainEncoded(stream: StreamBuffer, { bytes, frames, longestFrame }: Encoded): Promise<void> {
+    const { memory, base } = stream;
+    this.#limit.longest = Math.max(this.#limit.longest, longestFrame);
+    await this.#output.write(() => memory.bytes.subarray(base, base + bytes));
+    stream.swap();
+    this.frameCount += frames;
   }
 
   appendItem(stream: StreamBuffer, index: number): void {
@@ -179,6 +180,8 @@ class PcapngRewriter implements CaptureRewriter {
   readonly format: CaptureFormat = "pcapng";
   /** Blocks are put together elsewhere. The gap makes sure that they find room there, if they have no options. */
   readonly gapBytes = EPB_GAP;
+  /** What stands between the packets is known to the reader only. */
+  readonly encoding = null;
   frameCount = 0;
   readonly #output: StagedOutput;
   readonly #reader: RewriterInput;
@@ -208,6 +211,10 @@ class PcapngRewriter implements CaptureRewriter {
     this.passBlocks();
     stream.reset();
     await this.ready();
+  }
+
+  drainEncoded(): Promise<void> {
+    throw new Error("streams for a pcapng rewriter cannot be encoded elsewhere");
   }
 
   /**

@@ -103,26 +103,41 @@ export class StreamBuffer {
 
   /**
    * Empties the stream into one of another memory that was empty and has the same capacity and gap: its STREAM block lies at
-   * `address`. Everything about the frames is the same there, but where they lie.
+   * `address`. Everything about the frames is the same there, but where they lie; `sourceShift` is added to where their
+   * records lie.
    */
-  moveTo(memory: WebAssembly.Memory, address: number): void {
-    const to = new Uint8Array(memory.buffer);
+  moveTo(memory: WebAssembly.Memory, address: number, sourceShift: number): void {
     const block = new DataView(memory.buffer, address, STREAM_SIZE);
-    const target = block.getUint32(STREAM.BASE, true);
     const list = block.getUint32(STREAM.LIST, true);
     const { base, count } = this;
-    const length = this.#get(STREAM.CURSOR) - base;
-    to.set(this.memory.bytes.subarray(base, base + length), target);
-    to.set(this.memory.bytes.subarray(this.#list, this.itemAt(count)), list);
+    const bytes = this.#get(STREAM.CURSOR) - base;
+    const shift = this.#copyTo(memory, block, bytes) - base;
+    new Uint8Array(memory.buffer).set(this.memory.bytes.subarray(this.#list, this.itemAt(count)), list);
     const items = new DataView(memory.buffer, list, count * STREAM_ITEM_SIZE);
-    for (let at = STREAM_ITEM.OFFSET; at < count * STREAM_ITEM_SIZE; at += STREAM_ITEM_SIZE) {
-      items.setUint32(at, items.getUint32(at, true) - base + target, true);
+    for (let item = 0; item < count * STREAM_ITEM_SIZE; item += STREAM_ITEM_SIZE) {
+      const offset = items.getUint32(item + STREAM_ITEM.OFFSET, true);
+      const source = items.getUint32(item + STREAM_ITEM.SOURCE, true);
+      items.setUint32(item + STREAM_ITEM.OFFSET, offset + shift, true);
+      items.setUint32(item + STREAM_ITEM.SOURCE, source + sourceShift, true);
     }
-    block.setUint32(STREAM.CURSOR, target + length, true);
+    block.setUint32(STREAM.CURSOR, block.getUint32(STREAM.BASE, true) + bytes, true);
     for (const field of [STREAM.LIST_COUNT, STREAM.DISORDERED, STREAM.OVERFLOW]) {
       block.setUint32(field, this.#get(field), true);
     }
     this.reset();
+  }
+
+  /** As `moveTo`, of a stream that was encoded: only its bytes count. */
+  moveEncodedTo(memory: WebAssembly.Memory, address: number, bytes: number): void {
+    this.#copyTo(memory, new DataView(memory.buffer, address, STREAM_SIZE), bytes);
+    this.reset();
+  }
+
+  /** Copies the first bytes of this region to the other stream's, and returns where that begins. */
+  #copyTo(memory: WebAssembly.Memory, block: DataView, bytes: number): number {
+    const to = block.getUint32(STREAM.BASE, true);
+    new Uint8Array(memory.buffer).set(this.memory.bytes.subarray(this.base, this.base + bytes), to);
+    return to;
   }
 
   #get(field: number): number {

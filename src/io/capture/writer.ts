@@ -7,6 +7,7 @@
  * are put together one by one.
  */
 import { STREAM_ITEM } from "../../dataplane/packet/index.js";
+import { type Encoded, type Encoding, encode } from "./encoding.js";
 import { CaptureError } from "./errors.js";
 import { EPB_GAP, FRAME_MAX, RECORD } from "./layout.js";
 import { openOutput, StagedOutput, wholeBlocks, wholeRecords } from "./output.js";
@@ -52,6 +53,10 @@ export interface CaptureOutput {
    * on; the writing may still be under way. Throws the CaptureError of a failed write, now or at a later call.
    */
   drainStream(stream: StreamBuffer, interfaceId?: number): Promise<void>;
+  /** How streams of this output may be encoded elsewhere before `drainEncoded`; null where more is needed than the stream. */
+  readonly encoding: Encoding | null;
+  /** As `drainStream`, of a stream that was encoded so. */
+  drainEncoded(stream: StreamBuffer, encoded: Encoded): Promise<void>;
   /** Takes one frame of a stream, which is not emptied. Await `ready` now and then. */
   appendItem(stream: StreamBuffer, index: number, interfaceId?: number): void;
   /** Hands over what was collected; holds back who is faster than the file. */
@@ -111,26 +116,28 @@ export class CaptureWriter implements CaptureOutput {
   async drainStream(stream: StreamBuffer, interfaceId = 0): Promise<void> {
     const { count } = stream;
     if (count === 0) return this.ready();
+    const encoded = encode(stream, this.#encodingOf(interfaceId));
+    if (encoded) return this.drainEncoded(stream, encoded);
+    if (stream.isDisordered) scannerOf(stream.memory.memory).sortItems(stream.list, count);
+    for (let index = 0; index < count; index++) this.appendItem(stream, index, interfaceId);
+    stream.reset();
+    await this.ready();
+  }
+
+  get encoding(): Encoding {
+    return this.#encodingOf(0);
+  }
+
+  #encodingOf(interfaceId: number): Encoding {
     const unit = this.#unitOf(interfaceId);
-    const { memory, list, base } = stream;
-    const scanner = scannerOf(memory.memory);
-    const isReady =
-      !stream.isDisordered &&
-      (this.format === "pcapng"
-        ? stream.gap >= EPB_GAP
-        : stream.gap === RECORD.LENGTH && scanner.writeRecords(list, count, base, unit) === 1);
-    if (isReady) {
-      if (this.format === "pcapng") scanner.packBlocks(list, count, base, interfaceId, unit);
-      const end = scanner.cursor.value >>> 0;
-      await this.#output.write(() => memory.bytes.subarray(base, end));
-      stream.swap();
-      this.frameCount += count;
-    } else {
-      if (stream.isDisordered) scanner.sortItems(list, count);
-      for (let index = 0; index < count; index++) this.appendItem(stream, index, interfaceId);
-      stream.reset();
-      await this.ready();
-    }
+    return this.format === "pcap" ? { kind: "records", unit } : { kind: "blocks", interfaceId, unit };
+  }
+
+  async drainEncoded(stream: StreamBuffer, { bytes, frames }: Encoded): Promise<void> {
+    const { memory, base } = stream;
+    await this.#output.write(() => memory.bytes.subarray(base, base + bytes));
+    stream.swap();
+    this.frameCount += frames;
   }
 
   appendItem(stream: StreamBuffer, index: number, interfaceId = 0): void {
