@@ -25,7 +25,6 @@ import {
 } from "./results.js";
 import { countOf, err, formatNumber, formatSeconds, printJson, table } from "./terminal.js";
 import { BatchedInput } from "./workers/batched-input.js";
-import { Crew } from "./workers/crew.js";
 
 /** Names given on the command line. */
 export interface CodecFiles {
@@ -83,6 +82,7 @@ async function runAlone(run: CodecRun): Promise<void> {
 async function runWithWorkers(run: CodecRun): Promise<void> {
   const started = performance.now();
   const { files, recipe, workers } = run;
+  const { Crew } = await import("./workers/crew.js");
   const crew = new Crew(workers);
   const reader = await openCapture(files.input, crew.memory, { ...crew.readerOptions, keepsBlocks: true });
   try {

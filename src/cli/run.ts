@@ -21,7 +21,6 @@ import { makeLab, readLabText, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile, portUri, workerCount } from "./options.js";
 import { type Counters, countersOf, engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
-import { Crew } from "./workers/crew.js";
 import { workersFor } from "./workers/workers-for.js";
 
 interface RunOptions {
@@ -165,6 +164,7 @@ async function runAlone(run: Run, options: RunOptions, readers: CaptureReader[])
 
 async function runWithWorkers(run: Run, readers: CaptureReader[]): Promise<Ran> {
   const { lab, recipe, entries, exits, limits, workers } = run;
+  const { Crew } = await import("./workers/crew.js");
   const crew = new Crew(workers);
   await openAll(entries, crew.memory, crew.readerOptions, readers);
   const writers = await makeWriters(lab, exits, readers);

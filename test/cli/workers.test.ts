@@ -270,20 +270,42 @@ describe("what goes wrong is told as with one worker", () => {
     expect(existsSync(at("out.pcap"))).toBe(false);
   });
 
-  it.each(["0", "65", "-1", "two", "1.5", ""])("--workers '%s' is refused", async (count) => {
+  it("a number of workers that cannot be is refused", async () => {
     const at = workplace();
     writeFileSync(at("in.pcap"), manyFrames(1));
-    const lines = [
-      ["encap", at("in.pcap"), at("out.pcap"), ...TUNNEL],
-      ["decap", at("in.pcap"), at("out.pcap")],
-      ["run", LABS.plain, "--in", `host1/Blue1=${at("in.pcap")}`],
-    ];
-    await inParallel(lines, async (line) => {
+    const commands = {
+      encap: ["encap", at("in.pcap"), at("out.pcap"), ...TUNNEL],
+      decap: ["decap", at("in.pcap"), at("out.pcap")],
+      run: ["run", LABS.plain, "--in", `host1/Blue1=${at("in.pcap")}`],
+    };
+    const { encap, decap, run } = commands;
+    const cases = [
+      ...(["0", "65", "-1", "two", "1.5", ""] as const).map((count) => [encap, count] as const),
+      [decap, "0"],
+      [decap, "65"],
+      [run, "0"],
+      [run, "65"],
+    ] as const;
+    await inParallel(cases, async ([line, count]) => {
       const { status, stderr } = await hnv([...line, `--workers=${count}`]);
-      expect(status).toBe(2);
+      expect({ count, status }).toEqual({ count, status: 2 });
       expect(stderr).toMatch(/^hnv: .*--workers.*Expected a number from 1 to 64\.\n$/);
     });
     expect(existsSync(at("out.pcap"))).toBe(false);
+  });
+
+  it("more workers and outputs than fit the shared memory are refused", async () => {
+    const at = workplace();
+    writeFileSync(at("in.pcap"), manyFrames(1));
+    const ports = ["host1/Blue1", "host1/Red1", "host1/nic1", "host2/Blue2", "host2/Blue3", "host2/Red2", "host2/nic1"];
+    const outs = [...ports, "provider/host1.nic1", "provider/host2.nic1"].flatMap((port, index) => [
+      "--out",
+      `${port}=${at(`${index}.pcap`)}`,
+    ]);
+    const args = ["run", LABS.plain, "--in", `host1/Blue1=${at("in.pcap")}`, ...outs, "--workers", "64"];
+    const { status, stderr } = await hnv(args);
+    expect(status).toBe(2);
+    expect(stderr).toBe("hnv: 64 workers with 9 outputs need too much memory; use fewer workers\n");
   });
 });
 

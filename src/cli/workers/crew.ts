@@ -149,6 +149,7 @@ export class Crew {
     const interruption = new Interruption();
     const progress = new Progress();
     let writing: Promise<void> | undefined;
+    let counters: Counters;
     try {
       this.#allocateStreams(outputs, limits);
       this.#hire(recipe, outputs, limits);
@@ -164,11 +165,8 @@ export class Crew {
       }
       this.#isComplete = true;
       this.#wake();
-      const counters = await interruption.unless(this.#dismissed());
+      counters = await interruption.unless(this.#dismissed());
       await writing;
-      this.#check();
-      await finishAll(outputs.map(({ output }) => output));
-      return counters;
     } catch (error) {
       this.#fail(error);
       await writing;
@@ -179,6 +177,8 @@ export class Crew {
       interruption.end();
       await Promise.all(this.#members.map(({ worker }) => worker.terminate()));
     }
+    await finishAll(outputs.map(({ output }) => output));
+    return counters;
   }
 
   #allocateStreams(outputs: readonly CrewOutput[], limits: BurstLimits): void {
