@@ -95,7 +95,7 @@ async function runWithWorkers(run: CodecRun): Promise<void> {
     const counters = await crew.drive({ recipe, arrivals, outputs, limits: FULL_BURST, input });
     finish({
       files,
-      engine: makeCodec(recipe),
+      engine: makeCodec(recipe), // for the names of its ports
       counters,
       reader,
       started,

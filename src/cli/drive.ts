@@ -72,7 +72,7 @@ export async function finishAll(outputs: readonly CaptureOutput[]): Promise<void
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** A signal ends the run between two bursts, or while it waits for an input. */
+/** A signal ends the run between two bursts (or batches), or while it waits for an input. */
 export class Interruption {
   #signal: NodeJS.Signals | undefined;
   #interrupt: () => void = () => {};
@@ -82,9 +82,13 @@ export class Interruption {
     this.#interrupt();
   };
 
-  constructor() {
+  /** `notify` is called when a signal has come. */
+  constructor(notify: () => void = () => {}) {
     this.#interrupted = new Promise((resolve) => {
-      this.#interrupt = resolve;
+      this.#interrupt = () => {
+        resolve();
+        notify();
+      };
     });
     for (const signal of SIGNALS) process.on(signal, this.#listener);
   }

@@ -102,6 +102,7 @@ export class Crew {
   #begun = 0;
   #done = 0;
   #isComplete = false;
+  #interruption: Interruption | undefined;
   #failure: unknown;
   #waiting: (() => void)[] = [];
 
@@ -146,7 +147,8 @@ export class Crew {
 
   /** Runs to the end, as `drive` does, and returns what all workers have counted. */
   async drive({ recipe, arrivals, outputs, limits, input }: CrewDrive): Promise<Counters> {
-    const interruption = new Interruption();
+    const interruption = new Interruption(() => this.#wake());
+    this.#interruption = interruption;
     const progress = new Progress();
     let writing: Promise<void> | undefined;
     let counters: Counters;
@@ -156,7 +158,7 @@ export class Crew {
       writing = this.#write(outputs, input).catch((error: unknown) => this.#fail(error));
       let frames = 0;
       for (;;) {
-        await interruption.unless(this.#until(() => this.#free.length > 0));
+        await this.#until(() => this.#free.length > 0);
         const count = arrivals.fill(this.#free[0]!.rows);
         this.#begin(count, input?.takeBlocks() ?? []);
         frames += count;
@@ -165,7 +167,7 @@ export class Crew {
       }
       this.#isComplete = true;
       this.#wake();
-      counters = await interruption.unless(this.#dismissed());
+      counters = await this.#dismissed();
       await writing;
     } catch (error) {
       this.#fail(error);
@@ -303,7 +305,7 @@ export class Crew {
     return sumCounters(this.#members.map(({ counters }) => counters!));
   }
 
-  // Waiting for each other. The first failure wakes everybody up.
+  // Waiting for each other. The first failure, or a signal, wakes everybody up.
 
   async #until(isSo: () => boolean): Promise<void> {
     for (;;) {
@@ -326,6 +328,7 @@ export class Crew {
 
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
+    this.#interruption?.check();
   }
 }
 
