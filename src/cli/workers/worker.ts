@@ -76,7 +76,7 @@ class BatchRunner {
       return stream;
     });
     // The frames of one capture lie in one buffer of its reader. What is read behind the last frame must lie in the memory too.
-    const most = job.buffers.reduce((sum, { bytesEach }) => sum + bytesEach, SLACK);
+    const most = job.buffers.reduce((sum, { bytesEach }) => sum + bytesEach + WORD, SLACK);
     this.#input = memory.allocate(most);
     this.#distances = job.buffers.map(() => 0);
     engine.nodes.forEach((_, index) => {
@@ -110,6 +110,8 @@ class BatchRunner {
     job.buffers.forEach((buffer, capture) => {
       const region = job.buffers.length === 1 ? wholeRegion(rows) : regionWithin(rows, buffer);
       if (region.end === 0) return;
+      // V8 copies out of shared memory in words where both sides have the same alignment, else octet by octet.
+      to += (region.begin - to) & (WORD - 1);
       bytes.set(shared.subarray(region.begin, region.end), to);
       this.#distances[capture] = to - region.begin;
       to += region.end - region.begin;
@@ -152,6 +154,7 @@ class BatchRunner {
 /** Do outputs look at the records that frames came from? They do where there is but one input, whose form they follow. */
 const rewritesRecords = job.outputs.some(({ encoding }) => encoding?.kind === "rewritten records");
 
+const WORD = 8;
 /** The kernel reads 16 bytes at a time, and up to four of them ahead. */
 const SLACK = 64;
 
