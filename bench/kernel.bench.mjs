@@ -10,7 +10,7 @@ import { allocateStream } from "../dist/io/index.js";
 import { Bursts } from "./support/bursts.mjs";
 import { constantEngine, INSIDE, WIRE } from "./support/constant-engine.mjs";
 import { overheadOf, writeFrame, writeWrapped } from "./support/frames.mjs";
-import { digestOf, hex, makeRandom, quick, seconds, spreadText, summary } from "./support/measure.mjs";
+import { digestOf, hex, quick, seconds, shuffled, spreadText, summary } from "./support/measure.mjs";
 
 const ROUNDS = quick ? 1 : 5;
 const PACKETS_PER_ROUND = quick ? 2_048 : 1_500_000;
@@ -60,17 +60,6 @@ function measure({ direction, family, length, flows, output }) {
     `${direction}  ${String(length).padStart(11)}   IPv${family} ${String(flows).padStart(8)} ${output.padEnd(6)}` +
       ` ${(1e3 / result.median).toFixed(2).padStart(9)} ${result.median.toFixed(1).padStart(7)} ${spreadText(result).padEnd(7)} ${hex(digest)}`,
   );
-}
-
-/** Each flow about equally often, in random order. */
-function shuffled(count, flows) {
-  const random = makeRandom(1);
-  const order = Uint32Array.from({ length: count }, (_, index) => index % flows);
-  for (let index = count - 1; index > 0; index--) {
-    const other = random(index + 1);
-    [order[index], order[other]] = [order[other], order[index]];
-  }
-  return order;
 }
 
 /** The frames of the last burst, as they would be written. */

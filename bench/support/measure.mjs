@@ -38,6 +38,17 @@ export function makeRandom(seed) {
   };
 }
 
+/** `count` numbers of flows, each flow about equally often, in random order. */
+export function shuffled(count, flows) {
+  const random = makeRandom(1);
+  const order = Uint32Array.from({ length: count }, (_, index) => index % flows);
+  for (let index = count - 1; index > 0; index--) {
+    const other = random(index + 1);
+    [order[index], order[other]] = [order[other], order[index]];
+  }
+  return order;
+}
+
 /** One benny suite. `cases` maps names to functions; each call of one does `perCall` pieces of work. Charts are saved. */
 export async function bennySuite(name, file, perCall, cases) {
   const options = quick ? { minSamples: 1, maxTime: 0.01 } : { minSamples: 20, maxTime: 1 };
