@@ -1,7 +1,7 @@
 /**
- * Our kernel beside its peers: a plain C loop of the same work, Open vSwitch with DPDK, and the bare copy of the same frames. All get the
- * same capture, run on the same core, and take turns within a round; each waits while another runs. What each figure includes:
- * bench/README.md.
+ * Our kernel beside its peers: a plain C loop of the same work, Open vSwitch with DPDK, the bare copy of the same frames, and that of
+ * large blocks of memory. All get the same capture, run on the same core, and take turns within a round; each waits while another
+ * runs. What each figure includes: bench/README.md.
  *
  *     node bench/peers.bench.mjs [--quick] [--json]     --json: one object per line and case
  */
@@ -23,8 +23,7 @@ const OUTER = 42;
 /** As much of a recording as surely holds each frame of a short capture. */
 const RECORDED_BYTES = 4_000_000;
 const SHORT_CAPTURE_FLOWS = 1_000;
-const COLUMNS = ["hnv", "c", "ovs", "ovsForward", "copy"];
-const TITLES = ["ours", "plain C", "OVS", "OVS forward", "copy"];
+const COLUMNS = { hnv: "ours", c: "plain C", ovs: "OVS", ovsForward: "OVS forward", copy: "copy", block: "block" };
 const json = process.argv.includes("--json");
 const here = fileURLToPath(new URL("peers/", import.meta.url));
 const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "hnv-peers-"));
@@ -42,13 +41,14 @@ process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 const core = coreToUse();
 const hasC = buildLoop();
 const ovs = quick ? null : await startOvs();
-const block = hasC ? await measureBlock() : null;
+const block = hasC ? await Program.start(core, file("kernel-loop"), ["block"]) : null;
 printHead();
 for (const direction of ["encap", "decap"])
   for (const length of LENGTHS) for (const flows of FLOWS) print(await measure({ direction, length, flows }));
+await block?.stop();
 ovs?.close();
 
-/** Rates of all peers for one kind of frames, in million frames a second. */
+/** Rates of all peers for one kind of frames, in frames a second; of `block`, in bytes. */
 async function measure(what) {
   const capture = file("case.pcap");
   writeCapture(capture, what);
@@ -58,10 +58,11 @@ async function measure(what) {
   checkOutputs(programs, recorded);
   const peers = Object.entries(programs).map(([name, program]) => [name, () => program.round(SECONDS)]);
   if (ovs) peers.push(["ovs", () => ovs.round(SECONDS)], ["ovsForward", () => ovs.round(SECONDS, { forward: true })]);
+  if (block) peers.push(["block", async () => (await block.round(SECONDS)) * block.description.bytes]);
 
   const rates = Object.fromEntries(peers.map(([name]) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, run] of peers) rates[name].push((await run()) / 1e6);
+    for (const [name, run] of peers) rates[name].push(await run());
   }
   for (const program of Object.values(programs)) await program.stop();
   rmSync(capture);
@@ -106,15 +107,6 @@ async function recordedFrames() {
   return framesOf(head.subarray(0, length)).map((frame) => frame.toString("hex"));
 }
 
-/** Bytes a second that one core copies from memory to memory. */
-async function measureBlock() {
-  const program = await Program.start(core, file("kernel-loop"), ["block"]);
-  const rates = [];
-  for (let round = 0; round < ROUNDS; round++) rates.push(await program.round(SECONDS));
-  await program.stop();
-  return summary(rates).median * program.description.bytes;
-}
-
 /** False where there is no C compiler; the bench then goes without. */
 function buildLoop() {
   const args = ["-O3", "-march=native", "-o", file("kernel-loop"), join(here, "kernel-loop.c")];
@@ -140,35 +132,32 @@ async function startOvs() {
 function printHead() {
   if (json) return;
   if (ovs) console.log(ovs.version);
-  if (block) console.log(`one core copies ${(block / 1e9).toFixed(1)} GB/s from memory to memory`);
-  console.log("million frames a second on one core, and ours divided by theirs");
-  console.log(
-    `what   bytes   flows${TITLES.map((title) => title.padStart(13)).join("")}   ours/C  /OVS  /copy   of GB/s   digest`,
-  );
+  console.log("million frames a second on one core (block: GB/s), and ours divided by theirs");
+  const titles = Object.values(COLUMNS).map((title) => title.padStart(13));
+  console.log(`what   bytes   flows${titles.join("")}   ours/C  /OVS /copy /block   digest`);
 }
 
 function print({ direction, length, flows, results, digest }) {
-  const ratio = (name) => (results[name] ? results.hnv.median / results[name].median : null);
-  const ratios = { c: ratio("c"), ovs: ratio("ovs"), copy: ratio("copy") };
-  // What leaves, as a share of what the core could copy from memory to memory.
+  const ours = results.hnv.median;
+  const ratio = (name, value = ours) => (results[name] ? value / results[name].median : null);
   const bytes = direction === "encap" ? length + OUTER : length;
-  const blockCopy = block ? (results.hnv.median * 1e6 * bytes) / block : null;
+  const ratios = { c: ratio("c"), ovs: ratio("ovs"), copy: ratio("copy"), block: ratio("block", ours * bytes) };
+  const perMicrosecond = (name) => (results[name] ? results[name].median / 1e6 : null);
   if (json) {
-    const mpps = Object.fromEntries(Object.entries(results).map(([name, { median }]) => [name, median]));
-    console.log(JSON.stringify({ direction, size: length, flows, mpps, ratios: { ...ratios, blockCopy }, digest }));
+    const { block: megabytes, ...mpps } = Object.fromEntries(
+      Object.keys(COLUMNS).map((name) => [name, perMicrosecond(name)]),
+    );
+    const blockGBps = megabytes && megabytes / 1e3;
+    console.log(JSON.stringify({ direction, size: length, flows, mpps, blockGBps, ratios, digest }));
     return;
   }
-  const rates = COLUMNS.map((name) => rateText(results[name]).padStart(13));
-  const shares = [ratios.c, ratios.ovs, ratios.copy].map((share) => shareText(share).padStart(6));
+  const rates = Object.keys(COLUMNS).map((name) => rateText(results[name], name === "block" ? 1e9 : 1e6).padStart(13));
+  const shares = Object.values(ratios).map((share) => (share === null ? "-" : share.toFixed(2)).padStart(5));
   console.log(
-    `${direction}  ${String(length).padStart(5)} ${String(flows).padStart(7)}${rates.join("")}   ${shares.join(" ")}${shareText(blockCopy).padStart(10)}   ${digest}`,
+    `${direction}  ${String(length).padStart(5)} ${String(flows).padStart(7)}${rates.join("")}    ${shares.join(" ")}    ${digest}`,
   );
 }
 
-function rateText(result) {
-  return result ? `${result.median.toFixed(2)} ${spreadText(result).replaceAll(" ", "")}` : "-";
-}
-
-function shareText(share) {
-  return share === null ? "-" : share.toFixed(2);
+function rateText(result, unit) {
+  return result ? `${(result.median / unit).toFixed(2)} ${spreadText(result).replaceAll(" ", "")}` : "-";
 }
