@@ -21,6 +21,7 @@ const MODULES = [
     output: "dist/io/capture-shared.wasm",
     options: ["--enable", "threads", "--sharedMemory", "--maximumMemory", "65536"],
   },
+  { source: "src/cli/bench/assembly/index.ts", output: "dist/cli/bench/copy.wasm", options: [] },
 ];
 const OPTIONS = [
   "-O3",

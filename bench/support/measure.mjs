@@ -1,5 +1,9 @@
-/** What all benches share: the smallest size, median and spread, and the digest that makes results comparable. */
+/** What all benches share, in part with `hnv bench`. */
 import b from "benny";
+
+import { makeRandom } from "../../dist/cli/bench/measure.js";
+
+export { digestOf, hex, makeRandom, summary } from "../../dist/cli/bench/measure.js";
 
 /** Tiny, against rot: `--quick`. Figures of a quick run mean nothing. */
 export const quick = process.argv.includes("--quick");
@@ -10,33 +14,7 @@ export const seconds = (work) => {
   return Number(process.hrtime.bigint() - began) / 1e9;
 };
 
-/** Median, and half the distance between the extremes as a share of it. */
-export function summary(values) {
-  const sorted = [...values].sort((x, y) => x - y);
-  const median = sorted[sorted.length >> 1];
-  return { median, spread: (sorted.at(-1) - sorted[0]) / 2 / median };
-}
-
 export const spreadText = ({ spread }) => `± ${(100 * spread).toFixed(0)} %`;
-
-const DIGEST_START = 0x811c9dc5;
-
-/** FNV-1a over bytes, to be continued from `digest`. */
-export function digestOf(bytes, digest = DIGEST_START) {
-  for (let at = 0; at < bytes.length; at++) digest = Math.imul(digest ^ bytes[at], 0x01000193);
-  return digest >>> 0;
-}
-
-export const hex = (digest) => digest.toString(16).padStart(8, "0");
-
-/** A generator of numbers below `limit`; the same seed gives the same numbers. */
-export function makeRandom(seed) {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}
 
 /** `count` numbers of flows, each flow about equally often, in random order. */
 export function shuffled(count, flows) {

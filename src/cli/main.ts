@@ -38,6 +38,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   compare: async () => (await import("./compare.js")).addCompareCommand,
   check: async () => (await import("./check.js")).addCheckCommand,
   mtu: async () => (await import("./mtu.js")).addMtuCommand,
+  bench: async () => (await import("./bench.js")).addBenchCommand,
 };
 
 /** The program with the command that `args` begins with, or with all of them when they begin otherwise. */
