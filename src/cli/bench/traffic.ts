@@ -2,7 +2,7 @@
  * One worker's frames, laid out in the engine's memory before anything is timed, and the bursts that they come in. What is
  * timed of this file is five words written per row; with new flows, two bytes per frame on top.
  */
-import type { Engine } from "../../dataplane/index.js";
+import { type Engine, reasonName } from "../../dataplane/index.js";
 import { BURST_BYTES_MAX, BURST_MAX, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
 import { ETHERNET_LENGTH, ipv4ChecksumIsRight } from "../../dataplane/wire/index.js";
 import { allocateStream, type StreamBuffer } from "../../io/index.js";
@@ -105,9 +105,11 @@ export class Traffic {
       const first = sent;
       sent += this.sendBurst();
       let left = 0;
-      for (const { sequence, verdict, port, frame } of this.#engine.lastBurst()) {
+      for (const { sequence, verdict, port, reason, frame } of this.#engine.lastBurst()) {
         if (verdict !== "delivered" || port !== this.#lab.exit) {
-          throw new Error(`frame ${sequence} was ${verdict} at port ${port}`);
+          throw new Error(
+            `frame ${sequence} was ${verdict} at ${this.#engine.ports[port]!.name}: ${reasonName(reason)}`,
+          );
         }
         if (hasIdentification) hideIdentification(frame);
         digest = (digest + digestOf(frame, digestOf(bytesOf(this.#places[sequence]!)))) >>> 0;
