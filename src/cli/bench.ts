@@ -151,7 +151,7 @@ const COLUMNS: readonly Column[] = [
   },
   { title: "workers", width: 7, cell: ({ case: { workers } }) => String(workers) },
   { title: "Mpps", width: 7, cell: ({ packetsPerSecond }) => (packetsPerSecond.median / 1e6).toFixed(2) },
-  { title: "±", width: 4, cell: ({ packetsPerSecond }) => `${(100 * packetsPerSecond.spread).toFixed(0)} %` },
+  { title: "±", width: 5, cell: ({ packetsPerSecond }) => `${(100 * packetsPerSecond.spread).toFixed(0)} %` },
   { title: "ns/packet", width: 9, cell: ({ packetsPerSecond }) => (1e9 / packetsPerSecond.median).toFixed(1) },
   { title: "Gbit/s", width: 7, cell: ({ wireBitsPerSecond }) => (wireBitsPerSecond / 1e9).toFixed(2) },
   { title: "copy GB/s", width: 9, cell: ({ copiedBytesPerSecond }) => (copiedBytesPerSecond / 1e9).toFixed(2) },
