@@ -37,15 +37,15 @@ export class Bursts {
     return this.#address + index * this.stride;
   }
 
-  /** Sends every packet once; empties the stream, if there is one, after each burst. */
-  send(stream) {
+  /** Sends every packet once; `look`, if given, sees the engine after each burst. */
+  send(look) {
     const { memory } = this.#engine;
     for (let first = 0; first < this.count; first += this.#perBurst) {
       const count = Math.min(this.#perBurst, this.count - first);
       const rows = this.#rows + first * ROW_SIZE;
       memory.bytes.copyWithin(memory.rows, rows, rows + count * ROW_SIZE);
-      if (stream) stream.reset();
       this.#engine.process(count, 1_000);
+      look?.();
     }
   }
 }

@@ -367,7 +367,7 @@ it("counters add up field by field, reasons by port and reason", () => {
     ports: [port(n), port(n + 1)],
     reasons: reasons.map(([at, reason, count]) => ({ port: at as PortIndex, reason, count })),
     totals: { in: n, delivered: 1, dropped: 2, passed: 3, consumed: 4, copies: 5, injected: 6 },
-    flows: { hits: n, misses: 1, entries: 2, guarded: 3, evictions: 4, stale: 5, uncached: 6 },
+    flows: { hits: n, misses: 1, entries: 2, guarded: 3, evictions: 4, expired: 7, stale: 5, uncached: 6 },
   });
   const sum = sumCounters([
     counters(1, [[1, Reason.TX_TOO_BIG, 5]]),
@@ -383,7 +383,7 @@ it("counters add up field by field, reasons by port and reason", () => {
       { port: 1, reason: Reason.TX_TOO_BIG, count: 7 },
     ],
     totals: { in: 11, delivered: 2, dropped: 4, passed: 6, consumed: 8, copies: 10, injected: 12 },
-    flows: { hits: 11, misses: 2, entries: 4, guarded: 6, evictions: 8, stale: 10, uncached: 12 },
+    flows: { hits: 11, misses: 2, entries: 4, guarded: 6, evictions: 8, expired: 14, stale: 10, uncached: 12 },
   });
 });
 
