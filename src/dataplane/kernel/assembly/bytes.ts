@@ -12,8 +12,8 @@ export function setBe16(at: usize, value: u32): void {
   store<u16>(at, bswap<u16>(<u16>value));
 }
 
-/** Beyond this the engine's own copy of memory, a call out of WebAssembly, is faster than ours. */
-const BULK_COPY: u32 = 512;
+/** Beyond this the engine's own copy of memory, a call out of WebAssembly, is faster; below, ours is where frames come from main memory. */
+const BULK_COPY: u32 = 4096;
 
 /** Copies `n` bytes between ranges that do not overlap. Small frames are copied without a loop: the words overlap instead. */
 // @ts-expect-error: decorator
