@@ -1,4 +1,5 @@
 /** The door of the wire formats: everything here works on (bytes, offset) and knows no packet, policy or flow. */
+
 export * from "./address.js";
 export * from "./address-text.js";
 export * from "./arp.js";
@@ -16,5 +17,6 @@ export * from "./ipv6.js";
 export * from "./mac.js";
 export * from "./nvgre.js";
 export * from "./tcp.js";
+export * from "./toeplitz.js";
 export * from "./udp.js";
 export * from "./vlan.js";
