@@ -17,6 +17,7 @@ import { drive } from "./drive.js";
 import { cutLink, type LabRecipe } from "./engines.js";
 import { CliError, usageError } from "./errors.js";
 import { checkFiles } from "./files.js";
+import { type FlowResult, flowReport, flowResults } from "./flows.js";
 import { makeLab, readLabText, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile, portUri, workerCount } from "./options.js";
 import { type Counters, countersOf, engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
@@ -30,6 +31,7 @@ interface RunOptions {
   readonly drops?: string;
   readonly captureAll?: string;
   readonly flowCapacity?: number;
+  readonly flows?: boolean;
   readonly burst: number;
   readonly workers: number;
   readonly json?: boolean;
@@ -52,6 +54,7 @@ export function addRunCommand(program: Command): void {
     .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
     .option("--capture-all <FILE>", "write what every port sees into one file (pcapng)")
     .option("--flow-capacity <N>", "most flow entries at a time (default: 131072)", integer(1, FLOW_CAPACITY_MAX))
+    .option("--flows", "list the flow entries that are left at the end (`flowTable` in JSON)")
     .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
     .option("--workers <N>", "threads that share the frames, as far as lab and options allow", workerCount, 1)
     .option("--json", "print the result as JSON")
@@ -106,6 +109,7 @@ async function runCommand(labFile: string, options: RunOptions): Promise<void> {
       inputs: entries.map(({ name, file }, index) => inputResult(name, file, readers[index]!)),
       outputs: exits.map(({ name, file }, index) => ({ port: name, file, frames: ran.writers[index]!.frameCount })),
       logs: logs.map((file, index) => ({ file, frames: ran.logs[index]!.frameCount })),
+      flows: options.flows ? flowResults(engine) : undefined,
     };
     if (options.json) printJson(toJson(account));
     else printReport(account, outputs.some(({ value }) => value === "-") ? err : out);
@@ -117,9 +121,10 @@ async function runCommand(labFile: string, options: RunOptions): Promise<void> {
 }
 
 /** What cannot be told by threads that each see a part of the frames only. */
-function obstacleToWorkers(lab: Lab, { drops, captureAll }: RunOptions): string | undefined {
+function obstacleToWorkers(lab: Lab, { drops, captureAll, flows }: RunOptions): string | undefined {
   if (drops !== undefined) return "--drops looks at every frame in the order of the input";
   if (captureAll !== undefined) return "--capture-all looks at every frame in the order of the input";
+  if (flows) return "--flows lists the flow table of one engine";
   return lab.keepsStateAcrossFlows;
 }
 
@@ -285,19 +290,21 @@ interface Account {
   readonly inputs: readonly InputResult[];
   readonly outputs: readonly { readonly port: string; readonly file: string; readonly frames: number }[];
   readonly logs: readonly { readonly file: string; readonly frames: number }[];
+  readonly flows: readonly FlowResult[] | undefined;
 }
 
-const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs }: Account): unknown => ({
+const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs, flows }: Account): unknown => ({
   schemaVersion: SCHEMA_VERSION,
   ...engineResult(lab.engine, counters),
   inputs,
   outputs,
+  ...(flows && { flowTable: flows }),
   workers,
   elapsedMs,
 });
 
 function printReport(
-  { lab, counters, elapsedMs, inputs, outputs, logs }: Account,
+  { lab, counters, elapsedMs, inputs, outputs, logs, flows }: Account,
   print: (text: string) => void,
 ): void {
   const files = [
@@ -308,6 +315,11 @@ function printReport(
   for (const line of table(files)) print(line);
   print("");
   for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
+  if (flows) {
+    print("");
+    for (const line of flowReport(flows)) print(line);
+    print("");
+  }
   const rate = elapsedMs > 1000 ? `, ${countOf(Math.round(counters.totals.in / (elapsedMs / 1000)), "frame")}/s` : "";
   print(painter()("dim", `done in ${formatSeconds(elapsedMs)}${rate}`));
 }

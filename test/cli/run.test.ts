@@ -37,6 +37,24 @@ describe("worked packets", () => {
     expect(resultOf(ended).totals).toMatchObject({ in: 1, delivered: 1, dropped: 0 });
   });
 
+  it("packet a: --flows lists the entry of each node on its way", async () => {
+    const at = workplace();
+    writePcap(at("in.pcap"), [innerOf("a"), innerOf("a")]);
+    const args = ["run", LABS.plain, "--in", `host1/Blue1=${at("in.pcap")}`, "--flows"];
+    const { stdout } = await hnv([...args, "--json"]);
+    const flows: Record<string, unknown>[] = JSON.parse(stdout).flowTable;
+    expect(flows.map(({ ingress, output, packets }) => [ingress, output, packets])).toEqual([
+      ["host1/Blue1", "host1/nic1", 2],
+      ["provider/host1.nic1", "provider/host2.nic1", 2],
+      ["host2/nic1", "host2/Blue2", 2],
+    ]);
+    expect(flows[2]).toMatchObject({ tunnel: { vsid: 5001, source: "192.168.4.11", destination: "192.168.4.22" } });
+    const lines = (await hnv(args)).stdout.split("\n");
+    expect(lines.filter((line) => /2 packets/.test(line))).toHaveLength(3);
+    const shared = await hnv([...args, "--workers", "2"]);
+    expect(shared.stderr).toBe("hnv: one worker instead of 2, because --flows lists the flow table of one engine\n");
+  });
+
   it("packet B: routed from VSID 5001 to 5002 behind provider VLAN 103", async () => {
     const at = workplace();
     writePcap(at("in.pcap"), [workedPacket("bFromVm")]);

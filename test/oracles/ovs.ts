@@ -239,6 +239,7 @@ export async function startOvs(settings: OvsSettings): Promise<Ovs> {
       alone(async () => {
         const [field, port] = isIpv6(pa) ? ["tun_ipv6_dst", GRE6] : ["tun_dst", GRE4];
         await addFlow("int", `in_port=${VM},actions=set_field:${pa}->${field},set_field:${key}->tun_id,output:${port}`);
+        await appctl("revalidator/wait"); // until then the flow before it may still be cached
         take("wire");
         await push("vm", toHex(inner));
         return take("wire")[0] ?? null;

@@ -2,6 +2,7 @@
  * Reads flow entries back out of the kernel's memory, for dumps and live views. Nothing is kept for their sake while packets
  * pass: all that a view shows is the entry's key (packet/layout.ts, KEY), its action and its counters.
  */
+import type { Reason } from "../drop-reasons.js";
 import type { KernelCalls } from "../kernel/kernel.js";
 import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KEY_FLAG, KIND, VERDICT } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
@@ -31,7 +32,7 @@ export interface FlowEntryView {
   readonly tcpFlags: number;
   readonly verdict: keyof typeof VERDICT | "FORWARD";
   readonly output: PortIndex | null;
-  readonly reason: number;
+  readonly reason: Reason;
   readonly packets: number;
   readonly bytes: number;
   /** Since the last packet, by the clock of the last burst. */
@@ -82,7 +83,7 @@ export function* flowEntries({ memory, kernel }: EntrySource): IterableIterator<
       tcpFlags: memory.bytes[entry + ENTRY.TCP_FLAGS]!,
       verdict: forwards ? "FORWARD" : VERDICT_NAMES[verdict]!,
       output: forwards ? (memory.u16(entry + ENTRY.OUTPUT) as PortIndex) : null,
-      reason: memory.bytes[entry + ENTRY.REASON]!,
+      reason: memory.bytes[entry + ENTRY.REASON]! as Reason,
       packets: memory.count(entry + ENTRY.PACKETS),
       bytes: memory.count(entry + ENTRY.BYTES),
       idleMs: Math.max(0, (memory.u32(CONTROL.NOW_MS) - memory.u32(entry + ENTRY.LAST_USED_MS)) | 0),
