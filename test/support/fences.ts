@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Engine } from "../../src/dataplane/engine.js";
 import {
   CONTROL,
+  FLOW_STATE,
   PORT,
   PORT_SIZE,
   ROW,
@@ -161,7 +162,8 @@ export function recordRegions<T>(make: () => T): { readonly made: T; readonly re
 /** The engine's slots begin at multiples of this. */
 const SLOT_ALIGNMENT = 64;
 const CONTROL_START = Math.min(...Object.values(CONTROL));
-const CONTROL_END = Math.max(...Object.values(CONTROL)) + 8;
+/** The last field is a list: 32 bits for each state of a flow. */
+const CONTROL_END = CONTROL.IDLE_TIMEOUTS + 4 * Object.keys(FLOW_STATE).length;
 
 /**
  * Fences around everything that one engine's kernel has to do with, from now on: the regions of its memory; streams from BASE to

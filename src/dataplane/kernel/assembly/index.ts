@@ -142,8 +142,10 @@ function resolveGroup(): u32 {
     const hash = load<u32>(row, ROW_HASH);
     const entry: usize = hash ? candidate(hash) : 0;
     store<u32>(row, <u32>entry, ROW_ENTRY);
-    load<u32>(entry);
-    load<u32>(entry, CACHE_LINE);
+    if (entry) {
+      load<u32>(entry);
+      load<u32>(entry, CACHE_LINE);
+    }
   }
 
   // 4. Compare keys, check that the decision is current and holds for this packet, and do what it says.
