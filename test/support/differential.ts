@@ -9,7 +9,7 @@
  * Everything follows from a batch's seed: frames, ports, headroom, bursts, size of the flow table, streams.
  */
 import { Reason, reasonName } from "../../src/dataplane/drop-reasons.js";
-import { Engine, type PacketEnd } from "../../src/dataplane/engine.js";
+import { Engine, type EngineOptions, type PacketEnd } from "../../src/dataplane/engine.js";
 import {
   BURST_BYTES_MAX,
   BURST_MAX,
@@ -78,6 +78,8 @@ export interface Item {
 export interface Batch {
   readonly items: readonly Item[];
   readonly flowCapacity: number;
+  /** Left out: the engine's own. */
+  readonly idleTimeouts?: EngineOptions["idleTimeouts"];
   readonly streams: boolean;
 }
 
@@ -365,10 +367,11 @@ class Run {
     this.#batch = batch;
     this.#tally = tally;
     const node: Node = { name: "n", decide: (frame) => decide(frame, this.#versions) };
-    const { flowCapacity } = batch;
+    const { flowCapacity, idleTimeouts } = batch;
     const module = kernel instanceof WebAssembly.Module ? kernel : kernel.module;
     const { made: engine, regions } = recordRegions(
-      () => new Engine({ kernel: module, nodes: [node], ports: PORTS, stampCount: STAMPS + 1, flowCapacity }),
+      () =>
+        new Engine({ kernel: module, nodes: [node], ports: PORTS, stampCount: STAMPS + 1, flowCapacity, idleTimeouts }),
     );
     this.engine = engine;
     const bytesPerPacket = GAP + Math.max(0, ...batch.items.map(({ headroom }) => headroom));

@@ -25,6 +25,15 @@ function expectSame(batch: Batch, seed: number, tally?: KernelTally): ReturnType
   return engine;
 }
 
+const NEVER = {
+  new: Infinity,
+  tcpEstablished: Infinity,
+  tcpClosing: Infinity,
+  udp: Infinity,
+  icmp: Infinity,
+  other: Infinity,
+};
+
 test(`the kernel makes the same bytes as the plain interpreter, ${PACKETS} packets`, { timeout: 120_000 }, () => {
   const random = seededRandom();
   const tally = makeTally();
@@ -39,7 +48,8 @@ test(`the kernel makes the same bytes as the plain interpreter, ${PACKETS} packe
 
 test("bursts of any size give the same bytes, counters included", () => {
   const { seed } = seededRandom();
-  const batch = { ...randomBatch(seed, 3000), flowCapacity: 4096 };
+  // Entries that age are looked at between bursts, so how many there are depends on the bursts.
+  const batch = { ...randomBatch(seed, 3000), flowCapacity: 4096, idleTimeouts: NEVER };
   const whole = expectSame(inBursts(batch, 256), seed);
   for (const burst of [1, 7, 32, 33]) {
     const other = expectSame(inBursts(batch, burst), seed);
