@@ -367,7 +367,7 @@ class Run {
     this.#batch = batch;
     this.#tally = tally;
     const node: Node = { name: "n", decide: (frame) => decide(frame, this.#versions) };
-    const { flowCapacity, idleTimeouts } = batch;
+    const { flowCapacity, idleTimeouts = {} } = batch;
     const module = kernel instanceof WebAssembly.Module ? kernel : kernel.module;
     const { made: engine, regions } = recordRegions(
       () =>
