@@ -14,7 +14,14 @@ export function hostLab(records, limits = {}) {
   for (let n = 0; n < records; n++) builder.add(VSID, ipv4Address(FIRST_CUSTOMER + n), 0x060700000000 + n, far);
   const host = {
     name: "host1",
-    nve: { mode: "2012R2", flowId: "hash", ecn: "normal", dscp: { model: "pipe", value: 0 }, receive: "strict" },
+    nve: {
+      mode: "2012R2",
+      flowId: "hash",
+      ecn: "normal",
+      dscp: { model: "pipe", value: 0 },
+      receive: "strict",
+      flood: "always",
+    },
     nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600 }],
     adapters: [
       {

@@ -88,7 +88,7 @@ const ROWS = [
   row("TX_TOO_BIG_ICMP6", WNV, "The IPv6 packet does not fit the provider path."),
   row("TX_TTL_EXCEEDED", WNV, "The TTL or hop limit ran out at the distributed router."),
   row("TX_FLOOD_2012", WNV, "Windows Server 2012 does not carry broadcast or multicast between hosts."),
-  row("TX_NO_FLOOD", WNV, "Broadcast or multicast in a virtual subnet; this host does not replicate it."),
+  row("TX_NO_FLOOD", WNV, "Broadcast or multicast, and no other member of the virtual subnet that could get a copy."),
   row("TX_UNANSWERED", WNV, "ARP or neighbor discovery for which this host runs no responder."),
 
   // The virtual switch.

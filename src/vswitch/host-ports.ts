@@ -41,6 +41,9 @@ export class HostPorts implements LocalPorts {
   portOf(vsid: Vsid, mac: Mac): PortIndex | undefined {
     return this.#owners.get(vsid)?.get(mac);
   }
+  portsOf(vsid: Vsid): readonly PortIndex[] {
+    return [...(this.#owners.get(vsid)?.values() ?? [])].sort((a, b) => a - b);
+  }
   hasVsid(vsid: Vsid): boolean {
     return this.#owners.has(vsid);
   }

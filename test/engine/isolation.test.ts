@@ -132,7 +132,7 @@ function nested(random: Random, source: string, destination: string): Uint8Array
 }
 
 describe("what comes from the wire", () => {
-  it("reaches a port only with its VSID, its MAC, and a source that lives at the outer source", () => {
+  it("reaches a port only with its VSID, its MAC or a group's, and a source that lives at the outer source", () => {
     const random = seededRandom();
     const lab = createLab(LAB);
     const delivered: Record<string, number> = {};
@@ -208,7 +208,8 @@ function whyNot(sent: Uint8Array, end: FrameEnd): string | null {
   const vsid = (sent[gre + 4]! << 16) | (sent[gre + 5]! << 8) | sent[gre + 6]!;
   if (vsid !== port.vsid) return `VSID ${vsid}`;
   const inner = sent.slice(gre + 8);
-  if (hexOf(inner.slice(0, 6)) !== port.mac) return `inner destination MAC ${hexOf(inner.slice(0, 6))}`;
+  const isGroup = inner[0]! % 2 === 1;
+  if (!isGroup && hexOf(inner.slice(0, 6)) !== port.mac) return `inner destination MAC ${hexOf(inner.slice(0, 6))}`;
   const sourceMac = hexOf(inner.slice(6, 12));
   const records = RECORDS.filter((r) => r.tenant === port.tenant && hexOf(addressBytes(r.pa)) === outer.source);
   if (inner[12] === 0x81) return "an inner tag";

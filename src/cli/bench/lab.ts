@@ -55,7 +55,14 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
       hosts: [
         {
           name: "host1",
-          nve: { mode: "2012R2", flowId: "hash", ecn: "normal", dscp: { model: "pipe", value: 0 }, receive: "strict" },
+          nve: {
+            mode: "2012R2",
+            flowId: "hash",
+            ecn: "normal",
+            dscp: { model: "pipe", value: 0 },
+            receive: "strict",
+            flood: "always",
+          },
           nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU }],
           adapters: [
             {

@@ -98,6 +98,7 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     ecn: settings.ecn ?? "normal",
     dscp: dscp === "uniform" ? { model: "uniform" } : { model: "pipe", value: dscp === "pipe" ? 0 : dscp },
     receive: settings.receive ?? "strict",
+    flood: settings.flood ?? "always",
   };
 }
 

@@ -86,7 +86,7 @@ const warnings = (source: Source): readonly Finding[] =>
     cure: cure ?? null,
   }));
 
-const IDLE = ["flood", "acceptRedirect", "resolve"] as const;
+const IDLE = ["acceptRedirect", "resolve"] as const;
 
 /** Switches that are part of the format but that nothing obeys yet. */
 function idleSettings(document: FabricDocument): readonly Finding[] {

@@ -59,7 +59,8 @@ const settings = z
       default: "strict",
     }),
     flood: z.enum(["l2only", "always"]).optional().meta({
-      description: "Which virtual subnets replicate broadcast and multicast. Checked, but no layer obeys it yet.",
+      description:
+        "Broadcast and multicast reach other hosts in every virtual subnet, or only where a record is L2Only.",
       default: "always",
     }),
     acceptRedirect: z.boolean().optional().meta({

@@ -44,6 +44,8 @@ export interface CompileTarget {
 /** No IP packet is longer (RFC 791 §3.1; RFC 8200 §3 without jumbograms). */
 const IP_LENGTH_MAX = 65_535;
 const NO_LIMIT = 0xffff;
+/** A packet with more outputs than this is decided anew each time, rather than fill the table with them. */
+const OUTPUTS_KEPT_MAX = 64;
 const VERDICTS = { drop: VERDICT.DROPPED, pass: VERDICT.PASSED, consume: VERDICT.CONSUMED } as const;
 /** Which bits of the inner traffic class the outer header copies. */
 const CLASS = { ECN: 0x03, DSCP: 0xfc } as const;
@@ -62,9 +64,8 @@ export function compileDecision(
   const { kernel, memory } = target;
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
-  // A replicated packet takes one entry per output; those are made for the packet alone.
-  const kept =
-    cache && outputs === 1 && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) ? kernel.install(place) >>> 0 : 0;
+  const mayKeep = cache && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) && guardsAgree(verdict);
+  const kept = mayKeep ? kernel.install(place, outputs) >>> 0 : 0;
   const entry = kept || kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
 
@@ -89,6 +90,16 @@ function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
   return verdict.outputs.every((forward) => forward.pop || isUntouched(forward));
 }
 
+/**
+ * The kernel tests the guards of the first output only, and sums up the lengths that all allow. What else may refuse one copy and not
+ * another, TTL and the congestion marks of a popped header, is decided packet by packet.
+ */
+function guardsAgree(verdict: Decision["verdict"]): boolean {
+  if (verdict.kind !== "forward" || verdict.outputs.length === 1) return true;
+  const { outputs } = verdict;
+  return outputs.length <= OUTPUTS_KEPT_MAX && outputs.every(({ pop, decrementTtl }) => !pop && !decrementTtl);
+}
+
 /** The outputs as a chain of entries. Where entries run out the whole packet is dropped, and counted, rather than a part of it. */
 function writeOutputs(
   { kernel, memory }: CompileTarget,
@@ -98,9 +109,11 @@ function writeOutputs(
   frame: ParsedFrame,
 ): void {
   let at = first;
+  let limit = NO_LIMIT;
   for (const [index, forward] of outputs.entries()) {
     if (index > 0) {
-      const next = kernel.transient(GROUP_SIZE) >>> 0;
+      // An entry of the table brought its chain along.
+      const next = memory.u32(at + ENTRY.NEXT_OUTPUT) || kernel.transient(GROUP_SIZE) >>> 0;
       memory.setU32(at + ENTRY.NEXT_OUTPUT, next);
       if (next === 0) {
         writeEnd(memory, first, VERDICT.DROPPED, Reason.RESOURCES);
@@ -110,7 +123,9 @@ function writeOutputs(
     }
     writeForward(memory, at, forward, row, frame);
     if (outputs.length > 1) setAction(memory, at, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
+    limit = Math.min(limit, memory.u16(at + ENTRY.LIMIT));
   }
+  memory.setU16(first + ENTRY.LIMIT, limit);
 }
 
 /** Makes an entry one that ends its packets. */

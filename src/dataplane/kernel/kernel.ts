@@ -7,7 +7,7 @@ export interface KernelCalls {
   /** The address of an unresolved packet's row. */
   rowOf(place: number): number;
   resolve(place: number): number;
-  install(place: number): number;
+  install(place: number, outputs: number): number;
   discard(place: number): void;
   transient(reserve: number): number;
   bind(place: number, entry: number): void;

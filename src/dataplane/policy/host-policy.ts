@@ -19,7 +19,7 @@ import type {
   ProviderRoute,
 } from "./policy.js";
 import { Neighbors, ProviderAddresses, ProviderRoutes } from "./provider-network.js";
-import { ANY_STAMP, macRecordStamp, providerStamp, recordStamp, routesStamp } from "./stamps.js";
+import { ANY_STAMP, macRecordStamp, membersStamp, providerStamp, recordStamp, routesStamp } from "./stamps.js";
 import {
   type Checked,
   checkCustomerRoutes,
@@ -157,24 +157,41 @@ function addRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPol
   refuse(checkLookupRecord(record));
   const occupant = policy.lookupRecords.occupant(record);
   refuse(checkNewLookupRecord(record, occupant));
-  return next(policy, { lookupRecords: policy.lookupRecords.with(record) }, stampsOf(policy, record));
+  return withRecords(policy, policy.lookupRecords.with(record), [record]);
 }
 
 function removeRecord(policy: HostPolicySnapshot, identity: LookupRecordIdentity): ChangedPolicy {
   if (!policy.lookupRecords.get(identity)) throw lookupRecordNotFound(identity);
-  return next(policy, { lookupRecords: policy.lookupRecords.without(identity) }, stampsOf(policy, identity));
+  return withRecords(policy, policy.lookupRecords.without(identity), [identity]);
 }
 
 function replaceRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
   refuse(checkLookupRecord(record));
   if (!policy.lookupRecords.get(record)) throw lookupRecordNotFound(record);
-  return next(policy, { lookupRecords: policy.lookupRecords.with(record) }, stampsOf(policy, record));
+  return withRecords(policy, policy.lookupRecords.with(record), [record]);
 }
 
 function replaceRecords(policy: HostPolicySnapshot, records: LookupRecordTable): ChangedPolicy {
   const lookupRecords = records instanceof LookupRecords ? records : LookupRecords.from(records);
+  return withRecords(policy, lookupRecords, changedRecords(policy.lookupRecords, lookupRecords));
+}
+
+/** The policy with these records, of which `changed` came, went or became others. */
+function withRecords(
+  policy: HostPolicySnapshot,
+  lookupRecords: LookupRecords,
+  changed: Iterable<LookupRecordIdentity>,
+): ChangedPolicy {
   const stamps: Stamp[] = [];
-  for (const record of changedRecords(policy.lookupRecords, lookupRecords)) stamps.push(...stampsOf(policy, record));
+  const vsids = new Set<Vsid>();
+  for (const record of changed) {
+    stamps.push(...stampsOf(policy, record));
+    vsids.add(record.virtualSubnetID);
+  }
+  for (const vsid of vsids) {
+    // Where nobody has asked for the members yet, it is not known, and costs nothing to say so.
+    if (lookupRecords.membersMoved?.has(vsid) ?? true) stamps.push(membersStamp(policy.node, vsid));
+  }
   return next(policy, { lookupRecords }, stamps);
 }
 

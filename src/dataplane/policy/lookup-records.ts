@@ -41,6 +41,7 @@ import {
   seek,
   USED,
 } from "./row-table.js";
+import { type MemberChange, SubnetMembers } from "./subnet-members.js";
 import { checkLookupRecordAddress, type LookupRecordIdentity, lookupRecordConflict } from "./validate.js";
 
 /** A record's free texts. */
@@ -74,6 +75,9 @@ const KIND_OF_TYPE: Readonly<Record<RecordType, Kind>> = {
   GatewayWildcard: Kind.WILDCARD,
 };
 const RULES: readonly TranslationRule[] = ["TranslationMethodNat", "TranslationMethodEncap", "TranslationMethodNone"];
+/** Beyond so many changes at once the index of members is made anew when it is next asked. */
+const MEMBER_CHANGES_MAX = 1000;
+const ENCAP = RULES.indexOf("TranslationMethodEncap");
 
 const UNSPECIFIED: Readonly<Record<AddressFamily, Address>> = {
   4: new Address(4, 0, 0, 0xffff, 0),
@@ -94,6 +98,9 @@ export class LookupRecords implements LookupRecordTable {
     private readonly rows: RowTable<LookupRecordTexts>,
     private readonly links: RowTable<undefined>,
     private readonly providers: AddressPool,
+    private members: SubnetMembers | null = null,
+    /** The subnets that came to a provider address or left one when this table was made from another; null: not known. */
+    readonly membersMoved: ReadonlySet<Vsid> | null = null,
   ) {}
 
   /** A table of these records. Throws a PolicyError for the first that conflicts with one before it. */
@@ -128,6 +135,34 @@ export class LookupRecords implements LookupRecordTable {
 
   hasProviderAddress(address: Address): boolean {
     return this.providers.has(address);
+  }
+
+  providerAddressesOf(vsid: Vsid): readonly Address[] {
+    return Array.from(this.membersNow().of(vsid), (number) => this.providers.at(number));
+  }
+
+  hasL2Only(vsid: Vsid): boolean {
+    return this.membersNow().hasL2Only(vsid);
+  }
+
+  private membersNow(): SubnetMembers {
+    if (this.members) return this.members;
+    const members = new SubnetMembers();
+    for (const page of this.rows.pages()) {
+      forEachRow(page, (at) => {
+        const change = memberChange(page.words, at, 1);
+        if (change) members.apply(change);
+      });
+    }
+    this.members = members;
+    return members;
+  }
+
+  /** For the builder: the index moves on to the table that is made from this one. */
+  takeMembers(): SubnetMembers | null {
+    const { members } = this;
+    this.members = null;
+    return members;
   }
 
   /** The record with exactly these key properties. */
@@ -226,12 +261,14 @@ export class LookupRecordsBuilder {
   private readonly rows: RowDraft<LookupRecordTexts>;
   private readonly links: RowDraft<undefined>;
   private readonly providers: AddressPoolDraft;
+  /** What the base's index of members has to learn; null if that is more than to make it anew. */
+  private memberChanges: MemberChange[] | null = [];
   private readonly row = new Int32Array(ROW_WORDS);
   private readonly link = new Int32Array(ROW_WORDS);
   /** Texts that repeat from record to record are kept once. */
   private lastTexts: LookupRecordTexts = NO_TEXTS;
 
-  constructor(base: LookupRecords = LookupRecords.EMPTY) {
+  constructor(private readonly base: LookupRecords = LookupRecords.EMPTY) {
     ({ rows: this.rows, links: this.links, providers: this.providers } = base.parts());
   }
 
@@ -292,7 +329,12 @@ export class LookupRecordsBuilder {
   }
 
   build(): LookupRecords {
-    return new LookupRecords(this.rows.freeze(), this.links.freeze(), this.providers.freeze());
+    const [rows, links, providers] = [this.rows.freeze(), this.links.freeze(), this.providers.freeze()];
+    const members = this.memberChanges && this.base.takeMembers();
+    if (!members) return new LookupRecords(rows, links, providers);
+    const moved = new Set<Vsid>();
+    for (const change of this.memberChanges!) if (members.apply(change)) moved.add(change.vsid);
+    return new LookupRecords(rows, links, providers, members, moved);
   }
 
   /** Fills `this.row`, but for the provider address. */
@@ -328,6 +370,8 @@ export class LookupRecordsBuilder {
   /** Enters `this.row`, in place of the row at `replaced` unless that is -1. */
   private store(hash: number, replaced: number, providerAddress: Address, texts: LookupRecordTexts): void {
     this.row[PROVIDER] = this.providers.retain(providerAddress);
+    // First the new one, so that whoever stays at the same provider address neither comes nor goes.
+    this.noteMember(this.row, 0, 1);
     if (replaced >= 0) this.drop(hash, replaced);
     this.rows.insert(this.row, this.textsToKeep(texts));
     this.enlist(this.row[0]! & VSID_BITS, this.row[MAC_HIGH]!, this.row[MAC_LOW]!);
@@ -337,10 +381,18 @@ export class LookupRecordsBuilder {
   private drop(hash: number, at: number): void {
     const { words } = this.rows.pageOf(hash);
     const word0 = words[at]!;
+    this.noteMember(words, at, -1);
     this.providers.release(words[at + PROVIDER]!);
     this.delist(word0 & VSID_BITS, words[at + MAC_HIGH]!, words[at + MAC_LOW]!, words, at);
     if (isWildcard(word0)) this.delist((word0 & VSID_BITS) | WILDCARD_LIST, 0, 0, words, at);
     this.rows.remove(hash, at);
+  }
+
+  private noteMember(words: Int32Array, at: number, records: 1 | -1): void {
+    if (this.memberChanges === null) return;
+    const change = memberChange(words, at, records);
+    if (change) this.memberChanges.push(change);
+    if (this.memberChanges.length > MEMBER_CHANGES_MAX) this.memberChanges = null;
   }
 
   /** Appends `this.row` to a list. */
@@ -459,6 +511,14 @@ function typeOf(word0: number): RecordType {
 }
 
 const kindOf = (word0: number): number => (word0 & KIND_BITS) >>> KIND_SHIFT;
+/** What a row that comes or goes means for the members of its subnet: those that packets reach by encapsulation. */
+function memberChange(words: Int32Array, at: number, records: 1 | -1): MemberChange | undefined {
+  const word0 = words[at]!;
+  if ((word0 & RULE_BITS) >>> RULE_SHIFT !== ENCAP) return undefined;
+  const isL2Only = kindOf(word0) === Kind.L2_ONLY;
+  return { vsid: (word0 & VSID_BITS) as Vsid, provider: words[at + PROVIDER]!, isL2Only, records };
+}
+
 const isWildcard = (word0: number): boolean => kindOf(word0) === Kind.WILDCARD;
 
 /** Does a link name the row at `at`? */

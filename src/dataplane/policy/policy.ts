@@ -74,6 +74,8 @@ export interface NveSettings {
   readonly dscp: DscpMode;
   /** Accept GRE with checksum or sequence number on receipt. */
   readonly receive: "strict" | "lenient";
+  /** Carry broadcast and multicast to other hosts in every virtual subnet, or only where a record is L2Only. */
+  readonly flood: "always" | "l2only";
 }
 
 /** Index of a record within its table; valid for that table object only. */
@@ -91,6 +93,10 @@ export interface LookupRecordTable {
   wildcards(vsid: Vsid): readonly LookupRecord[];
   /** Has any record this provider address? */
   hasProviderAddress(address: Address): boolean;
+  /** The distinct provider addresses of a virtual subnet's records whose rule is TranslationMethodEncap, in no particular order. */
+  providerAddressesOf(vsid: Vsid): readonly Address[];
+  /** Has the virtual subnet any L2Only record whose rule is TranslationMethodEncap? */
+  hasL2Only(vsid: Vsid): boolean;
   /** All records, in no particular order; for dumps, checks and explanations. */
   [Symbol.iterator](): IterableIterator<LookupRecord>;
   /** Records whose CA equals, in any virtual subnet; for explanations only, may walk the table. */

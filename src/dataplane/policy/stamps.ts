@@ -39,6 +39,12 @@ export const macRecordStamp = (node: NodeIndex, vsid: Vsid): Stamp => {
   return (RECORDS + ((h ^ (h >>> 16)) & (RECORDS - 1))) as Stamp;
 };
 
+/** At which provider addresses a virtual subnet has members: moves when one comes or goes, not with every record. */
+export const membersStamp = (node: NodeIndex, vsid: Vsid): Stamp => {
+  const h = mix(mix(node, vsid), 0x4d45_4d42);
+  return (RECORDS + ((h ^ (h >>> 16)) & (RECORDS - 1))) as Stamp;
+};
+
 /**
  * All customer routes of a host: they are few, and one route may change what many destinations match. Moves with the lookup
  * records of gateway addresses too, which give the gateway MACs.

@@ -147,15 +147,21 @@ class Walk implements LayerContext {
 /** The frame that goes on: the one that came, or after `pop` the inner one. */
 export const ongoingFrame = (packet: PacketView): ParsedFrame => packet.plan.inner ?? packet.parsed;
 
-/** The transposition for what the layers have noted, out of one port. */
-export function forwardTo(packet: PacketView, output: PortIndex, push: NvgrePush | null): Outcome {
+/** The transposition for what the layers have noted, out of one port, as the end of the walk. */
+export const forwardTo = (packet: PacketView, output: PortIndex, push: NvgrePush | null): Outcome => ({
+  kind: "forward",
+  outputs: [forwardOf(packet, output, push)],
+});
+
+/** The transposition for what the layers have noted, out of one port: one output of perhaps several. */
+export function forwardOf(packet: PacketView, output: PortIndex, push: NvgrePush | null): Forward {
   const { plan } = packet;
   const frame = ongoingFrame(packet);
   const isRewritten =
     plan.destinationMac !== frame.destination ||
     plan.sourceMac !== frame.source ||
     (plan.removeTag && frame.tag !== null);
-  const forward: Forward = {
+  return {
     output,
     pop: plan.pop,
     dscpInwards: plan.dscpInwards,
@@ -170,7 +176,6 @@ export function forwardTo(packet: PacketView, output: PortIndex, push: NvgrePush
     push,
     lengthLimit: plan.lengthLimit,
   };
-  return { kind: "forward", outputs: [forward] };
 }
 
 /** Outcomes by reason, made once: most drops are for one of a few. */

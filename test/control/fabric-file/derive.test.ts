@@ -116,6 +116,7 @@ describe("derivation", () => {
       ecn: "linux",
       dscp: { model: "pipe", value: 46 },
       receive: "strict",
+      flood: "always",
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -123,6 +124,7 @@ describe("derivation", () => {
       ecn: "linux",
       dscp: { model: "uniform" },
       receive: "strict",
+      flood: "always",
     });
   });
 

@@ -8,6 +8,7 @@ import {
   LookupRecords,
   macRecordStamp,
   makeHostPolicy,
+  membersStamp,
   providerStamp,
   recordStamp,
   routesStamp,
@@ -35,7 +36,14 @@ const PA = {
 
 const PARTS: HostPolicyParts = {
   node: NODE,
-  settings: { mode: "2012R2", flowId: "hash", ecn: "normal", dscp: { model: "uniform" }, receive: "strict" },
+  settings: {
+    mode: "2012R2",
+    flowId: "hash",
+    ecn: "normal",
+    dscp: { model: "uniform" },
+    receive: "strict",
+    flood: "always",
+  },
   lookupRecords: LookupRecords.from([VM]),
   customerRoutes: ROUTES,
   providerAddresses: [PA],
@@ -78,6 +86,7 @@ test("MTU by interface, 1500 where nobody said", () => {
 
 describe("changes: the next generation, and exactly the stamps of what changed", () => {
   const record5001 = recordStamp(NODE, vsid(5001), ip("10.0.0.5"));
+  const members = (of: number): number => membersStamp(NODE, vsid(of));
   const newVm = record(5002, "10.0.1.9", "06-06-00-00-00-09", "192.168.4.22");
   const moved = { ...VM, providerAddress: ip("192.168.4.22") };
   const l2 = record(5001, "0.0.0.0", "06-06-00-00-00-0A", "192.168.4.11", "L2Only");
@@ -88,16 +97,21 @@ describe("changes: the next generation, and exactly the stamps of what changed",
     [
       "a record where none was",
       { kind: "recordAdded", record: newVm },
-      [recordStamp(NODE, vsid(5002), ip("10.0.1.9"))],
+      [recordStamp(NODE, vsid(5002), ip("10.0.1.9")), members(5002)],
     ],
-    ["a record gone", { kind: "recordRemoved", record: VM }, [record5001]],
-    ["a record changed", { kind: "recordReplaced", record: moved }, [record5001]],
+    ["a record gone, the last of its host", { kind: "recordRemoved", record: VM }, [record5001, members(5001)]],
+    ["a record changed", { kind: "recordReplaced", record: moved }, [record5001, members(5001)]],
+    [
+      "a record changed that stays where it was",
+      { kind: "recordReplaced", record: { ...VM, vmName: "other" } },
+      [record5001],
+    ],
     ["a record found by MAC", { kind: "recordAdded", record: l2 }, [macRecordStamp(NODE, vsid(5001))]],
     ["a gateway's record", { kind: "recordAdded", record: GATEWAY_4 }, [gatewayStamp, routesStamp(NODE)]],
     [
       "all records: those that differ",
       { kind: "recordsReplaced", records: LookupRecords.from([moved, newVm]) },
-      [record5001, recordStamp(NODE, vsid(5002), ip("10.0.1.9"))],
+      [record5001, recordStamp(NODE, vsid(5002), ip("10.0.1.9")), members(5001), members(5002)],
     ],
     ["all records, none differs", { kind: "recordsReplaced", records: LookupRecords.from([{ ...VM }]) }, []],
     ["routes", { kind: "customerRoutesReplaced", routes: otherRoutes }, [routesStamp(NODE)]],
@@ -106,12 +120,19 @@ describe("changes: the next generation, and exactly the stamps of what changed",
   ];
   test.each(ledger)("%s", (_, change, stamps) => {
     const before = [...policy.lookupRecords];
+    policy.lookupRecords.providerAddressesOf(vsid(5001)); // somebody floods, so it is known who came and who left
     const result = changeHostPolicy(policy, change);
     expect(result.policy.generation).toBe(2);
     expect(result.policy.node).toBe(NODE);
     expect(result.stamps).toEqual([ANY_STAMP, ...stamps]);
     expect(policy.generation).toBe(1);
     expect([...policy.lookupRecords], "the old snapshot").toEqual(before);
+  });
+
+  test("who floods nothing hears that its members may have moved", () => {
+    const quiet = makeHostPolicy({ ...PARTS, lookupRecords: LookupRecords.from([VM]) });
+    const { stamps } = changeHostPolicy(quiet, { kind: "recordReplaced", record: { ...VM, vmName: "other" } });
+    expect(stamps).toEqual([ANY_STAMP, record5001, members(5001)]);
   });
 
   test("what changed is there, the rest is shared", () => {
@@ -135,6 +156,7 @@ describe("changes: the next generation, and exactly the stamps of what changed",
   test("a Static record in place of a Dynamic one moves their common bucket", () => {
     const dynamic = { ...VM, type: "Dynamic", macAddress: mac("06-06-00-00-00-99") } as const;
     const learnt = makeHostPolicy({ ...PARTS, lookupRecords: LookupRecords.from([dynamic]) });
+    learnt.lookupRecords.providerAddressesOf(vsid(5001));
     expect(changeHostPolicy(learnt, { kind: "recordAdded", record: VM }).stamps).toEqual([ANY_STAMP, record5001]);
   });
 

@@ -111,6 +111,7 @@ export const SETTINGS: NveSettings = {
   ecn: "normal",
   dscp: { model: "pipe", value: 0 },
   receive: "strict",
+  flood: "always",
 };
 
 export const PA1 = "192.168.4.11";
@@ -185,6 +186,10 @@ class TestPorts implements LocalPorts {
   }
   portOf(vsidOf: Vsid, macOf: Mac): PortIndex | undefined {
     return this.find((settings) => settings.kind === "adapter" && settings.vsid === vsidOf && settings.mac === macOf);
+  }
+  portsOf(vsidOf: Vsid): readonly PortIndex[] {
+    const owned = Object.entries(this.ports).filter(([, { kind, vsid }]) => kind === "adapter" && vsid === vsidOf);
+    return owned.map(([index]) => port(Number(index)));
   }
   hasVsid(vsidOf: Vsid): boolean {
     return this.find((settings) => settings.kind === "adapter" && settings.vsid === vsidOf) !== undefined;

@@ -156,15 +156,46 @@ function takeFree(): usize {
   return entry;
 }
 
-/** Takes an entry out of its bucket and gives it back. */
+function giveBack(entry: usize): void {
+  store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
+  store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
+  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
+}
+
+/** Gives back the entries of an entry's further outputs. */
+function dropChain(entry: usize): void {
+  let next: usize = load<u32>(entry, ENTRY_NEXT_OUTPUT);
+  store<u32>(entry, 0, ENTRY_NEXT_OUTPUT);
+  while (next) {
+    const following: usize = load<u32>(next, ENTRY_NEXT_OUTPUT);
+    giveBack(next);
+    next = following;
+  }
+}
+
+/** Appends entries for further outputs; false, and none, if there are not enough. They are in no bucket: HASH is 0. */
+function appendChain(entry: usize, count: u32): bool {
+  for (let last = entry, i: u32 = 0; i < count; i++) {
+    const next = takeFree();
+    if (!next) {
+      dropChain(entry);
+      return false;
+    }
+    memory.fill(next, 0, ENTRY_SIZE);
+    store<u32>(last, <u32>next, ENTRY_NEXT_OUTPUT);
+    last = next;
+  }
+  return true;
+}
+
+/** Takes an entry out of its bucket and gives it back, with those of its further outputs. */
 function remove(entry: usize): void {
   const hash = load<u32>(entry, ENTRY_HASH);
   if (!unhang(firstBucket(hash), entry)) unhang(secondBucket(hash), entry);
   forget(entry);
   store<u32>(entry, 0, ENTRY_HASH);
-  store<u32>(entry, load<u32>(CONTROL_ENTRY_FREE), ENTRY_NEXT_OUTPUT);
-  store<u32>(CONTROL_ENTRY_FREE, <u32>entry);
-  store<u32>(CONTROL_ENTRY_COUNT, load<u32>(CONTROL_ENTRY_COUNT) - 1);
+  dropChain(entry);
+  giveBack(entry);
 }
 
 function unhang(bucket: usize, entry: usize): bool {
@@ -232,11 +263,21 @@ function evict(): bool {
 
 /**
  * An entry for the key, to be filled by the caller: the one that exists (its decision is stale), or a new one, at the
- * cost of another if need be. 0 if there is no slot, or no entry that may give way.
+ * cost of another if need be; with a chain for its further outputs. 0 if there is no slot, or no entry that may give way.
  */
-export function install(key: usize, chunks: u32, hash: u32): usize {
+export function install(key: usize, chunks: u32, hash: u32, outputs: u32): usize {
   let entry = find(key, hash);
-  if (entry) return entry;
+  if (entry) dropChain(entry);
+  else entry = insert(key, chunks, hash);
+  if (!entry || appendChain(entry, outputs - 1)) return entry;
+  remove(entry);
+  store<u64>(CONTROL_UNCACHED, load<u64>(CONTROL_UNCACHED) + 1);
+  return 0;
+}
+
+/** A new entry in the table; 0 if there is no room. */
+function insert(key: usize, chunks: u32, hash: u32): usize {
+  let entry: usize = 0;
   const first = firstBucket(hash);
   const second = secondBucket(hash);
   let slot = emptySlot(first);

@@ -236,10 +236,13 @@ export function resolve(place: u32): bool {
   return false;
 }
 
-/** An entry under the packet's key for the caller to fill, already bound to the packet; 0 if there is no room. */
-export function install(place: u32): usize {
+/**
+ * An entry under the packet's key for the caller to fill, with a chain of further ones if it has several outputs, already bound to the
+ * packet; 0 if there is no room.
+ */
+export function install(place: u32, outputs: u32): usize {
   const row = rowOf(place);
-  const entry = installEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH));
+  const entry = installEntry(keyOf(place - position), keyChunks(load<u8>(row, ROW_KIND)), load<u32>(row, ROW_HASH), outputs);
   if (entry) store<u32>(row, <u32>entry, ROW_ENTRY);
   return entry;
 }

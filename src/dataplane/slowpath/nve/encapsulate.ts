@@ -20,9 +20,9 @@ import { IPV4_LENGTH, IPV4_PACKET_MAX } from "../../wire/ipv4.js";
 import { IPV6_LENGTH } from "../../wire/ipv6.js";
 import { formatMac } from "../../wire/mac.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
-import { makeTci } from "../../wire/vlan.js";
+import { makeTci, vidOf } from "../../wire/vlan.js";
 import { dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
-import type { Layer, LayerContext, PacketView } from "../layer.js";
+import type { Layer, PacketView } from "../layer.js";
 import { tell } from "./explain.js";
 import type { NveSnapshot } from "./snapshot.js";
 
@@ -36,64 +36,84 @@ export const encapsulation: Layer<NveSnapshot> = {
     const record = plan.destinationRecord!;
     const destination = record.providerAddress;
     context.consulted(providerStamp(context.node));
+    const saw = (): string => `VSID ${plan.vsid}, provider address ${formatAddress(destination)}`;
 
-    // 1. The provider address to send from.
-    const source = sourceAddress(policy, plan.sourceRecord, destination.family);
-    if (isReason(source)) return refuse(packet, context, source, noSourceText(source, plan.sourceRecord, destination));
-
-    // 2. Its next hop on the provider network.
-    const { interfaceIndex } = source;
-    const hop = policy.providerRoutes.nextHop(interfaceIndex, destination);
-    if (!hop) {
-      const why = `interface ${interfaceIndex} has no provider route to ${formatAddress(destination)}`;
-      return refuse(packet, context, Reason.TX_NO_PROVIDER_ROUTE, why);
+    const way = wayTo(policy, packet, destination);
+    if (isRefusal(way)) {
+      if (context.observer) tell(context.observer, saw(), way.why(), record);
+      return dropFor(way.reason);
     }
-    const hopMac = policy.neighbors.find(hop);
-    if (hopMac === undefined) {
-      return refuse(packet, context, Reason.TX_PA_UNRESOLVED, `the MAC address of ${formatAddress(hop)} is not known`);
-    }
-
-    // 3. Does it fit? Every longer packet is asked again.
+    // Does it fit? Every longer packet is asked again.
     const frame = ongoingFrame(packet);
-    const limit = innerMtu(policy.interfaceMtu(interfaceIndex), destination.family);
-    if (isTooBig(frame, limit)) {
+    if (isTooBig(frame, way.innerMtu)) {
       context.doNotCache();
-      const why = `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${limit}`;
-      return refuse(packet, context, tooBigReason(frame.ip), why);
+      const why = (): string => `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${way.innerMtu}`;
+      if (context.observer) tell(context.observer, saw(), why(), record);
+      return dropFor(tooBigReason(frame.ip));
     }
-    plan.lengthLimit = limit;
-
-    // 4. The outer headers.
-    const push = nvgrePush(packet, {
-      ethernet: {
-        destination: hopMac,
-        source: source.macAddress,
-        tag: source.vlanID === 0 ? null : makeTci(0, false, source.vlanID),
-      },
-      source: source.providerAddress,
-      destination,
-      ttl: OUTER_TTL,
-      settings: policy.settings,
-      node: policy.node,
-    });
-    if (context.observer) {
-      const saw = `VSID ${plan.vsid}, provider address ${formatAddress(destination)}`;
-      const from = `from ${formatAddress(source.providerAddress)} on interface ${interfaceIndex}`;
-      const vlan = source.vlanID === 0 ? "untagged" : `VLAN ${source.vlanID}`;
-      const decided = `NVGRE ${from}, next hop ${formatAddress(hop)} at ${formatMac(hopMac)}, ${vlan}, FlowID ${push.flowId}`;
-      tell(context.observer, saw, decided, record);
-    }
-    return forwardTo(packet, ports.nicPort(interfaceIndex), push);
+    plan.lengthLimit = way.innerMtu;
+    const push = nvgrePush(packet, way);
+    if (context.observer) tell(context.observer, saw(), wayText(way, push), record);
+    return forwardTo(packet, ports.nicPort(way.interfaceIndex), push);
   },
 };
 
-function refuse(packet: PacketView, context: LayerContext, reason: Reason, why: string) {
-  if (context.observer) {
-    const { vsid, destinationRecord } = packet.plan;
-    const saw = `VSID ${vsid}, provider address ${formatAddress(destinationRecord!.providerAddress)}`;
-    tell(context.observer, saw, why, destinationRecord);
+/** How a packet gets to a provider address. */
+export interface Way extends Tunnel {
+  readonly interfaceIndex: number;
+  readonly hop: Address;
+  /** The longest packet of the tenant that fits, counted from its network header. */
+  readonly innerMtu: number;
+}
+
+export interface Refusal {
+  readonly reason: Reason;
+  /** For people; made on demand. */
+  readonly why: () => string;
+}
+
+export const isRefusal = (way: Way | Refusal): way is Refusal => "reason" in way;
+
+/** The way to a provider address for the frame as the plan wants it to go on; rests on the host's provider side. */
+export function wayTo(policy: HostPolicy, packet: PacketView, destination: Address): Way | Refusal {
+  // 1. The provider address to send from.
+  const { sourceRecord } = packet.plan;
+  const source = sourceAddress(policy, sourceRecord, destination.family);
+  if (isReason(source)) return { reason: source, why: () => noSourceText(source, sourceRecord, destination) };
+
+  // 2. Its next hop on the provider network.
+  const { interfaceIndex } = source;
+  const hop = policy.providerRoutes.nextHop(interfaceIndex, destination);
+  if (!hop) {
+    const why = () => `interface ${interfaceIndex} has no provider route to ${formatAddress(destination)}`;
+    return { reason: Reason.TX_NO_PROVIDER_ROUTE, why };
   }
-  return dropFor(reason);
+  const hopMac = policy.neighbors.find(hop);
+  if (hopMac === undefined) {
+    return { reason: Reason.TX_PA_UNRESOLVED, why: () => `the MAC address of ${formatAddress(hop)} is not known` };
+  }
+
+  return {
+    interfaceIndex,
+    hop,
+    innerMtu: innerMtu(policy.interfaceMtu(interfaceIndex), destination.family),
+    ethernet: {
+      destination: hopMac,
+      source: source.macAddress,
+      tag: source.vlanID === 0 ? null : makeTci(0, false, source.vlanID),
+    },
+    source: source.providerAddress,
+    destination,
+    ttl: OUTER_TTL,
+    settings: policy.settings,
+    node: policy.node,
+  };
+}
+
+function wayText({ source, interfaceIndex, hop, ethernet }: Way, { flowId }: NvgrePush): string {
+  const from = `from ${formatAddress(source)} on interface ${interfaceIndex}`;
+  const vlan = ethernet.tag === null ? "untagged" : `VLAN ${vidOf(ethernet.tag)}`;
+  return `NVGRE ${from}, next hop ${formatAddress(hop)} at ${formatMac(ethernet.destination)}, ${vlan}, FlowID ${flowId}`;
 }
 
 const isReason = (value: ProviderAddress | Reason): value is Reason => typeof value === "number";

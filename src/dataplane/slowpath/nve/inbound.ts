@@ -22,6 +22,7 @@ import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
+import { copiesHere } from "./replicate.js";
 import type { LocalPorts, NveSnapshot } from "./snapshot.js";
 
 /** Rows 2 to 9: an IP packet with GRE for one of our provider addresses. */
@@ -332,16 +333,26 @@ const congestion: Layer<NveSnapshot> = {
 };
 
 /**
- * Rows 30 and 32: the port of (VSID, inner destination MAC), on this host or not at all. Broadcast and multicast have none: a
- * group address is no port's, and nobody replicates them here. Not finding one is decided behind the ECN guard, so
- * it is not cached.
+ * Rows 30 and 32: the port of (VSID, inner destination MAC), for group addresses every port of the virtual subnet; on this host or
+ * not at all. Not finding one is decided behind the ECN guard, so it is not cached.
  */
 const delivery: Layer<NveSnapshot> = {
   name: "delivery",
   evaluate(snapshot, packet, context) {
-    const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
-    if (outcome.kind === "drop") context.doNotCache();
-    return outcome;
+    const { destinationMac, vsid } = packet.plan;
+    if (!isGroupMac(destinationMac)) {
+      const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
+      if (outcome.kind === "drop") context.doNotCache();
+      return outcome;
+    }
+    const outputs = copiesHere(snapshot, packet, context);
+    if (context.observer) {
+      const saw = `VSID ${vsid}, destination MAC ${formatMac(destinationMac)}`;
+      tell(context.observer, saw, `a copy each for ${outputs.length} adapters of this host`);
+    }
+    if (outputs.length > 0) return { kind: "forward", outputs };
+    context.doNotCache();
+    return dropFor(Reason.RX_NO_LOCAL_DST);
   },
 };
 

@@ -41,6 +41,7 @@ import { encapsulation } from "./encapsulate.js";
 import { flowText, frameText, hex, keyText, nearestRecord, tell } from "./explain.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
 import { findAnyByMac, findByMac, findRecord } from "./records.js";
+import { replicate } from "./replicate.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** The packet's virtual subnet is its port's; a frame with a VLAN of its own has no place there. */
@@ -143,7 +144,8 @@ const ownRecord = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerConte
 /** What is not routed: groups, the router's own addresses, link-local. Windows Server 2012 R2 looks at the IP address only. */
 const packetClass: Layer<NveSnapshot> = {
   name: "packet class",
-  evaluate({ policy }, packet, context) {
+  evaluate(snapshot, packet, context) {
+    const { policy } = snapshot;
     const { plan } = packet;
     const destination = packet.parsed.ip!.destination;
     context.consulted(routesStamp(context.node));
@@ -151,7 +153,7 @@ const packetClass: Layer<NveSnapshot> = {
     const gatewayVsid = isGroup ? undefined : gatewayOwner(policy, plan.vsid, destination);
     if (context.observer) {
       const decided = isGroup
-        ? "broadcast or multicast, which is not replicated here"
+        ? "broadcast or multicast"
         : gatewayVsid !== undefined
           ? `gateway address of virtual subnet ${gatewayVsid}: the distributed router does not answer`
           : isLinkLocal(destination)
@@ -159,7 +161,7 @@ const packetClass: Layer<NveSnapshot> = {
             : "unicast";
       tell(context.observer, flowText(plan.vsid, packet.parsed), decided);
     }
-    if (isGroup) return dropFor(policy.settings.mode === "2012" ? Reason.TX_FLOOD_2012 : Reason.TX_NO_FLOOD);
+    if (isGroup) return replicate(snapshot, packet, context);
     if (gatewayVsid !== undefined) return dropFor(Reason.TX_ROUTER_SELF);
     return isLinkLocal(destination) ? toLinkLocal(policy, packet, destination, context) : CONTINUE;
   },

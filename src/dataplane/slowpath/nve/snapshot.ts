@@ -30,6 +30,8 @@ export interface LocalPorts {
   settingsOf(port: PortIndex): LocalPort;
   /** The adapter of this virtual subnet that owns the MAC address. */
   portOf(vsid: Vsid, mac: Mac): PortIndex | undefined;
+  /** The adapters of this virtual subnet, in the order of their ports. */
+  portsOf(vsid: Vsid): readonly PortIndex[];
   /** Is any adapter of the host in this virtual subnet? */
   hasVsid(vsid: Vsid): boolean;
   /** The NIC's port by its interface index, or the team's that owns it. */

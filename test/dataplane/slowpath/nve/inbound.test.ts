@@ -249,8 +249,15 @@ describe("receive checklist", () => {
     expect(host.verdict(workedPacket("a"), NIC)).toBe("forward");
   });
 
-  it("row 30: a broadcast has no port; nothing is replicated here", () => {
-    expect(strict.verdict(workedPacket("g"), NIC)).toBe("RX_NO_LOCAL_DST");
+  it("row 30: a broadcast is for every port of its virtual subnet, and for no other", () => {
+    const { verdict } = strict.decide(workedPacket("g"), NIC);
+    const outputs = verdict.kind === "forward" ? verdict.outputs : [];
+    expect(outputs.map(({ output, pop, push }) => ({ output, pop, push }))).toEqual([
+      { output: HOST2.blue2, pop: true, push: null },
+    ]);
+    const blue2 = strict.ports.settingsOf(HOST2.blue2);
+    const nobody = host2({ ports: { 1: { ...blue2, vsid: strict.ports.settingsOf(HOST2.blue3).vsid } } });
+    expect(nobody.verdict(workedPacket("g"), NIC)).toBe("RX_NO_LOCAL_DST");
   });
 
   it("row 32: no port of the virtual subnet has the MAC, though one of another has", () => {

@@ -1,0 +1,81 @@
+/**
+ * Broadcast and multicast within a virtual subnet: a copy for every other adapter of the subnet on this host, and one for every
+ * other host that has members of it (N-way unicast replication, RFC 7637 §3.4).
+ *
+ *   what the records say   one copy for each distinct provider address, not for each record, and none for our own
+ *   what never happens     a copy into another virtual subnet, of the same routing domain or not; a copy of what came from the
+ *                          wire back to the wire
+ *
+ * Windows Server 2012 carries no such frames between hosts: its switch serves the local adapters, the rest is dropped.
+ */
+import { Reason } from "../../drop-reasons.js";
+import type { HostPolicy } from "../../policy/policy.js";
+import { macRecordStamp, membersStamp, providerStamp } from "../../policy/stamps.js";
+import type { Forward } from "../../transposition/transposition.js";
+import { type Address, isLinkLocal, isUnicast } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
+import { dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
+import type { LayerContext, Outcome, PacketView } from "../layer.js";
+import { isRefusal, isTooBig, nvgrePush, wayTo } from "./encapsulate.js";
+import { tell } from "./explain.js";
+import type { NveSnapshot } from "./snapshot.js";
+
+/** From an adapter to all others of its virtual subnet, here and elsewhere. */
+export function replicate(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
+  const { policy, ports } = snapshot;
+  const { plan } = packet;
+  const here = copiesHere(snapshot, packet, context);
+  const elsewhere: Forward[] = [];
+  let refused: Reason | undefined;
+  for (const member of membersElsewhere(policy, packet, context)) {
+    const way = wayTo(policy, packet, member);
+    const isUnsent = isRefusal(way) ? way.reason : tooBigFor(way.innerMtu, packet, context);
+    if (isUnsent !== undefined || isRefusal(way)) {
+      refused = isUnsent;
+      const why = isRefusal(way) ? way.why() : `longer than the inner MTU of ${way.innerMtu}`;
+      if (context.observer) tell(context.observer, `member at ${formatAddress(member)}`, `no copy: ${why}`);
+      continue;
+    }
+    const forward = forwardOf(packet, ports.nicPort(way.interfaceIndex), nvgrePush(packet, way));
+    elsewhere.push({ ...forward, lengthLimit: way.innerMtu });
+  }
+  const outputs = [...here, ...elsewhere];
+  if (context.observer) {
+    const decided = `a copy each for ${here.length} adapters here and ${elsewhere.length} other hosts`;
+    tell(context.observer, `broadcast or multicast in VSID ${plan.vsid}`, decided);
+  }
+  if (outputs.length > 0) return { kind: "forward", outputs };
+  return dropFor(policy.settings.mode === "2012" ? Reason.TX_FLOOD_2012 : (refused ?? Reason.TX_NO_FLOOD));
+}
+
+/** What came from the wire, for every adapter of the virtual subnet; none if there is no such adapter. */
+export function copiesHere({ ports }: NveSnapshot, packet: PacketView, context: LayerContext): Forward[] {
+  context.consulted(providerStamp(context.node));
+  return ports
+    .portsOf(packet.plan.vsid)
+    .filter((port) => port !== packet.ingress)
+    .map((port) => forwardOf(packet, port, null));
+}
+
+/** The provider addresses of the subnet's members, but for our own and for the dummies of gateway records. */
+function membersElsewhere(policy: HostPolicy, packet: PacketView, context: LayerContext): readonly Address[] {
+  const { vsid } = packet.plan;
+  const { mode, flood } = policy.settings;
+  if (mode === "2012" || vsid < MIN_VSID || vsid > MAX_VSID) return [];
+  if (flood === "l2only") {
+    context.consulted(macRecordStamp(context.node, vsid));
+    if (!policy.lookupRecords.hasL2Only(vsid)) return [];
+  }
+  context.consulted(membersStamp(context.node, vsid));
+  return policy.lookupRecords
+    .providerAddressesOf(vsid)
+    .filter((pa) => isUnicast(pa) && !isLinkLocal(pa) && policy.providerAddresses.find(pa) === undefined);
+}
+
+/** A copy that does not fit is not made; whether one fits is asked for every longer packet. */
+function tooBigFor(innerMtu: number, packet: PacketView, context: LayerContext): Reason | undefined {
+  if (!isTooBig(ongoingFrame(packet), innerMtu)) return undefined;
+  context.doNotCache();
+  return Reason.TX_TOO_BIG;
+}
