@@ -1,5 +1,5 @@
 /**
- * Where frames come from and go to outside of the engine: capture files. Knows the engine's packet memory and nothing of policy.
+ * Where frames come from and go to outside of the engine: capture files and live interfaces. Knows the engine's packet memory and nothing of policy.
  */
 export { type Encoded, type Encoding, encode } from "./capture/encoding.js";
 export { CaptureError, type CaptureErrorCode } from "./capture/errors.js";
@@ -24,3 +24,10 @@ export {
   formatFor,
   type InterfaceOptions,
 } from "./capture/writer.js";
+export { type Clock, type Generator, openGenerator } from "./live/generator.js";
+export type { CheckerReport } from "./live/generator-checker.js";
+export type { LatencySummary } from "./live/generator-latency.js";
+export { LiveError, type LiveErrorCode } from "./live/live-error.js";
+export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
+export type { RowMemory } from "./live/rows.js";
+export type { TimedInterface } from "./live/timed.js";
