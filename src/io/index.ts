@@ -29,5 +29,11 @@ export type { CheckerReport } from "./live/generator-checker.js";
 export type { LatencySummary } from "./live/generator-latency.js";
 export { LiveError, type LiveErrorCode } from "./live/live-error.js";
 export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
+export {
+  openPacedCapture,
+  type PacedCapture,
+  type PacedCaptureUri,
+  parsePacedCaptureUri,
+} from "./live/paced-capture.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";
