@@ -39,6 +39,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   check: async () => (await import("./check.js")).addCheckCommand,
   mtu: async () => (await import("./mtu.js")).addMtuCommand,
   bench: async () => (await import("./bench.js")).addBenchCommand,
+  ifaces: async () => (await import("./ifaces.js")).addIfacesCommand,
 };
 
 /** The program with the command that `args` begins with, or with all of them when they begin otherwise. */

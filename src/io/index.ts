@@ -27,6 +27,13 @@ export {
 export { type Clock, type Generator, openGenerator } from "./live/generator.js";
 export type { CheckerReport } from "./live/generator-checker.js";
 export type { LatencySummary } from "./live/generator-latency.js";
+export {
+  BACKENDS,
+  type Backend,
+  type HostInterface,
+  type HostSurvey,
+  surveyInterfaces,
+} from "./live/ifaces.js";
 export { LiveError, type LiveErrorCode } from "./live/live-error.js";
 export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
 export {
