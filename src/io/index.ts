@@ -24,6 +24,8 @@ export {
   formatFor,
   type InterfaceOptions,
 } from "./capture/writer.js";
+export { type CapInterface, openCap } from "./live/cap.js";
+export type { EventedInterface } from "./live/evented.js";
 export { type Clock, type Generator, openGenerator } from "./live/generator.js";
 export type { CheckerReport } from "./live/generator-checker.js";
 export type { LatencySummary } from "./live/generator-latency.js";
@@ -42,5 +44,6 @@ export {
   type PacedCaptureUri,
   parsePacedCaptureUri,
 } from "./live/paced-capture.js";
+export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";

@@ -6,10 +6,10 @@
  */
 
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { createRequire } from "node:module";
 import { networkInterfaces, release } from "node:os";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { packageObstacle } from "./optional-package.js";
 
 export const BACKENDS = ["xdp", "afpacket", "tap", "cap", "rawip"] as const;
 export type Backend = (typeof BACKENDS)[number];
@@ -66,22 +66,6 @@ export const thisMachine = (): Machine => ({
       Object.entries(networkInterfaces()).map(([name, list]) => [name, (list ?? []).map(({ address }) => address)]),
     ),
 });
-
-const require = createRequire(import.meta.url);
-
-/** Loads an optional package; says in a line why it cannot be loaded. */
-function packageObstacle(name: string): string | null {
-  try {
-    require(name);
-    return null;
-  } catch (error) {
-    const isMissing = error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND";
-    if (isMissing && error.message.includes(`'${name}'`))
-      return `package ${name} is not installed (npm install ${name})`;
-    const [line] = String(error instanceof Error ? error.message : error).split("\n");
-    return `package ${name} does not load: ${line}`;
-  }
-}
 
 export function surveyInterfaces(machine: Machine = thisMachine()): HostSurvey {
   const { platform, kernel } = machine;
