@@ -9,7 +9,8 @@
  * When the interface goes down or away, that process ends; another is started every second until one can open it again.
  *
  * libpcap does not tell of offloads: frames that a virtual device hands over with unfinished checksums cannot be known for it, and
- * must be avoided there (`ethtool -K PEER tx off`). Longer ones than the MTU allows (GRO) are dropped and counted.
+ * must be avoided there (`ethtool -K PEER tx off`). Longer ones than the MTU allows (GRO) are dropped and counted. What libpcap's own
+ * buffer loses is not known.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -39,26 +40,32 @@ export async function openCap(uri: string, memory: RowMemory): Promise<CapInterf
   requireMainThread(uri);
   const obstacle = packageObstacle("cap");
   if (obstacle !== null) throw new LiveError("LIVE_UNAVAILABLE", uri, obstacle);
-  const face = new CapInterface(uri, device, memory, mtuOf(device));
+  const mtu = attributeOf(device, "mtu");
+  const face = new CapInterface(uri, device, memory, mtu === null ? null : Number(mtu));
   const answer = await face.start();
   if (answer === "ready") return face;
   face.close();
   throw new LiveError("LIVE_REFUSED", uri, answer);
 }
 
-function mtuOf(device: string): number | null {
+/** What Linux says of an interface; null elsewhere, and where there is no such interface. */
+function attributeOf(device: string, name: string): string | null {
   try {
-    return Number(readFileSync(`/sys/class/net/${device}/mtu`, "utf8"));
+    return readFileSync(`/sys/class/net/${device}/${name}`, "utf8").trim();
   } catch {
     return null;
   }
 }
 
-/** Leaves out what this machine itself sends. Where libpcap cannot tell it by direction, by the MAC address. */
+/**
+ * Leaves out what this machine itself sends: frames with the interface's own MAC address, unless they come in. Direction alone will not
+ * do: libpcap runs the filter over the first frame itself, where directions are not known, and would lose it. So frames that others
+ * on this machine send with other addresses (a bridge) are heard as well. Other systems' libpcap knows no directions here.
+ */
 function filterOf(device: string): string {
-  if (process.platform === "linux") return "inbound";
-  const mac = networkInterfaces()[device]?.[0]?.mac;
-  return mac === undefined ? "" : `not ether src ${mac}`;
+  const mac = attributeOf(device, "address") ?? networkInterfaces()[device]?.[0]?.mac ?? "";
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) return "";
+  return process.platform === "linux" ? `not ether src ${mac} or inbound` : `not ether src ${mac}`;
 }
 
 export class CapInterface implements EventedInterface {
@@ -121,7 +128,7 @@ export class CapInterface implements EventedInterface {
       child.stdin.on("error", () => {}); // it has ended, which is heard below
       child.on("error", (error) => hear(error.message));
       child.on("close", () => {
-        hear("libpcap's process ended");
+        if (isFirst) hear("libpcap's process ended without a word");
         this.#ended();
       });
     });
