@@ -2,7 +2,7 @@
  * How commands end early: with lines for people and an exit status. 1: the work failed; 2: it could not begin, because of how the
  * program was called or what it was given.
  */
-import { CaptureError, type CaptureErrorCode } from "../io/index.js";
+import { CaptureError, type CaptureErrorCode, LiveError } from "../io/index.js";
 
 export type ExitStatus = 0 | 1 | 2;
 
@@ -40,6 +40,7 @@ export function explainError(error: unknown): CliError {
   if (error instanceof CaptureError) {
     return new CliError(REFUSED.has(error.code) ? 2 : 1, [`hnv: ${error.message}`]);
   }
+  if (error instanceof LiveError) return new CliError(error.code === "LIVE_URI" ? 2 : 1, [`hnv: ${error.message}`]);
   const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new CliError(1, [`hnv: internal error, please report it: ${trace}`]);
 }

@@ -260,7 +260,8 @@ test.runIf(isScapyAvailable())("frames are found in NVGRE, and behind tags", () 
   const wrapped = scapyFrames(`
 for number, digits in enumerate(${list}):
     inner = Ether(bytes.fromhex(digits))
-    outer = Ether()/Dot1Q(vlan=7) if number % 2 else Ether()
+    ether = Ether(dst="02:00:c0:a8:04:16", src="02:00:c0:a8:04:0b")
+    outer = ether/Dot1Q(vlan=7) if number % 2 else ether
     ip = IPv6(src="fd00::1", dst="fd00::2", nh=47) if number % 3 else IP(src="192.168.4.11", dst="192.168.4.22", proto=47)
     emit(outer/ip/GRE(key_present=1, proto=0x6558, key=0x138901)/inner)`);
   const sink = openGenerator("gen:sink", bench.memory);
