@@ -1,7 +1,7 @@
 /**
  * Judges what arrives of generators' frames: what was lost, came twice, out of order, damaged, and how long it took.
  *
- *     frame ─► headers, NVGRE's included ─► tag ─► right? ─► its stream: seen before? its flow: in order?
+ *     frame ─► headers, NVGRE's included ─► mark ─► right? ─► its stream: seen before? its flow: in order?
  *
  * Memory is bounded: each stream remembers its last 131,072 sequence numbers as bits, and the last number of each of 65,536 flows.
  */
@@ -39,22 +39,22 @@ import {
 } from "../../dataplane/wire/index.js";
 import { LatencyHistogram, type LatencySummary } from "./generator-latency.js";
 import {
-  hasTag,
+  hasMark,
+  MARK_LENGTH,
+  markFlowAt,
+  markIsRight,
+  markSentAt,
+  markSequenceAt,
+  markStreamAt,
   SENT_MODULUS,
-  TAG_LENGTH,
-  tagFlowAt,
-  tagIsRight,
-  tagSentAt,
-  tagSequenceAt,
-  tagStreamAt,
-} from "./generator-tag.js";
+} from "./generator-mark.js";
 
 export interface CheckerReport {
   /** Frames of generators that were whole; each is counted once in `frames`, and may be counted below as well. */
   readonly frames: number;
-  /** Frames that no generator made, or whose tag cannot be found any more. */
+  /** Frames that no generator made, or whose mark cannot be found any more. */
   readonly foreign: number;
-  /** Frames with a tag, but with a wrong check or checksum. Their numbers are not believed, so they count as lost, too. */
+  /** Frames with a mark, but with a wrong check or checksum. Their numbers are not believed, so they count as lost, too. */
   readonly corrupted: number;
   /** Numbers that are missing before the highest that came. What is lost behind it only the sender's count can tell. */
   readonly lost: number;
@@ -86,25 +86,25 @@ export class GeneratorChecker {
   #protocol = 0;
   #end = 0;
 
-  /** Takes the frame bytes[at, at + length), which arrived at `now`, a time as tags hold it. */
+  /** Takes the frame bytes[at, at + length), which arrived at `now`, a time as marks hold it. */
   take(bytes: Uint8Array, at: number, length: number, now: number): void {
-    const tag = this.#find(bytes, at, at + length);
-    if (tag === 0) {
+    const mark = this.#find(bytes, at, at + length);
+    if (mark === 0) {
       this.#foreign++;
       return;
     }
-    if (!this.#isWhole(bytes, tag)) {
+    if (!this.#isWhole(bytes, mark)) {
       this.#corrupted++;
       return;
     }
-    const stream = this.#streamOf(tagStreamAt(bytes, tag));
+    const stream = this.#streamOf(markStreamAt(bytes, mark));
     if (!stream) {
       this.#foreign++;
       return;
     }
     this.#frames++;
-    if (!stream.take(tagSequenceAt(bytes, tag), tagFlowAt(bytes, tag))) return;
-    const elapsed = (now - tagSentAt(bytes, tag) + SENT_MODULUS) % SENT_MODULUS;
+    if (!stream.take(markSequenceAt(bytes, mark), markFlowAt(bytes, mark))) return;
+    const elapsed = (now - markSentAt(bytes, mark) + SENT_MODULUS) % SENT_MODULUS;
     if (elapsed <= LATENCY_MAX) this.#latency.add(elapsed);
   }
 
@@ -123,14 +123,14 @@ export class GeneratorChecker {
     };
   }
 
-  /** Where the tag lies; 0 if there is none. Looks into NVGRE, so that one may listen on a provider network. */
+  /** Where the mark lies; 0 if there is none. Looks into NVGRE, so that one may listen on a provider network. */
   #find(bytes: Uint8Array, at: number, end: number): number {
     for (;;) {
       if (end - at < ETHERNET_LENGTH) return 0;
       const tagged = isTpid(u16(bytes, at + ETHERNET_LENGTH - 2)) ? VLAN_TAG_LENGTH : 0;
       const ip = at + ETHERNET_LENGTH + tagged;
       if (!this.#findTransport(bytes, ip, end)) return 0;
-      if (this.#protocol !== PROTOCOL_GRE) return this.#findTag(bytes);
+      if (this.#protocol !== PROTOCOL_GRE) return this.#findMark(bytes);
       end = this.#end;
       if (end - this.#transport < NVGRE_LENGTH || u16(bytes, this.#transport + 2) !== ETHERTYPE_TEB) return 0;
       at = this.#transport + NVGRE_LENGTH;
@@ -152,21 +152,21 @@ export class GeneratorChecker {
     return this.#end <= end;
   }
 
-  #findTag(bytes: Uint8Array): number {
+  #findMark(bytes: Uint8Array): number {
     const room = this.#end - this.#transport;
     let header = 0;
     if (this.#protocol === PROTOCOL_UDP) header = UDP_LENGTH;
     else if (this.#protocol === PROTOCOL_TCP)
       header = room < TCP_LENGTH ? 0 : tcpHeaderLengthAt(bytes, this.#transport);
     else if (this.#protocol === PROTOCOL_ICMP || this.#protocol === PROTOCOL_ICMPV6) header = ICMP_LENGTH;
-    return header > 0 && room >= header + TAG_LENGTH && hasTag(bytes, this.#transport + header)
+    return header > 0 && room >= header + MARK_LENGTH && hasMark(bytes, this.#transport + header)
       ? this.#transport + header
       : 0;
   }
 
-  #isWhole(bytes: Uint8Array, tag: number): boolean {
+  #isWhole(bytes: Uint8Array, mark: number): boolean {
     return (
-      tagIsRight(bytes, tag, this.#end) &&
+      markIsRight(bytes, mark, this.#end) &&
       (u8(bytes, this.#ip) >>> 4 === 6 || ipv4ChecksumIsRight(bytes, this.#ip)) &&
       this.#transportIsRight(bytes)
     );
@@ -216,11 +216,11 @@ class Stream {
     else if (-ahead >= Math.min(WINDOW, this.expected)) {
       this.late++;
       return false;
-    } else if (this.#isMarked(sequence)) {
+    } else if (this.#isKnownNumber(sequence)) {
       this.duplicated++;
       return false;
     }
-    this.#mark(sequence);
+    this.#remember(sequence);
     this.seen++;
     this.#judgeOrder(sequence, flow);
     return true;
@@ -234,7 +234,7 @@ class Stream {
 
   #advance(ahead: number): void {
     if (ahead >= WINDOW) this.#window.fill(0);
-    else for (let step = 1; step <= ahead; step++) this.#clear(this.#highest + step);
+    else for (let step = 1; step <= ahead; step++) this.#forget(this.#highest + step);
     this.#highest = (this.#highest + ahead) >>> 0;
     this.expected += ahead;
   }
@@ -251,13 +251,13 @@ class Stream {
     this.#lasts[slot] = sequence;
   }
 
-  #isMarked(sequence: number): boolean {
+  #isKnownNumber(sequence: number): boolean {
     return ((this.#window[(sequence & (WINDOW - 1)) >>> 5]! >>> (sequence & 31)) & 1) === 1;
   }
-  #mark(sequence: number): void {
+  #remember(sequence: number): void {
     this.#window[(sequence & (WINDOW - 1)) >>> 5]! |= 1 << (sequence & 31);
   }
-  #clear(sequence: number): void {
+  #forget(sequence: number): void {
     this.#window[(sequence & (WINDOW - 1)) >>> 5]! &= ~(1 << (sequence & 31));
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The frames of a generator. For every protocol, destination and size there is a template in the packet memory, whole but for
- * what tells frames apart: ports or identifier, and the tag. A frame is a copy of one with those fields filled in; its checksum is the
+ * what tells frames apart: ports or identifier, and the mark. A frame is a copy of one with those fields filled in; its checksum is the
  * sum of the template, known before, and of what was filled in.
  */
 import {
@@ -29,8 +29,8 @@ import {
   writeTcp,
   writeUdp,
 } from "../../dataplane/wire/index.js";
+import { hashFilling, MARK_LENGTH, markSum, writeMark, writeMarkConstants } from "./generator-mark.js";
 import { type GeneratorProtocol, type GeneratorSpec, transportLength } from "./generator-spec.js";
-import { hashFilling, TAG_LENGTH, tagSum, writeTag, writeTagConstants } from "./generator-tag.js";
 import type { RowMemory } from "./rows.js";
 
 const TTL = 64;
@@ -49,7 +49,7 @@ interface Template {
   readonly protocol: GeneratorProtocol;
   /** From the frame's start. */
   readonly transport: number;
-  readonly tag: number;
+  readonly mark: number;
   /** Of pseudo header and datagram, as they stand in the template. */
   readonly sum: number;
   readonly fillingHash: number;
@@ -89,9 +89,9 @@ export class GeneratorFrames {
     setU16(bytes, transport + (isIcmp ? ECHO_IDENTIFIER : 0), first);
     setU16(bytes, transport + (isIcmp ? ECHO_SEQUENCE : 2), second);
 
-    const tag = at + template.tag;
-    writeTag(bytes, tag, flow, sequence, sent, template.fillingHash);
-    const checksum = checksumOfSum(template.sum + first + second + tagSum(bytes, tag));
+    const mark = at + template.mark;
+    writeMark(bytes, mark, flow, sequence, sent, template.fillingHash);
+    const checksum = checksumOfSum(template.sum + first + second + markSum(bytes, mark));
     // UDP sends a zero as 0xffff (RFC 768); for the others the two mean the same.
     setU16(bytes, transport + CHECKSUM_OFFSET[template.protocol], checksum || 0xffff);
     return template.length;
@@ -111,7 +111,7 @@ function makeTemplate(
   const destinationMac = spec.destinationMacs[index] ?? spec.destinationMacs[0]!;
   const { family } = destination;
   const transport = ETHERNET_LENGTH + (family === 4 ? IPV4_LENGTH : IPV6_LENGTH);
-  const tag = transport + transportLength(protocol);
+  const mark = transport + transportLength(protocol);
   const frame = new Uint8Array(length);
   const addresses = { source: spec.source, destination, payloadLength: length - transport };
   const etherType = family === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
@@ -121,15 +121,23 @@ function makeTemplate(
   if (family === 4) writeIpv4(frame, ETHERNET_LENGTH, { ...addresses, protocol: number, ttl: TTL, dontFragment: true });
   else writeIpv6(frame, ETHERNET_LENGTH, { ...addresses, nextHeader: number, hopLimit: TTL });
   writeTransport(frame, transport, protocol, family);
-  fill(frame, tag + TAG_LENGTH, spec.seed);
-  writeTagConstants(frame, tag, stream);
+  fill(frame, mark + MARK_LENGTH, spec.seed);
+  writeMarkConstants(frame, mark, stream);
 
   const hasPseudoHeader = number !== PROTOCOL_ICMP;
   const pseudo = hasPseudoHeader ? pseudoHeaderSum(frame, ETHERNET_LENGTH, number, length - transport) : 0;
   const sum = checksumSum(frame, transport, length, pseudo);
   const address = memory.allocate(length, 64);
   memory.bytes.set(frame, address);
-  return { address, length, protocol, transport, tag, sum, fillingHash: hashFilling(frame, tag + TAG_LENGTH, length) };
+  return {
+    address,
+    length,
+    protocol,
+    transport,
+    mark,
+    sum,
+    fillingHash: hashFilling(frame, mark + MARK_LENGTH, length),
+  };
 }
 
 function protocolNumber(protocol: GeneratorProtocol, family: 4 | 6): number {

@@ -16,7 +16,7 @@ import {
   TCP_LENGTH,
   UDP_LENGTH,
 } from "../../dataplane/wire/index.js";
-import { TAG_LENGTH } from "./generator-tag.js";
+import { MARK_LENGTH } from "./generator-mark.js";
 import { LiveError } from "./live-error.js";
 
 export type GeneratorProtocol = "udp" | "tcp" | "icmp";
@@ -69,9 +69,9 @@ const IMIX: readonly FrameSize[] = [
 
 const KEYS = "seed size flows newflows rate burst count proto src dst smac dmac sport dport".split(" ");
 
-/** Octets of a frame that has room for nothing but headers and tag. */
+/** Octets of a frame that has room for nothing but headers and mark. */
 export const shortestFrame = (protocol: GeneratorProtocol, family: 4 | 6): number =>
-  ETHERNET_LENGTH + (family === 4 ? IPV4_LENGTH : IPV6_LENGTH) + transportLength(protocol) + TAG_LENGTH;
+  ETHERNET_LENGTH + (family === 4 ? IPV4_LENGTH : IPV6_LENGTH) + transportLength(protocol) + MARK_LENGTH;
 
 export const transportLength = (protocol: GeneratorProtocol): number =>
   protocol === "tcp" ? TCP_LENGTH : protocol === "udp" ? UDP_LENGTH : ICMP_LENGTH;
@@ -159,7 +159,7 @@ function readPairs(text: string, refuse: Refuse): ReadonlyMap<string, string> {
 
 const isProtocol = (text: string): text is GeneratorProtocol => text === "udp" || text === "tcp" || text === "icmp";
 
-/** `64`, `64+512+1514`, `64x7+590x4+1514x1`, `imix`. Only IMIX's sizes are raised to what headers and tag need. */
+/** `64`, `64+512+1514`, `64x7+590x4+1514x1`, `imix`. Only IMIX's sizes are raised to what headers and mark need. */
 function readSizes(text: string, protocols: readonly GeneratorProtocol[], family: 4 | 6, refuse: Refuse): FrameSize[] {
   const least = Math.max(...protocols.map((protocol) => shortestFrame(protocol, family)));
   if (text === "imix") return IMIX.map(({ length, weight }) => ({ length: Math.max(length, least), weight }));
@@ -171,7 +171,7 @@ function readSizes(text: string, protocols: readonly GeneratorProtocol[], family
     const size = { length: Number(digits), weight: Number(weight ?? 1) };
     if (size.length > FRAME_SIZE_MAX) refuse(`size=${item}: ${FRAME_SIZE_MAX} octets at most`);
     if (size.length < least) {
-      refuse(`size=${item}: ${protocols.join("+")} over IPv${family} with its tag needs ${least} octets at least`);
+      refuse(`size=${item}: ${protocols.join("+")} over IPv${family} with its mark needs ${least} octets at least`);
     }
     if (size.weight === 0) refuse(`size=${item}: a weight is 1 at least`);
     return size;

@@ -8,8 +8,8 @@
 import { BURST_BYTES_MAX, BURST_MAX, ROW_SIZE, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
 import { type CheckerReport, GeneratorChecker } from "./generator-checker.js";
 import { GeneratorFrames } from "./generator-frames.js";
+import { sentTimeOf } from "./generator-mark.js";
 import { type GeneratorSpec, parseGeneratorSpec } from "./generator-spec.js";
-import { sentTimeOf } from "./generator-tag.js";
 import type { LiveCounters } from "./live-interface.js";
 import { type RowMemory, setTime, writeRow } from "./rows.js";
 import type { TimedInterface } from "./timed.js";

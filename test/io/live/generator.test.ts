@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { u16, u32, u48 } from "../../../src/dataplane/wire/index.js";
 import { openGenerator } from "../../../src/io/live/generator.js";
 import { LatencyHistogram } from "../../../src/io/live/generator-latency.js";
-import { TAG_MAGIC } from "../../../src/io/live/generator-tag.js";
+import { MARK_MAGIC } from "../../../src/io/live/generator-mark.js";
 import { LiveError } from "../../../src/io/live/live-error.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
@@ -25,9 +25,9 @@ function framesOf(uri: string, bench = new LiveBench(), clock = () => 0n): Uint8
 }
 
 // In UDP over IPv4: 14 + 20 + 8.
-const TAG = 42;
-const flowOf = (frame: Uint8Array): number => u32(frame, TAG + 4);
-const sequenceOf = (frame: Uint8Array): number => u32(frame, TAG + 8);
+const MARK = 42;
+const flowOf = (frame: Uint8Array): number => u32(frame, MARK + 4);
+const sequenceOf = (frame: Uint8Array): number => u32(frame, MARK + 8);
 
 test.each([
   ["gen:", '"": expected KEY=VALUE, with commas between'],
@@ -35,9 +35,9 @@ test.each([
   ["gen:colour=red", "colour: no such key; there are seed, size,"],
   [`gen:${ENDS},rate=1,rate=2`, "rate is given twice"],
   ["gen:size=64", "src is missing"],
-  [`gen:${ENDS},size=63`, "size=63: udp over IPv4 with its tag needs 64 octets at least"],
-  [`gen:${ENDS},size=64,proto=udp+tcp`, "size=64: udp+tcp over IPv4 with its tag needs 76 octets at least"],
-  [`gen:${ENDS6},size=80`, "size=80: udp over IPv6 with its tag needs 84 octets at least"],
+  [`gen:${ENDS},size=63`, "size=63: udp over IPv4 with its mark needs 64 octets at least"],
+  [`gen:${ENDS},size=64,proto=udp+tcp`, "size=64: udp+tcp over IPv4 with its mark needs 76 octets at least"],
+  [`gen:${ENDS6},size=80`, "size=80: udp over IPv6 with its mark needs 84 octets at least"],
   [`gen:${ENDS},size=9217`, "size=9217: 9216 octets at most"],
   [`gen:${ENDS},size=64x0`, "size=64x0: a weight is 1 at least"],
   [`gen:${ENDS},size=small`, "size=small: expected octets, octets x weight, or imix"],
@@ -110,7 +110,7 @@ test("the same seed gives the same frames, another seed others", () => {
   expect(framesOf(`${uri}7`).map(flowOf)).not.toEqual(framesOf(`${uri}8`).map(flowOf));
 });
 
-test("IMIX has its proportions, short frames raised to what the tag needs", () => {
+test("IMIX has its proportions, short frames raised to what the mark needs", () => {
   const lengths = framesOf(`gen:${ENDS},size=imix,count=12000`).map(({ length }) => length);
   const share = (length: number): number => lengths.filter((one) => one === length).length / 1000;
   expect(share(64)).toBeCloseTo(7, 0);
@@ -170,7 +170,7 @@ test("frames have headroom, stay until they are released, and end with the count
   expect(last).toHaveLength(44);
   expect(last.every(({ headroom, missing }) => headroom >= 128 && missing === 0)).toBe(true);
   expect(last.map(({ data }) => sequenceOf(data))).toEqual(Array.from({ length: 44 }, (_, index) => 256 + index));
-  expect(last.every(({ data }) => u16(data, TAG) === TAG_MAGIC)).toBe(true);
+  expect(last.every(({ data }) => u16(data, MARK) === MARK_MAGIC)).toBe(true);
   expect(generator.isOpen).toBe(false);
   expect(bench.receive(generator, START)).toEqual([]);
   expect(generator.counters().received).toBe(300);
@@ -253,7 +253,7 @@ test("what no generator sent is foreign, cut frames included", () => {
   expect(sink.report()).toMatchObject({ frames: 0, foreign: 101, corrupted: 0 });
 });
 
-test.runIf(isScapyAvailable())("frames are found in NVGRE, and behind tags", () => {
+test.runIf(isScapyAvailable())("frames are found in NVGRE, and behind VLAN tags", () => {
   const bench = new LiveBench();
   const frames = framesOf(`gen:${ENDS},size=100+700,count=20`, bench);
   const list = JSON.stringify(frames.map((frame) => Buffer.from(frame).toString("hex")));
@@ -284,7 +284,7 @@ test("a stream that is met late counts from there, and frames older than the win
 
 test("latency is from the writing of the frame to its arrival, by the clock", () => {
   const bench = new LiveBench();
-  let now = (1n << 48n) - 500n; // the time in the tag wraps on the way
+  let now = (1n << 48n) - 500n; // the time in the mark wraps on the way
   const clock = () => now;
   const generator = openGenerator(`gen:${ENDS}`, bench.memory, clock);
   const latencies = [5, 1000, 70_000, 900, 3_000_000_000];

@@ -8,12 +8,12 @@
  *     +-------+-------+---------------+---------------+-----------------------+---------------+
  *
  * The sequence counts the frames of one generator, modulo 2^32. `sent` is nanoseconds of the machine's monotonic clock, modulo
- * 2^48 (three days), and so means something on the same machine only. The check is a hash of the tag and the filling.
+ * 2^48 (three days), and so means something on the same machine only. The check is a hash of the mark and the filling.
  */
 import { setU16, setU32, setU48, u8, u16, u32, u48 } from "../../dataplane/wire/index.js";
 
-export const TAG_LENGTH = 22;
-export const TAG_MAGIC = 0x6867;
+export const MARK_LENGTH = 22;
+export const MARK_MAGIC = 0x6867;
 const STREAM = 2;
 const FLOW = 4;
 const SEQUENCE = 8;
@@ -23,23 +23,23 @@ const CHECK = 18;
 /** `sent` counts modulo this. */
 export const SENT_MODULUS = 2 ** 48;
 const SENT_MASK = (1n << 48n) - 1n;
-/** A monotonic time as a tag holds it. */
+/** A monotonic time as a mark holds it. */
 export const sentTimeOf = (timeNs: bigint): number => Number(timeNs & SENT_MASK);
 
-export const hasTag = (bytes: Uint8Array, at: number): boolean => u16(bytes, at) === TAG_MAGIC;
-export const tagStreamAt = (bytes: Uint8Array, at: number): number => u16(bytes, at + STREAM);
-export const tagFlowAt = (bytes: Uint8Array, at: number): number => u32(bytes, at + FLOW);
-export const tagSequenceAt = (bytes: Uint8Array, at: number): number => u32(bytes, at + SEQUENCE);
-export const tagSentAt = (bytes: Uint8Array, at: number): number => u48(bytes, at + SENT);
+export const hasMark = (bytes: Uint8Array, at: number): boolean => u16(bytes, at) === MARK_MAGIC;
+export const markStreamAt = (bytes: Uint8Array, at: number): number => u16(bytes, at + STREAM);
+export const markFlowAt = (bytes: Uint8Array, at: number): number => u32(bytes, at + FLOW);
+export const markSequenceAt = (bytes: Uint8Array, at: number): number => u32(bytes, at + SEQUENCE);
+export const markSentAt = (bytes: Uint8Array, at: number): number => u48(bytes, at + SENT);
 
 /** Writes the part that all frames of a generator share. */
-export function writeTagConstants(bytes: Uint8Array, at: number, stream: number): void {
-  setU16(bytes, at, TAG_MAGIC);
+export function writeMarkConstants(bytes: Uint8Array, at: number, stream: number): void {
+  setU16(bytes, at, MARK_MAGIC);
   setU16(bytes, at + STREAM, stream);
 }
 
-/** Writes the rest; `fillingHash` is that of what follows the tag. */
-export function writeTag(
+/** Writes the rest; `fillingHash` is that of what follows the mark. */
+export function writeMark(
   bytes: Uint8Array,
   at: number,
   flow: number,
@@ -53,12 +53,12 @@ export function writeTag(
   setU32(bytes, at + CHECK, checkOf(bytes, at, fillingHash));
 }
 
-/** Are the tag at `at` and the filling behind it, up to `end`, what the generator wrote? */
-export const tagIsRight = (bytes: Uint8Array, at: number, end: number): boolean =>
-  u32(bytes, at + CHECK) === checkOf(bytes, at, hashFilling(bytes, at + TAG_LENGTH, end));
+/** Are the mark at `at` and the filling behind it, up to `end`, what the generator wrote? */
+export const markIsRight = (bytes: Uint8Array, at: number, end: number): boolean =>
+  u32(bytes, at + CHECK) === checkOf(bytes, at, hashFilling(bytes, at + MARK_LENGTH, end));
 
-/** The one's complement sum, not folded, of the words of a tag that `writeTag` writes. */
-export const tagSum = (bytes: Uint8Array, at: number): number =>
+/** The one's complement sum, not folded, of the words of a mark that `writeMark` writes. */
+export const markSum = (bytes: Uint8Array, at: number): number =>
   u16(bytes, at + FLOW) +
   u16(bytes, at + FLOW + 2) +
   u16(bytes, at + SEQUENCE) +
