@@ -10,8 +10,10 @@ import { createRequire } from "node:module";
 
 const TEXT = 0x8000_0000;
 const BATCH_BYTES = 256 * 1024;
+/** The event loop may not get a turn for as long as frames come without a pause. */
+const BATCH_AGE_MS = 1;
 const FRAME_BYTES = 65_536;
-const CAPTURE_BYTES = 8 * 1024 * 1024;
+const CAPTURE_BYTES = 32 * 1024 * 1024;
 
 interface CapPackage {
   readonly Cap: new () => Cap;
@@ -24,6 +26,7 @@ interface Cap {
 
 const batch = Buffer.allocUnsafe(BATCH_BYTES);
 let filled = 0;
+let begunMs = 0;
 let isScheduled = false;
 
 /** Standard output blocks: what the other side does not take in time waits, and in the end is lost, in libpcap's buffer. */
@@ -34,7 +37,9 @@ function write(): void {
 }
 
 function put(octets: Uint8Array, length: number, flag = 0): void {
-  if (filled + 4 + length > BATCH_BYTES) write();
+  const nowMs = performance.now();
+  if (filled + 4 + length > BATCH_BYTES || (filled > 0 && nowMs - begunMs > BATCH_AGE_MS)) write();
+  if (filled === 0) begunMs = nowMs;
   batch.writeUInt32LE((length | flag) >>> 0, filled);
   batch.set(octets.subarray(0, length), filled + 4);
   filled += 4 + length;
