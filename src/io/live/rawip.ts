@@ -97,7 +97,7 @@ export function openRawIp(uri: string, memory: RowMemory, options: RawIpOptions 
   requireMainThread(uri);
   const device = deviceWith(address);
   if (device === undefined)
-    throw new LiveError("LIVE_NO_INTERFACE", uri, "no interface of this machine has this address");
+    throw new LiveError("LIVE_NO_INTERFACE", uri, "no interface of this machine that is up has this address");
   const sockets = loadFor(uri, "raw-socket") as RawSocketPackage;
   const isIpv4 = address.family === 4;
   try {

@@ -8,7 +8,7 @@ import { packageObstacle } from "../../../src/io/live/optional-package.js";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../../oracles/netns.js";
 import { run, warnSkipped } from "../../oracles/programs.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
-import { Peer } from "./peers.js";
+import { Peer, untilUp } from "./peers.js";
 
 const missing = packageObstacle("cap") ?? netnsMissing() ?? (isScapyAvailable() ? null : "scapy is not installed");
 if (missing) warnSkipped("interfaces by libpcap", missing);
@@ -22,6 +22,7 @@ async function twoHosts(): Promise<NetnsLab> {
     { namespace: "a", device: "wire", mac: "02:00:00:00:00:0a", addresses: ["10.77.0.1/24"] },
     { namespace: "b", device: "wire", mac: "02:00:00:00:00:0b", addresses: ["10.77.0.2/24"] },
   );
+  for (const name of ["a", "b"]) await untilUp(lab, name, "wire");
   return lab;
 }
 

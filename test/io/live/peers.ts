@@ -1,6 +1,7 @@
 /** Live interfaces inside network namespaces (`live-peer.mjs`), driven by a test. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import type { LiveCounters } from "../../../src/io/live/live-interface.js";
@@ -55,4 +56,13 @@ export class Peer {
     this.write("end");
     return JSON.parse(await this.line());
   }
+}
+
+/** A new link takes up to a second until the system calls it up. */
+export async function untilUp(lab: NetnsLab, namespace: string, device: string): Promise<void> {
+  for (let waits = 0; waits < 100; waits++) {
+    if ((await lab.exec(namespace, "cat", `/sys/class/net/${device}/operstate`)).trim() === "up") return;
+    await setTimeout(50);
+  }
+  throw new Error(`${device} did not come up`);
 }

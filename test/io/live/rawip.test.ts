@@ -12,7 +12,7 @@ import { createNetnsLab, type NetnsLab, netnsMissing } from "../../oracles/netns
 import { hasProgram, warnSkipped } from "../../oracles/programs.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
 import { scratchFolder } from "../helpers.js";
-import { Peer } from "./peers.js";
+import { Peer, untilUp } from "./peers.js";
 
 const folder = scratchFolder();
 const missing =
@@ -29,6 +29,7 @@ async function twoHosts(): Promise<NetnsLab> {
     { namespace: "b", device: "wire", addresses: ["10.77.0.2/24", "fd77::2/64"] },
     1400,
   );
+  for (const name of ["a", "b"]) await untilUp(lab, name, "wire");
   return lab;
 }
 
@@ -37,7 +38,9 @@ test("a URI that cannot be opened says why", () => {
   expect(open("rawip:here")).toThrow(
     new LiveError("LIVE_URI", "rawip:here", "expected rawip: and an IPv4 or IPv6 address of this machine"),
   );
-  expect(open("rawip:203.0.113.7")).toThrow("rawip:203.0.113.7: no interface of this machine has this address");
+  expect(open("rawip:203.0.113.7")).toThrow(
+    "rawip:203.0.113.7: no interface of this machine that is up has this address",
+  );
 });
 
 const INNER =
