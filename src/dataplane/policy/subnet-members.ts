@@ -32,8 +32,8 @@ export class SubnetMembers {
   /** Takes the change in; says whether the subnet has come to a provider address or left one. */
   apply({ vsid, provider, isL2Only, records }: MemberChange): boolean {
     if (isL2Only) this.#l2Only.set(vsid, (this.#l2Only.get(vsid) ?? 0) + records);
-    let counts = this.#subnets.get(vsid);
-    if (!counts) this.#subnets.set(vsid, (counts = new Map()));
+    const counts = this.#subnets.get(vsid) ?? new Map<number, number>();
+    this.#subnets.set(vsid, counts);
     const before = counts.get(provider) ?? 0;
     const after = before + records;
     if (after > 0) counts.set(provider, after);
