@@ -36,7 +36,6 @@ export {
   type HostSurvey,
   surveyInterfaces,
 } from "./live/ifaces.js";
-export { LiveError, type LiveErrorCode } from "./live/live-error.js";
 export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
 export {
   openPacedCapture,
@@ -47,3 +46,6 @@ export {
 export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";
+export { LiveError, type LiveErrorCode } from "./live/errors.js";
+export { isLiveUri, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
+export { Poller } from "./live/poller.js";

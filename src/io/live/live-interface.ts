@@ -12,7 +12,7 @@ export interface LiveInterface {
   readonly uri: string;
   /** Longest IP packet that it carries, in octets; null where there is no such limit. */
   readonly mtu: number | null;
-  /** Readable when frames wait; null for what is always ready (a generator). */
+  /** Readable when frames wait; null for what is always ready (a generator); −1 while nothing can come (the device is gone). */
   readonly descriptor: number | null;
   /** False once nothing will come any more (a capture at its end). A NIC that is down stays open. */
   readonly isOpen: boolean;
@@ -30,6 +30,8 @@ export interface LiveInterface {
   /** Hands over to the kernel what was taken. */
   flush(): void;
 
+  /** Called about once a second, and when the descriptor reports an error: looks whether what it stands on is still there. */
+  check?(): void;
   counters(): LiveCounters;
   /** Gives back everything, and restores what was changed at the interface. */
   close(): void;

@@ -1,0 +1,193 @@
+/**
+ * `afpacket:IFACE`: frames of a network device by packet sockets (packet(7)), for any device of Linux.
+ *
+ * One socket receives through a ring and does not hear what leaves; another one, bound to no protocol, sends past the queueing
+ * discipline. The device is made promiscuous, since the lab's MAC addresses are not its own, and does not join frames while it
+ * is bound. Tags that the device took out are put back; checksums that it left open are completed.
+ */
+import type { PacketMemory } from "../../dataplane/packet/index.js";
+import { liveErrorOf, SystemError } from "./errors.js";
+import { EventCounts } from "./events.js";
+import { Intake } from "./intake.js";
+import type { LiveCounters, LiveInterface } from "./live-interface.js";
+import { deviceIndex, deviceIsUp, deviceMtu, deviceName, stopJoining } from "./net-device.js";
+import { PacketRing } from "./packet-ring.js";
+import { SendBatch } from "./send-batch.js";
+import { AF_PACKET, int32, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
+
+const PACKET_ADD_MEMBERSHIP = 1;
+const PACKET_QDISC_BYPASS = 20;
+const PACKET_IGNORE_OUTGOING = 23;
+const PACKET_MR_PROMISC = 1;
+const SO_ERROR = 4;
+const SO_SNDBUFFORCE = 32;
+/** More than a burst of the longest frames. */
+const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
+const ETH_P_ALL = 3;
+
+/** What is open while the device is there. */
+interface Attachment {
+  readonly index: number;
+  readonly receiver: number;
+  readonly sender: number;
+  readonly ring: PacketRing;
+  readonly restore: () => void;
+}
+
+export class AfPacketInterface implements LiveInterface {
+  readonly uri: string;
+  readonly mtu: number;
+  readonly isOpen = true;
+  readonly #events = new EventCounts();
+  readonly #system: System;
+  readonly #intake: Intake;
+  readonly #batch: SendBatch;
+  readonly #copy: number;
+  #attachment: Attachment | null;
+  #isUp = true;
+  /** Of attachments that are gone. */
+  #receiveDrops = 0;
+
+  /** Throws a LiveError that says what is missing. */
+  constructor(
+    private readonly device: string,
+    private readonly memory: PacketMemory,
+  ) {
+    this.uri = `afpacket:${device}`;
+    this.#system = system();
+    this.#intake = new Intake(memory);
+    this.#batch = new SendBatch(this.#system, memory);
+    this.#copy = PacketRing.allocateCopy(memory);
+    try {
+      this.mtu = deviceMtu(this.#system, device);
+      this.#attachment = attach(this.#system, memory, device, this.#copy);
+      this.#noticeState(this.#attachment);
+    } catch (error) {
+      throw liveErrorOf(this.uri, error, "CAP_NET_RAW");
+    }
+  }
+
+  get descriptor(): number {
+    return this.#attachment?.receiver ?? -1;
+  }
+
+  receive(rows: number, max: number): number {
+    this.#intake.begin(rows, max);
+    this.#attachment?.ring.receive(this.#intake);
+    return this.#intake.count;
+  }
+
+  release(): void {}
+
+  send(offset: number, length: number): boolean {
+    this.#batch.add(this.#attachment?.sender ?? -1, offset, length);
+    return this.#attachment !== null;
+  }
+
+  flush(): void {
+    this.#batch.flush(this.#attachment?.sender ?? -1);
+  }
+
+  /** Notices a device that went down, came up, got another name, disappeared or came back. */
+  check(): void {
+    const attachment = this.#attachment;
+    if (attachment === null) this.#attachAgain();
+    else if (deviceName(this.#system, attachment.index) === undefined) this.#detach(attachment);
+    else this.#noticeState(attachment);
+  }
+
+  #noticeState({ index, receiver }: Attachment): void {
+    const system = this.#system;
+    system.getSocketOption(receiver, SOL_SOCKET, SO_ERROR, new Uint8Array(4), "SO_ERROR"); // reading clears it
+    const name = deviceName(system, index);
+    if (name === undefined) return;
+    const isUp = deviceIsUp(system, name);
+    if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
+    this.#isUp = isUp;
+  }
+
+  #detach(attachment: Attachment): void {
+    this.#events.count("gone");
+    this.#receiveDrops += attachment.ring.lost() + attachment.ring.cut;
+    closeAll(this.#system, attachment);
+    this.#attachment = null;
+  }
+
+  #attachAgain(): void {
+    try {
+      this.#attachment = attach(this.#system, this.memory, this.device, this.#copy);
+    } catch (error) {
+      if (error instanceof SystemError) return; // still not there
+      throw error;
+    }
+    this.#events.count("back");
+    this.#isUp = true;
+    this.#noticeState(this.#attachment);
+  }
+
+  counters(): LiveCounters {
+    const ring = this.#attachment?.ring;
+    return {
+      received: this.#intake.received,
+      sent: this.#batch.sent,
+      receiveDrops: this.#receiveDrops + this.#intake.malformed + (ring ? ring.lost() + ring.cut : 0),
+      sendDrops: this.#batch.refused,
+      events: this.#events.all(),
+    };
+  }
+
+  close(): void {
+    if (this.#attachment === null) return;
+    this.#receiveDrops += this.#attachment.ring.lost() + this.#attachment.ring.cut;
+    closeAll(this.#system, this.#attachment);
+    this.#attachment = null;
+  }
+}
+
+function attach(system: System, memory: PacketMemory, device: string, copy: number): Attachment {
+  const index = deviceIndex(system, device);
+  const receiver = system.socket(AF_PACKET, SOCK_RAW, 0);
+  let sender = -1;
+  let ring: PacketRing | undefined;
+  try {
+    sender = system.socket(AF_PACKET, SOCK_RAW, 0);
+    system.setSocketOption(receiver, SOL_PACKET, PACKET_IGNORE_OUTGOING, int32(1), "PACKET_IGNORE_OUTGOING");
+    ring = new PacketRing(system, memory, receiver, copy);
+    system.setSocketOption(receiver, SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous(index), "PACKET_ADD_MEMBERSHIP");
+    system.setSocketOption(sender, SOL_PACKET, PACKET_QDISC_BYPASS, int32(1), "PACKET_QDISC_BYPASS");
+    system.setSocketOption(sender, SOL_SOCKET, SO_SNDBUFFORCE, int32(SEND_BUFFER_BYTES), "SO_SNDBUFFORCE");
+    system.bind(sender, linkAddress(index, 0));
+    const restore = stopJoining(system, index);
+    system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
+    return { index, receiver, sender, ring, restore };
+  } catch (error) {
+    ring?.close();
+    system.close(receiver);
+    if (sender >= 0) system.close(sender);
+    throw error;
+  }
+}
+
+function closeAll(system: System, { receiver, sender, ring, restore }: Attachment): void {
+  ring.close();
+  system.close(receiver);
+  system.close(sender);
+  restore();
+}
+
+/** struct sockaddr_ll; the protocol in network order. */
+function linkAddress(index: number, protocol: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(20));
+  view.setUint16(0, AF_PACKET, true);
+  view.setUint16(2, protocol);
+  view.setInt32(4, index, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** struct packet_mreq. The device leaves the mode when the socket is closed. */
+function promiscuous(index: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(16));
+  view.setInt32(0, index, true);
+  view.setUint16(4, PACKET_MR_PROMISC, true);
+  return new Uint8Array(view.buffer);
+}

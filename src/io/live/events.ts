@@ -1,0 +1,12 @@
+/** Counts what happens to an interface besides frames, by name. */
+export class EventCounts {
+  readonly #counts = new Map<string, number>();
+
+  count(name: string): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+  }
+
+  all(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts);
+  }
+}

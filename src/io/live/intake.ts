@@ -1,0 +1,102 @@
+/**
+ * Frames on their way in, from a device's buffer in the packet memory to rows. What their sender left to hardware is done
+ * here: checksums where the frame lies, segments in an area of their own.
+ */
+import { BURST_BYTES_MAX, type PacketMemory, ROW, ROW_SIZE, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
+import { completeChecksum, type Offload, Segmenter } from "./offload.js";
+
+/** A time in nanoseconds, in two words. */
+export interface Time {
+  low: number;
+  high: number;
+}
+
+export class Intake {
+  received = 0;
+  /** Frames that contradict what was said about them. */
+  malformed = 0;
+  readonly #segmenter: Segmenter;
+  readonly #area: number;
+  /** Where the next segment is written. */
+  #cursor = 0;
+  #rows = 0;
+  #max = 0;
+  #count = 0;
+  #time: Time = { low: 0, high: 0 };
+
+  constructor(private readonly memory: PacketMemory) {
+    this.#segmenter = new Segmenter(memory);
+    this.#area = memory.allocate(BURST_BYTES_MAX);
+  }
+
+  /** Rows described since `begin`. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Must what was given first be released? Then the device's buffer must stay as it is, too, for a frame may be half cut. */
+  get isFull(): boolean {
+    return this.#count === this.#max || this.#segmenter.isBusy;
+  }
+
+  /** Starts over with rows at this address, and goes on with what was left of the last frame. */
+  begin(rows: number, max: number): void {
+    this.#rows = rows;
+    this.#max = max;
+    this.#count = 0;
+    this.#cursor = this.#area;
+    this.#cut();
+  }
+
+  /** Takes a frame unless `isFull`. `headroom` bytes before it are free. */
+  add(at: number, length: number, headroom: number, time: Time, offload: Offload | null): void {
+    this.#time = time;
+    if (offload === null) {
+      this.#describe(at, length, headroom);
+    } else if (offload.gsoType !== 0) {
+      if (this.#segmenter.start(at, length, offload)) this.#cut();
+      else this.malformed++;
+    } else if (completeChecksum(this.memory, at, length, offload)) {
+      this.#describe(at, length, headroom);
+    } else {
+      this.malformed++;
+    }
+  }
+
+  /** Writes as many segments as there is room for. */
+  #cut(): void {
+    const segmenter = this.#segmenter;
+    const end = this.#area + BURST_BYTES_MAX;
+    while (segmenter.isBusy && this.#count < this.#max && this.#cursor + segmenter.slotBytes <= end) {
+      const at = this.#cursor + SLOT_HEADROOM;
+      this.#cursor += segmenter.slotBytes;
+      this.#describe(at, segmenter.write(at), SLOT_HEADROOM);
+    }
+  }
+
+  #describe(at: number, length: number, headroom: number): void {
+    const { memory } = this;
+    const row = this.#rows + this.#count * ROW_SIZE;
+    memory.setU32(row + ROW.OFFSET, at);
+    memory.setU32(row + ROW.LENGTH, length);
+    memory.setU32(row + ROW.HEADROOM, headroom);
+    memory.setU32(row + ROW.TIMESTAMP, this.#time.low);
+    memory.setU32(row + ROW.TIMESTAMP + 4, this.#time.high);
+    memory.setU32(row + ROW.MISSING, 0);
+    this.#count++;
+    this.received++;
+  }
+}
+
+export function setTime(time: Time, nanoseconds: bigint): void {
+  time.low = Number(nanoseconds & 0xffff_ffffn);
+  time.high = Number(nanoseconds >> 32n);
+}
+
+/** Seconds and nanoseconds to one count of nanoseconds, without numbers of more than 53 bits on the way. */
+export function setTimeOfParts(time: Time, seconds: number, nanoseconds: number): void {
+  const upper = Math.floor(seconds / 0x1_0000) * 1e9; // of weight 2^16
+  const lower = (seconds % 0x1_0000) * 1e9 + nanoseconds + (upper % 0x1_0000) * 0x1_0000;
+  time.low = lower >>> 0;
+  time.high = Math.floor(upper / 0x1_0000) + Math.floor(lower / 0x1_0000_0000);
+}

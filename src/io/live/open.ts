@@ -1,0 +1,62 @@
+/** What a port can be bound to, by URI: `tap:blue1`, `afpacket:eth1`. Each kind is loaded when it is needed. */
+import type { PacketMemory } from "../../dataplane/packet/index.js";
+import { LiveError, SystemError } from "./errors.js";
+import type { LiveInterface } from "./live-interface.js";
+import { deviceMtu } from "./net-device.js";
+import { system } from "./system.js";
+
+type Open = (argument: string, memory: PacketMemory) => LiveInterface;
+
+/** By scheme. `device`: is the argument the name of a network device, whose MTU counts? */
+const KINDS: Readonly<Record<string, { readonly load: () => Promise<Open>; readonly isDevice: boolean }>> = {
+  afpacket: {
+    isDevice: true,
+    load: async () => {
+      const { AfPacketInterface } = await import("./afpacket.js");
+      return (device, memory) => new AfPacketInterface(device, memory);
+    },
+  },
+  tap: {
+    isDevice: false,
+    load: async () => {
+      const { TapInterface } = await import("./tap.js");
+      return (device, memory) => new TapInterface(device, memory);
+    },
+  },
+};
+
+export const LIVE_SCHEMES: readonly string[] = Object.keys(KINDS);
+
+export const isLiveUri = (uri: string): boolean => Object.hasOwn(KINDS, schemeOf(uri));
+
+/** Opens what the URI names. Throws a LiveError that says in one line why it cannot. */
+export async function openLive(uri: string, memory: PacketMemory): Promise<LiveInterface> {
+  const { kind, argument } = parse(uri);
+  const open = await kind.load();
+  return open(argument, memory);
+}
+
+/** The MTU of the network device that the URI names, before it is opened; null where the URI names none. */
+export function mtuOfLive(uri: string): number | null {
+  const { kind, argument } = parse(uri);
+  if (!kind.isDevice) return null;
+  const [device] = argument.split("#") as [string];
+  try {
+    return deviceMtu(system(), device);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new LiveError("LIVE_NO_INTERFACE", `${uri}: there is no interface ${device} here`);
+  }
+}
+
+const schemeOf = (uri: string): string => uri.slice(0, Math.max(uri.indexOf(":"), 0));
+
+function parse(uri: string): { kind: (typeof KINDS)[string]; argument: string } {
+  const kind = isLiveUri(uri) ? KINDS[schemeOf(uri)] : undefined;
+  const argument = uri.slice(uri.indexOf(":") + 1);
+  if (kind === undefined || argument === "") {
+    const forms = LIVE_SCHEMES.map((scheme) => `${scheme}:…`).join(", ");
+    throw new LiveError("LIVE_URI", `${uri}: expected one of ${forms}`);
+  }
+  return { kind, argument };
+}
