@@ -7,6 +7,7 @@ import { type DecapOptions, decapNode, type EncapOptions, encapNode, type Node }
 import type { Decision, Forward, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Vsid } from "../dataplane/wire/index.js";
 import { kernelModule } from "../kernel-file.js";
+import type { LabChoices } from "./lab-file.js";
 
 /** Where frames enter a codec. */
 export const INPUT = 0 as PortIndex;
@@ -40,7 +41,7 @@ export interface LabRecipe {
   /** The text of the fabric file, and its name. */
   readonly text: string;
   readonly file: string;
-  readonly flowCapacity: number | undefined;
+  readonly choices: LabChoices;
   /** Ports whose link is cut. */
   readonly cutPorts: readonly PortIndex[];
 }
@@ -51,7 +52,7 @@ export async function makeEngine(recipe: EngineRecipe): Promise<Engine> {
   if (recipe.kind !== "lab") return makeCodec(recipe);
   // Loaded when it is needed: reading fabric files takes libraries that codecs can do without.
   const { makeLab } = await import("./lab-file.js");
-  const { engine } = makeLab(recipe.text, recipe.file, recipe.flowCapacity);
+  const { engine } = makeLab(recipe.text, recipe.file, recipe.choices);
   for (const port of recipe.cutPorts) cutLink(engine, port);
   return engine;
 }

@@ -1,9 +1,10 @@
 /** Opens fabric files for commands: a lab, or one line per mistake. */
 import { readFileSync } from "node:fs";
 import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
+import type { EngineLimits } from "../dataplane/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { kernelModule } from "../kernel-file.js";
-import { Lab } from "../vswitch/index.js";
+import { Lab, type LabSettings } from "../vswitch/index.js";
 import { CliError, usageError } from "./errors.js";
 
 export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
@@ -39,13 +40,27 @@ export const problemLine = ({ file, line, column, message, cure }: Problem): str
   `${file}:${line}:${column}: ${message}${cure === undefined ? "" : ` (${cure})`}`;
 
 /** A lab, ready to run. */
-export const openLab = (path: string, flowCapacity?: number): Lab => makeLab(readLabText(path), path, flowCapacity);
+export const openLab = (path: string): Lab => makeLab(readLabText(path), path);
+
+/** What a command adds to a lab. */
+export interface LabChoices extends EngineLimits {
+  /** MTUs that NICs have in fact, by port name. */
+  readonly mtus?: Readonly<Record<string, number>>;
+}
 
 /** A lab of the text of a fabric file, ready to run. */
-export function makeLab(text: string, path: string, flowCapacity?: number): Lab {
+export function makeLab(text: string, path: string, { mtus = {}, ...limits }: LabChoices = {}): Lab {
   const { lab } = loadLabText(text, path);
-  return new Lab(lab, { kernel: kernelModule(), ...(flowCapacity === undefined ? {} : { flowCapacity }) });
+  return new Lab(withMtus(lab, mtus), { kernel: kernelModule(), ...limits });
 }
+
+const withMtus = (lab: LabSettings, mtus: Readonly<Record<string, number>>): LabSettings => ({
+  ...lab,
+  hosts: lab.hosts.map((host) => ({
+    ...host,
+    nics: host.nics.map((nic) => ({ ...nic, mtu: mtus[`${host.name}/${nic.name}`] ?? nic.mtu })),
+  })),
+});
 
 const PORTS_SHOWN = 12;
 

@@ -8,6 +8,8 @@ import {
   type CaptureWriter,
   createCapture,
   formatFor,
+  isLiveUri,
+  LIVE_SCHEMES,
   openCapture,
 } from "../io/index.js";
 import type { Lab } from "../vswitch/index.js";
@@ -34,6 +36,7 @@ interface RunOptions {
   readonly flows?: boolean;
   readonly burst: number;
   readonly workers: number;
+  readonly busyPoll?: boolean;
   readonly json?: boolean;
 }
 
@@ -50,14 +53,19 @@ export function addRunCommand(program: Command): void {
     .argument("<lab>", "fabric file, - for standard input")
     .option("--in <PORT=FILE>", "frames that enter the node at this port; may be repeated", portFile)
     .option("--out <PORT=FILE>", "take the frames that leave the node at this port; may be repeated", portFile)
-    .option("--bind <PORT=URI>", "cut the port's link and take its frames from pcap:FILE; may be repeated", portUri)
+    .option(
+      "--bind <PORT=URI>",
+      "cut the port's link and bind it to pcap:FILE, tap:NAME or afpacket:INTERFACE; may be repeated",
+      portUri,
+    )
     .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
     .option("--capture-all <FILE>", "write what every port sees into one file (pcapng)")
     .option("--flow-capacity <N>", "most flow entries at a time (default: 131072)", integer(1, FLOW_CAPACITY_MAX))
     .option("--flows", "list the flow entries that are left at the end (`flowTable` in JSON)")
     .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
     .option("--workers <N>", "threads that share the frames, as far as lab and options allow", workerCount, 1)
-    .option("--json", "print the result as JSON")
+    .option("--busy-poll", "live interfaces: never sleep, for the lowest latency at the cost of a whole core")
+    .option("--json", "print the result as JSON; live, one object per second and the result at the end, a line each")
     .addHelpText(
       "after",
       `
@@ -66,14 +74,40 @@ Examples:
   hnv run lab.yaml --in host1/nic1=wire.pcap --drops drops.pcapng --json
   hnv run lab.yaml --in host1/Blue1=a.pcap --in host1/Red1=b.pcap --capture-all everything.pcapng
   hnv run lab.yaml --bind host1/nic1=pcap:wire.pcap --out host1/Blue1=received.pcap
+  hnv run lab.yaml --bind host1/nic1=afpacket:eth1 --bind host1/Blue1=tap:blue1
 
-Frames of several inputs are merged by their timestamps. Exit status: 0 done, 1 an input is damaged or an output failed,
-2 wrong usage or a lab with mistakes.`,
+Frames of several inputs are merged by their timestamps. With tap: or afpacket: the lab runs on interfaces of this machine until a
+signal ends it; capture files cannot be given beside them. Exit status: 0 done, 1 an input is damaged, an output
+failed or an interface cannot be used, 2 wrong usage or a lab with mistakes.`,
     )
     .action(runCommand);
 }
 
 async function runCommand(labFile: string, options: RunOptions): Promise<void> {
+  checkBindings(options.bind ?? []);
+  if ((options.bind ?? []).some(({ value }) => isLiveUri(value))) return runOnInterfaces(labFile, options);
+  await runOnFiles(labFile, options);
+}
+
+/** Live interfaces and capture files keep different times, and do not go together. */
+async function runOnInterfaces(labFile: string, options: RunOptions): Promise<void> {
+  const { refuseBesideLive, runLive } = await import("./live/run-live.js");
+  const bind = options.bind ?? [];
+  const given: Readonly<Record<string, boolean>> = {
+    "--in": options.in !== undefined,
+    "--out": options.out !== undefined,
+    "--bind PORT=pcap:FILE": bind.some(({ value }) => !isLiveUri(value)),
+    "--drops": options.drops !== undefined,
+    "--capture-all": options.captureAll !== undefined,
+    "--flows": options.flows === true,
+    "--workers": options.workers > 1,
+  };
+  refuseBesideLive(Object.keys(given).filter((name) => given[name]));
+  await runLive(labFile, { ...options, bind });
+}
+
+async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
+  if (options.busyPoll) throw usageError("--busy-poll is for live interfaces (--bind PORT=tap:… and the like)");
   const started = performance.now();
   const inputs = [...(options.in ?? []), ...(options.bind ?? []).map(boundFile)];
   const outputs = options.out ?? [];
@@ -82,7 +116,8 @@ async function runCommand(labFile: string, options: RunOptions): Promise<void> {
   checkFiles([labFile, ...inputs.map(({ value }) => value)], [...outputs.map(({ value }) => value), ...logs]);
 
   const text = readLabText(labFile);
-  const lab = makeLab(text, labFile, options.flowCapacity);
+  const choices = options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity };
+  const lab = makeLab(text, labFile, choices);
   const { engine } = lab;
   const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
   const exits = outputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
@@ -92,7 +127,7 @@ async function runCommand(labFile: string, options: RunOptions): Promise<void> {
     );
   }
   const cutPorts = (options.bind ?? []).map(({ port }) => requirePort(lab, port));
-  const recipe: LabRecipe = { kind: "lab", text, file: labFile, flowCapacity: options.flowCapacity, cutPorts };
+  const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts };
   const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes };
   const workers = workersFor(options.workers, obstacleToWorkers(lab, options));
   const run = { lab, recipe, entries, exits, limits, workers };
@@ -197,9 +232,6 @@ function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[],
   const ports = outputs.map(({ port }) => port);
   const twice = ports.find((port, index) => ports.indexOf(port) !== index);
   if (twice !== undefined) throw usageError(`--out ${twice} is given twice; a port has one output`);
-  const bound = (options.bind ?? []).map(({ port }) => port);
-  const again = bound.find((port, index) => bound.indexOf(port) !== index);
-  if (again !== undefined) throw usageError(`--bind ${again} is given twice; a port is bound once`);
   for (const [name, file] of [
     ["--drops", options.drops],
     ["--capture-all", options.captureAll],
@@ -213,17 +245,20 @@ function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[],
   }
 }
 
-const SCHEMES_TO_COME: readonly string[] = ["afpacket", "xdp", "tap", "cap", "rawip", "gen"];
+const FILE_SCHEME = "pcap:";
 
-/** `pcap:FILE` is the one thing that a port can be bound to so far. */
-function boundFile({ port, value }: PortValue): PortValue {
-  const [, scheme, rest] = /^([a-z]+):(.*)$/s.exec(value) ?? [];
-  if (scheme === "pcap" && rest) return { port, value: rest };
-  if (scheme !== undefined && SCHEMES_TO_COME.includes(scheme)) {
-    throw usageError(`--bind ${port}=${value}: ${scheme} is not in this version; use pcap:FILE`);
+function checkBindings(bindings: readonly PortValue[]): void {
+  const bound = bindings.map(({ port }) => port);
+  const again = bound.find((port, index) => bound.indexOf(port) !== index);
+  if (again !== undefined) throw usageError(`--bind ${again} is given twice; a port is bound once`);
+  for (const { port, value } of bindings) {
+    if (isLiveUri(value) || (value.startsWith(FILE_SCHEME) && value !== FILE_SCHEME)) continue;
+    const schemes = LIVE_SCHEMES.map((scheme) => `${scheme}:NAME`);
+    throw usageError(`--bind ${port}=${value}: expected pcap:FILE, ${schemes.join(" or ")}`);
   }
-  throw usageError(`--bind ${port}=${value}: expected pcap:FILE`);
 }
+
+const boundFile = ({ port, value }: PortValue): PortValue => ({ port, value: value.slice(FILE_SCHEME.length) });
 
 /** A writer for each exit. */
 const makeWriters = (

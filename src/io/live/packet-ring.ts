@@ -83,23 +83,24 @@ export class PacketRing {
     return memory.allocate(BLOCK_BYTES);
   }
 
-  /** Gives frames to the intake until it is full or none are there. */
+  /** Gives frames of one block to the intake, until that is full. The copy must not be overwritten before they are released. */
   receive(intake: Intake): void {
-    while (!intake.isFull && (this.#left > 0 || this.#takeBlock())) this.#takeFrame(intake);
+    if (intake.isFull) return; // a frame of the copy may be half cut
+    if (this.#left === 0) this.#takeBlock();
+    while (this.#left > 0 && !intake.isFull) this.#takeFrame(intake);
   }
 
   /** Copies the next block if the kernel has handed it over. */
-  #takeBlock(): boolean {
+  #takeBlock(): void {
     const block = this.#block * BLOCK_BYTES;
     const status = (block + BLOCK.STATUS) / 4;
-    if ((Atomics.load(this.#words, status) & STATUS_USER) === 0) return false;
+    if ((Atomics.load(this.#words, status) & STATUS_USER) === 0) return;
     const length = this.#words[(block + BLOCK.LENGTH) / 4]!;
     this.memory.bytes.set(this.#bytes.subarray(block, block + length), this.copy);
     Atomics.store(this.#words, status, STATUS_KERNEL);
     this.#block = (this.#block + 1) % BLOCK_COUNT;
     this.#left = this.memory.u32(this.copy + BLOCK.FRAME_COUNT);
     this.#next = this.copy + this.memory.u32(this.copy + BLOCK.FIRST_FRAME);
-    return this.#left > 0;
   }
 
   #takeFrame(intake: Intake): void {

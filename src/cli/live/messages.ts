@@ -1,0 +1,34 @@
+/** What the main thread and the forwarding thread of a live run say to each other. Frames never come by here. */
+import type { PortIndex } from "../../dataplane/transposition/index.js";
+import type { LiveCounters } from "../../io/index.js";
+import type { LabRecipe } from "../engines.js";
+import type { ExitStatus } from "../errors.js";
+import type { Counters } from "../results.js";
+
+/** Given to the thread at its birth. */
+export interface LiveJob {
+  readonly recipe: LabRecipe;
+  readonly bindings: readonly { readonly port: PortIndex; readonly uri: string }[];
+  /** Never sleeps. */
+  readonly busyPoll: boolean;
+  /** One 32-bit word, shared: not 0 ends the run. */
+  readonly stop: SharedArrayBuffer;
+}
+
+/** All counters of one moment. */
+export interface LiveState {
+  readonly elapsedMs: number;
+  readonly counters: Counters;
+  /** In the order of the bindings. */
+  readonly interfaces: readonly LiveCounters[];
+}
+
+export type FromForwarder =
+  /** Everything is bound. */
+  | { readonly kind: "bound"; readonly mtus: readonly (number | null)[] }
+  /** Once a second. */
+  | { readonly kind: "state"; readonly state: LiveState }
+  /** The last word: drained and given back. */
+  | { readonly kind: "ended"; readonly state: LiveState }
+  /** Could not begin or go on, for a reason that people can do something about. */
+  | { readonly kind: "failed"; readonly exitStatus: ExitStatus; readonly lines: readonly string[] };

@@ -1,0 +1,175 @@
+/**
+ * `hnv run` with live interfaces: forwarding in a thread of its own, until a signal comes. This thread keeps the signals, the status
+ * and the summary.
+ */
+import { Worker } from "node:worker_threads";
+import { type LiveCounters, mtuOfLive } from "../../io/index.js";
+import type { Lab } from "../../vswitch/index.js";
+import type { LabRecipe } from "../engines.js";
+import { CliError, failure, usageError } from "../errors.js";
+import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.js";
+import type { PortValue } from "../options.js";
+import { engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
+import { err, formatSeconds, out, painter, table } from "../terminal.js";
+import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
+import { eventLines, type Rates, ratesBetween, StatusLine, statusText } from "./status.js";
+
+export interface LiveRunOptions {
+  readonly bind: readonly PortValue[];
+  readonly flowCapacity?: number;
+  readonly busyPoll?: boolean;
+  readonly json?: boolean;
+}
+
+/** What strangers can make the slow path do per burst, so that known flows go on beside them (decision 0007). */
+const DECISIONS_PER_BURST = 16;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Runs until a signal comes, or until every interface is at its end. */
+export async function runLive(labFile: string, options: LiveRunOptions): Promise<void> {
+  const text = readLabText(labFile);
+  const plain = makeLab(text, labFile);
+  const ports = options.bind.map(({ port }) => requirePort(plain, port));
+  const mtus = mtusOf(plain, options.bind);
+  for (const line of mtuLines(plain, mtus)) err(line);
+  const choices: LabChoices = {
+    mtus,
+    decisionsPerBurst: DECISIONS_PER_BURST,
+    ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
+  };
+  const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts: ports };
+  const bindings = options.bind.map(({ value }, index) => ({ port: ports[index]!, uri: value }));
+  const stop = new SharedArrayBuffer(4);
+  const run = new LiveRun(plain, options);
+  await run.until({ recipe, bindings, busyPoll: options.busyPoll === true, stop });
+}
+
+/** MTUs of devices that NICs of the lab are bound to. */
+function mtusOf({ settings }: Lab, binds: readonly PortValue[]): Record<string, number> {
+  const nics = new Set(settings.hosts.flatMap((host) => host.nics.map((nic) => `${host.name}/${nic.name}`)));
+  const mtus: Record<string, number> = {};
+  for (const { port, value } of binds) {
+    const mtu = mtuOfLive(value);
+    if (nics.has(port) && mtu !== null) mtus[port] = mtu;
+  }
+  return mtus;
+}
+
+const mtuLines = ({ settings }: Lab, mtus: Readonly<Record<string, number>>): string[] =>
+  settings.hosts.flatMap((host) =>
+    host.nics.flatMap((nic) => {
+      const mtu = mtus[`${host.name}/${nic.name}`];
+      return mtu === undefined || mtu === nic.mtu
+        ? []
+        : [`hnv: ${host.name}/${nic.name}: MTU ${mtu}, as its interface has it; the lab says ${nic.mtu}`];
+    }),
+  );
+
+/** The main thread's side of one run. */
+class LiveRun {
+  readonly #status = new StatusLine();
+  #before: LiveState | undefined;
+
+  constructor(
+    private readonly lab: Lab,
+    private readonly options: LiveRunOptions,
+  ) {}
+
+  async until(job: LiveJob): Promise<void> {
+    const word = new Int32Array(job.stop);
+    const end = (): void => {
+      Atomics.store(word, 0, 1);
+    };
+    for (const signal of SIGNALS) process.on(signal, end);
+    try {
+      await this.#hear(new Worker(new URL("./worker.js", import.meta.url), { workerData: job }));
+    } finally {
+      this.#status.clear();
+      for (const signal of SIGNALS) process.off(signal, end);
+    }
+  }
+
+  #hear(worker: Worker): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      worker.on("message", (message: FromForwarder) => {
+        if (message.kind === "failed") reject(new CliError(message.exitStatus, message.lines));
+        else if (message.kind === "bound") this.#showBound(message.mtus);
+        else {
+          isOver ||= message.kind === "ended";
+          this.#show(message.state, message.kind === "ended");
+        }
+      });
+      worker.on("error", reject);
+      worker.on("exit", () => (isOver ? resolve() : reject(failure("the forwarding thread ended before its time"))));
+    });
+  }
+
+  #showBound(mtus: readonly (number | null)[]): void {
+    if (this.options.json) return;
+    this.options.bind.forEach(({ port, value }, index) => {
+      const mtu = mtus[index] === null ? "" : `, MTU ${mtus[index]}`;
+      out(`bound ${port} to ${value}${mtu}`);
+    });
+  }
+
+  #show(state: LiveState, isLast: boolean): void {
+    const rates = ratesBetween(this.#before, state);
+    this.#status.clear();
+    for (const line of eventLines(this.options.bind, this.#before, state)) err(line);
+    if (this.options.json) out(JSON.stringify(isLast ? this.#result(state) : this.#statusResult(state, rates)));
+    else if (isLast) this.#printReport(state);
+    else this.#status.show(statusText(state, rates));
+    this.#before = state;
+  }
+
+  #statusResult({ elapsedMs, counters, interfaces }: LiveState, rates: Rates): unknown {
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      kind: "status",
+      elapsedMs,
+      rates,
+      totals: counters.totals,
+      flows: counters.flows,
+      interfaces: this.#interfaces(interfaces),
+    };
+  }
+
+  #result({ elapsedMs, counters, interfaces }: LiveState): unknown {
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      kind: "result",
+      ...engineResult(this.lab.engine, counters),
+      interfaces: this.#interfaces(interfaces),
+      elapsedMs,
+    };
+  }
+
+  #interfaces(counters: readonly LiveCounters[]): unknown {
+    return this.options.bind.map(({ port, value }, index) => ({ port, uri: value, ...counters[index]! }));
+  }
+
+  #printReport({ elapsedMs, counters, interfaces }: LiveState): void {
+    const paint = painter();
+    const [head, ...rows] = table([
+      ["interface", "bound to", "received", "sent", "lost before", "refused"],
+      ...this.options.bind.map(({ port, value }, index) => {
+        const { received, sent, receiveDrops, sendDrops } = interfaces[index]!;
+        return [value, port, received, sent, receiveDrops, sendDrops];
+      }),
+    ]);
+    out(paint("bold", head!));
+    for (const row of rows) out(row);
+    out("");
+    for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
+    out(paint("dim", `ended after ${formatSeconds(elapsedMs)}`));
+  }
+}
+
+/** Refuses what has no meaning, or none yet, beside live interfaces. `names` are the options that were given. */
+export function refuseBesideLive(names: readonly string[]): void {
+  if (names.length === 0) return;
+  throw usageError(
+    `${names.join(", ")}: cannot be given together with live interfaces (--bind PORT=tap:… and the like)`,
+  );
+}

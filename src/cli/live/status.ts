@@ -1,0 +1,89 @@
+/** What a live run says while it runs: rates of the last second, and what happened to its interfaces. */
+import { type ReasonName, reasonName } from "../../dataplane/index.js";
+import type { PortValue } from "../options.js";
+import { countOf, formatNumber } from "../terminal.js";
+import type { LiveState } from "./messages.js";
+
+/** Per second. */
+export interface Rates {
+  readonly in: number;
+  readonly delivered: number;
+  readonly dropped: number;
+  /** Of `dropped`, and of what is passed on for a reason. */
+  readonly reasons: Readonly<Partial<Record<ReasonName, number>>>;
+}
+
+export function ratesBetween(before: LiveState | undefined, now: LiveState): Rates {
+  const seconds = (now.elapsedMs - (before?.elapsedMs ?? 0)) / 1000;
+  const rate = (count: number): number => (seconds > 0 ? Math.round(count / seconds) : 0);
+  const totals = now.counters.totals;
+  const earlier = before?.counters.totals;
+  return {
+    in: rate(totals.in - (earlier?.in ?? 0)),
+    delivered: rate(totals.delivered - (earlier?.delivered ?? 0)),
+    dropped: rate(totals.dropped - (earlier?.dropped ?? 0)),
+    reasons: reasonRates(before, now, rate),
+  };
+}
+
+/** All ports together; reasons without a packet are left out. */
+function reasonRates(before: LiveState | undefined, now: LiveState, rate: (count: number) => number): Rates["reasons"] {
+  const counts = new Map<ReasonName, number>();
+  const add = (state: LiveState | undefined, sign: number): void => {
+    for (const { reason, count } of state?.counters.reasons ?? []) {
+      counts.set(reasonName(reason), (counts.get(reasonName(reason)) ?? 0) + sign * count);
+    }
+  };
+  add(now, 1);
+  add(before, -1);
+  return Object.fromEntries([...counts].filter(([, count]) => count > 0).map(([name, count]) => [name, rate(count)]));
+}
+
+/** `12 s  in 10,234/s  delivered 10,200/s  dropped 34/s (TX_UNANSWERED 34)  12 flows` */
+export function statusText(
+  { elapsedMs, counters }: LiveState,
+  { in: entered, delivered, dropped, reasons }: Rates,
+): string {
+  const named = Object.entries(reasons).map(([name, rate]) => `${name} ${formatNumber(rate)}`);
+  return [
+    `${Math.floor(elapsedMs / 1000)} s`,
+    `in ${formatNumber(entered)}/s`,
+    `delivered ${formatNumber(delivered)}/s`,
+    `dropped ${formatNumber(dropped)}/s${named.length > 0 ? ` (${named.join(", ")})` : ""}`,
+    countOf(counters.flows.entries, "flow"),
+  ].join("  ");
+}
+
+const EVENT_TEXT: Readonly<Record<string, string>> = {
+  down: "is down",
+  up: "is up again",
+  gone: "is gone; waiting for it to come back",
+  back: "is back",
+};
+
+/** What happened to the interfaces since, a line each. */
+export function eventLines(binds: readonly PortValue[], before: LiveState | undefined, now: LiveState): string[] {
+  return binds.flatMap(({ value }, index) =>
+    Object.entries(now.interfaces[index]!.events)
+      .filter(([name, count]) => count > (before?.interfaces[index]?.events[name] ?? 0))
+      .map(([name]) => `hnv: ${value} ${EVENT_TEXT[name] ?? name}`),
+  );
+}
+
+/** One line on a terminal's standard error that is written over again and again. */
+export class StatusLine {
+  readonly #isTerminal = process.stderr.isTTY === true;
+  #isShown = false;
+
+  show(text: string): void {
+    if (!this.#isTerminal) return;
+    const width = process.stderr.columns ?? 80;
+    process.stderr.write(`\r${text.slice(0, width - 1)}\u001b[K`);
+    this.#isShown = true;
+  }
+
+  clear(): void {
+    if (this.#isShown) process.stderr.write("\r\u001b[K");
+    this.#isShown = false;
+  }
+}

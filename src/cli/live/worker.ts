@@ -1,0 +1,74 @@
+/**
+ * The forwarding thread of a live run: an engine and all its interfaces. It sleeps when nothing comes, tells its counters once a
+ * second, and ends when it is told to.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { type LiveInterface, openLive, Poller } from "../../io/index.js";
+import { makeEngine } from "../engines.js";
+import { explainError } from "../errors.js";
+import { countersOf } from "../results.js";
+import { Clock } from "./clock.js";
+import { Forwarder } from "./forwarder.js";
+import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
+
+const port = parentPort!;
+const job = workerData as LiveJob;
+const stop = new Int32Array(job.stop);
+
+const REPORT_EVERY_MS = 1000;
+/** Time goes on for flow entries, and a wish to end is heard, after so long at the latest. */
+const SLEEP_MS = 100;
+/** How long frames on their way may take at the end; a packet ring shows its last ones after a millisecond. */
+const DRAIN_MS = 20;
+const DRAIN_STEP_MS = 3;
+
+const tell = (message: FromForwarder): void => port.postMessage(message);
+
+async function run(interfaces: LiveInterface[]): Promise<void> {
+  const engine = await makeEngine(job.recipe);
+  for (const { uri } of job.bindings) interfaces.push(await openLive(uri, engine.memory));
+  const bindings = job.bindings.map(({ port: at }, index) => ({ port: at, live: interfaces[index]! }));
+  const forwarder = new Forwarder(engine, bindings);
+  const poller = new Poller(interfaces);
+  const clock = new Clock();
+  const state = (): LiveState => ({
+    elapsedMs: clock.nowMs,
+    counters: countersOf(engine),
+    interfaces: interfaces.map((live) => live.counters()),
+  });
+  const round = (): number => {
+    clock.advance();
+    return forwarder.round(clock.nowNs, clock.nowMs);
+  };
+
+  tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
+  let reportAt = 0;
+  while (Atomics.load(stop, 0) === 0 && interfaces.some(({ isOpen }) => isOpen)) {
+    const count = round();
+    if (clock.nowMs >= reportAt) {
+      for (const live of interfaces) live.check?.();
+      tell({ kind: "state", state: state() });
+      reportAt = clock.nowMs - (clock.nowMs % REPORT_EVERY_MS) + REPORT_EVERY_MS;
+    }
+    if (count > 0) continue;
+    engine.process(0, clock.nowMs);
+    if (!job.busyPoll && interfaces.every((live) => live.descriptor !== null)) poller.wait(SLEEP_MS);
+  }
+  for (const until = clock.nowMs + DRAIN_MS; clock.nowMs < until; ) {
+    if (round() === 0) poller.wait(DRAIN_STEP_MS);
+  }
+  const last = state();
+  for (const live of interfaces.splice(0)) live.close();
+  tell({ kind: "ended", state: last });
+}
+
+const interfaces: LiveInterface[] = [];
+try {
+  await run(interfaces);
+} catch (error) {
+  const { exitStatus, lines } = explainError(error);
+  tell({ kind: "failed", exitStatus, lines });
+} finally {
+  for (const live of interfaces) live.close();
+  port.close();
+}
