@@ -1,0 +1,166 @@
+/** Guests, hosts and peers in network namespaces, for tests of `hnv run` on live interfaces. */
+import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { NetnsLab } from "../oracles/netns.js";
+import { HNV } from "./helpers.js";
+
+export interface Guest {
+  /** A namespace of its own. */
+  readonly namespace: string;
+  readonly address: string;
+  /** With colons. */
+  readonly mac: string;
+}
+
+/** Those of the labs in `examples`. */
+export const BLUE1: Guest = { namespace: "blue1", address: "10.0.0.5", mac: "06:06:00:00:00:05" };
+export const BLUE2: Guest = { namespace: "blue2", address: "10.0.0.7", mac: "06:06:00:00:00:07" };
+export const RED1: Guest = { namespace: "red1", address: "10.0.0.5", mac: "08:08:00:00:00:05" };
+export const RED2: Guest = { namespace: "red2", address: "10.0.0.7", mac: "08:08:00:00:00:07" };
+
+/** A running `hnv run`. */
+export class LiveHnv {
+  readonly child: ChildProcess;
+  stdout = "";
+  stderr = "";
+  #exit: Promise<number | null>;
+
+  constructor(lab: NetnsLab, namespace: string, args: readonly string[]) {
+    this.child = lab.start(namespace, HNV, "run", ...args);
+    this.child.stdout!.on("data", (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+    });
+    this.child.stderr!.on("data", (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+    });
+    this.#exit = new Promise((resolve) => this.child.once("close", resolve));
+  }
+
+  /** Objects that `--json` has printed so far. */
+  objects(): LiveObject[] {
+    const whole = this.stdout.slice(0, this.stdout.lastIndexOf("\n") + 1);
+    return whole
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as LiveObject);
+  }
+
+  /** Its interfaces exist once it has said anything. */
+  async ready(): Promise<void> {
+    await until(`hnv to bind its interfaces: ${this.stderr}`, () => {
+      if (this.child.exitCode !== null) throw new Error(`hnv ended: ${this.stderr}`);
+      return this.stdout.includes("\n");
+    });
+  }
+
+  /** Ends it by a signal, and gives its exit status and its last object. */
+  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<{ status: number | null; result: LiveObject }> {
+    this.child.kill(signal);
+    const status = await this.#exit;
+    return { status, result: this.objects().at(-1)! };
+  }
+
+  /** Seconds of processor time so far. */
+  cpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.child.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+}
+
+/** What `--json` prints once a second, and at the end. */
+export interface LiveObject {
+  readonly kind: "status" | "result";
+  readonly elapsedMs: number;
+  readonly rates: { readonly in: number; readonly reasons: Record<string, number> };
+  readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies", number>;
+  readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
+  readonly interfaces: readonly {
+    readonly port: string;
+    readonly uri: string;
+    readonly received: number;
+    readonly sent: number;
+    readonly receiveDrops: number;
+    readonly sendDrops: number;
+    readonly events: Record<string, number>;
+  }[];
+}
+
+/** Makes a device of a namespace the guest's network adapter, with an address and neighbours that need no ARP. */
+export async function settle(
+  lab: NetnsLab,
+  guest: Guest,
+  from: { readonly namespace: string; readonly device: string },
+  neighbours: readonly Guest[],
+  mtu = 1500,
+): Promise<void> {
+  const { namespace, address, mac } = guest;
+  const ip = (...args: string[]): Promise<string> => lab.exec(namespace, "ip", ...args);
+  if (from.namespace !== namespace) {
+    await lab.exec(from.namespace, "ip", "link", "set", from.device, "netns", lab.name(namespace));
+  }
+  await ip("link", "set", from.device, "name", "eth0", "address", mac, "mtu", String(mtu));
+  await ip("addr", "add", `${address}/24`, "dev", "eth0");
+  await ip("link", "set", "eth0", "up");
+  for (const other of neighbours) await ip("neigh", "add", other.address, "lladdr", other.mac, "dev", "eth0");
+}
+
+/** How many of `count` pings were answered. */
+export async function ping(lab: NetnsLab, from: Guest, to: string, count = 5, ...options: string[]): Promise<number> {
+  const args = ["-c", String(count), "-i", "0.1", "-W", "2", ...options, to];
+  const report = await lab.exec(from.namespace, "ping", ...args).catch((error: Error) => error.message);
+  return Number(/(\d+) received/.exec(report)?.[1] ?? 0);
+}
+
+const RECEIVE = `
+  const { createHash } = require("node:crypto");
+  const hash = createHash("sha256");
+  require("node:net").createServer((socket) => {
+    socket.on("data", (chunk) => hash.update(chunk));
+    socket.on("end", () => { console.log(hash.digest("hex")); socket.end(); process.exit(); });
+  }).listen(5000, process.argv[1], () => console.log("ready"));`;
+
+const SEND = `
+  const { createHash, createCipheriv } = require("node:crypto");
+  const hash = createHash("sha256");
+  const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16, 7), Buffer.alloc(16));
+  const zeros = Buffer.alloc(1 << 20);
+  let left = Number(process.argv[2]);
+  const socket = require("node:net").connect(5000, process.argv[1], () => {
+    const go = () => {
+      while (left > 0) {
+        const chunk = noise.update(zeros.subarray(0, Math.min(left, zeros.length)));
+        left -= chunk.length;
+        hash.update(chunk);
+        if (!socket.write(chunk)) return socket.once("drain", go);
+      }
+      socket.end();
+    };
+    go();
+  });
+  socket.on("close", () => console.log(hash.digest("hex")));`;
+
+/** Sends bytes over TCP and gives the digests on both sides. */
+export async function transfer(
+  lab: NetnsLab,
+  from: Guest,
+  to: Guest,
+  bytes: number,
+): Promise<{ sent: string; received: string }> {
+  const server = lab.start(to.namespace, process.execPath, "-e", RECEIVE, to.address);
+  let said = "";
+  server.stdout!.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await until("the receiver to listen", () => said.includes("ready\n"));
+  const ended = new Promise((resolve) => server.once("close", resolve));
+  const sent = (await lab.exec(from.namespace, process.execPath, "-e", SEND, to.address, String(bytes))).trim();
+  await ended;
+  return { sent, received: said.split("\n")[1] ?? "" };
+}
+
+export async function until(what: string, holds: () => boolean | Promise<boolean>, patienceMs = 15_000): Promise<void> {
+  for (const end = Date.now() + patienceMs; !(await holds()); ) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,222 @@
+/** `hnv run` on live interfaces: hosts, guests and peers in network namespaces of their own. */
+import { afterEach, describe, expect, test } from "vitest";
+import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
+import { hasProgram, warnSkipped } from "../oracles/programs.js";
+import { HNV, hnv, LABS } from "./helpers.js";
+import { BLUE1, BLUE2, type Guest, LiveHnv, ping, RED1, RED2, settle, transfer, until } from "./live-lab.js";
+
+const missing = netnsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
+if (missing) warnSkipped("live interfaces", missing);
+
+const UNDERLAY_MTU = 1600;
+const MEBIBYTE = 1 << 20;
+
+let lab: NetnsLab | undefined;
+afterEach(async () => {
+  await lab?.close();
+  lab = undefined;
+}, 30_000);
+
+/** Two hosts with a cable between their NICs. */
+async function twoHosts(guests: readonly Guest[]): Promise<NetnsLab> {
+  lab = await createNetnsLab(["host1", "host2", ...guests.map(({ namespace }) => namespace)]);
+  const nic = (namespace: string) => ({ namespace, device: "nic1" });
+  await lab.veth(nic("host1"), nic("host2"), UNDERLAY_MTU);
+  return lab;
+}
+
+/** An hnv that is one host of the lab file, with its guests on TAP devices. */
+async function startHost(lab: NetnsLab, file: string, host: string, ...guests: readonly Guest[]): Promise<LiveHnv> {
+  const portOf = ({ namespace }: Guest): string => `${host}/${namespace[0]!.toUpperCase()}${namespace.slice(1)}`;
+  const binds = guests.flatMap((guest) => ["--bind", `${portOf(guest)}=tap:${guest.namespace}`]);
+  const live = new LiveHnv(lab, host, [file, "--bind", `${host}/nic1=afpacket:nic1`, ...binds, "--json"]);
+  await live.ready();
+  for (const guest of guests) {
+    const others = [BLUE1, BLUE2, RED1, RED2].filter(
+      (other) => other.mac.slice(0, 2) === guest.mac.slice(0, 2) && other !== guest,
+    );
+    await settle(lab, guest, { namespace: host, device: guest.namespace }, others);
+  }
+  return live;
+}
+
+/** Everything that came in has met one end. */
+function expectConserved({ totals }: Awaited<ReturnType<LiveHnv["end"]>>["result"]): void {
+  expect(totals.delivered + totals.dropped + totals.passed + totals.consumed).toBe(totals.in + totals.copies);
+}
+
+describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
+  test("two tenants with equal addresses: ping, TCP both ways, and nobody hears the other", {
+    timeout: 90_000,
+  }, async () => {
+    const lab = await twoHosts([BLUE1, BLUE2, RED1, RED2]);
+    const host1 = await startHost(lab, LABS.plain, "host1", BLUE1, RED1);
+    const host2 = await startHost(lab, LABS.plain, "host2", BLUE2, RED2);
+    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+    expect(await ping(lab, RED1, RED2.address, 3)).toBe(3);
+    expect(await ping(lab, BLUE1, BLUE2.address, 2, "-s", "1472", "-M", "do")).toBe(2);
+    for (const [from, to] of [
+      [BLUE1, BLUE2],
+      [RED2, RED1],
+    ] as const) {
+      const { sent, received } = await transfer(lab, from, to, 64 * MEBIBYTE);
+      expect(received).toBe(sent);
+      expect(sent).toMatch(/^[0-9a-f]{64}$/);
+    }
+    const ends = await Promise.all([host1.end("SIGTERM"), host2.end("SIGINT")]);
+    for (const { status, result } of ends) {
+      expect(status).toBe(0);
+      expect(result.kind).toBe("result");
+      expectConserved(result);
+      for (const { receiveDrops, received } of result.interfaces) {
+        expect(receiveDrops).toBe(0);
+        expect(received).toBeGreaterThan(0);
+      }
+      expect(result.drops.filter(({ reason }) => reason.startsWith("RX_"))).toEqual([]);
+    }
+    expect(host1.objects().filter(({ kind }) => kind === "status").length).toBeGreaterThan(1);
+    for (const { stderr } of [host1, host2]) expect(stderr).not.toContain("error");
+    // TAP devices go with whoever made them.
+    expect(await lab.exec("blue1", "ip", "-br", "link")).not.toContain("eth0");
+  });
+
+  test.each([
+    ["VLAN-tagged provider network", LABS.vlan],
+    ["IPv6 provider network", LABS.v6],
+  ])("%s", { timeout: 60_000 }, async (_, file) => {
+    const lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHost(lab, file, "host1", BLUE1);
+    await startHost(lab, file, "host2", BLUE2);
+    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+    const { sent, received } = await transfer(lab, BLUE2, BLUE1, 4 * MEBIBYTE);
+    expect(received).toBe(sent);
+    expectConserved((await host1.end()).result);
+  });
+});
+
+describe.skipIf(missing !== null)("one host", () => {
+  test("guests on veth pairs that leave checksums and segmentation to the other end", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1", "blue1", "blue2", "host2"]);
+    const nic = (namespace: string) => ({ namespace, device: "nic1" });
+    await lab.veth(nic("host1"), nic("host2"), UNDERLAY_MTU);
+    const hosts: [string, Guest, Guest][] = [
+      ["host1", BLUE1, BLUE2],
+      ["host2", BLUE2, BLUE1],
+    ];
+    for (const [host, guest, other] of hosts) {
+      const { namespace } = guest;
+      const peer = ["type", "veth", "peer", "name", namespace, "netns", lab.name(host)];
+      await lab.exec(namespace, "ip", "link", "add", "cable", ...peer);
+      await settle(lab, guest, { namespace, device: "cable" }, [other]);
+      await lab.exec(host, "ip", "link", "set", namespace, "up");
+    }
+    const start = (host: string, port: string, device: string) =>
+      new LiveHnv(lab!, host, [
+        LABS.plain,
+        "--bind",
+        `${host}/nic1=afpacket:nic1`,
+        "--bind",
+        `${port}=afpacket:${device}`,
+        "--json",
+      ]);
+    const host1 = start("host1", "host1/Blue1", "blue1");
+    const host2 = start("host2", "host2/Blue2", "blue2");
+    await host1.ready();
+    await host2.ready();
+    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 32 * MEBIBYTE);
+    expect(received).toBe(sent);
+    const { result } = await host1.end();
+    expectConserved(result);
+    expect(result.interfaces.map(({ receiveDrops }) => receiveDrops)).toEqual([0, 0]);
+    await host2.end();
+  });
+
+  test("a device that goes down, comes up, goes away and comes back is reported and used again", {
+    timeout: 60_000,
+  }, async () => {
+    lab = await createNetnsLab(["host1", "peer"]);
+    const near = { namespace: "host1", device: "nic1" };
+    const far = { namespace: "peer", device: "wire" };
+    await lab.veth(near, far);
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
+    await live.ready();
+    const events = () => live.objects().at(-1)?.interfaces[0]?.events ?? {};
+    const link = (...args: string[]) => lab!.exec("host1", "ip", "link", ...args);
+    await link("set", "nic1", "down");
+    await until("the device to be noticed down", () => events().down === 1);
+    await link("set", "nic1", "up");
+    await until("the device to be noticed up", () => events().up === 1);
+    await link("del", "nic1");
+    await until("the device to be missed", () => events().gone === 1);
+    await lab.veth(near, far);
+    await until("the device to be found again", () => events().back === 1);
+    const before = live.objects().at(-1)!.totals.in;
+    await lab.exec("peer", "ip", "addr", "add", "192.168.4.22/24", "dev", "wire");
+    await lab.exec("peer", "ping", "-c", "1", "-W", "1", "192.168.4.11").catch(() => "");
+    await until("frames to come again", () => live.objects().at(-1)!.totals.in > before);
+    for (const text of ["is down", "is up again", "is gone", "is back"])
+      expect(live.stderr).toContain(`afpacket:nic1 ${text}`);
+    expect((await live.end()).status).toBe(0);
+  });
+
+  test("receive offload is switched off while bound, and on again after", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1", "peer"]);
+    await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" });
+    await lab.exec("host1", "ethtool", "-K", "nic1", "gro", "on");
+    const gro = async () =>
+      /generic-receive-offload: (\w+)/.exec(await lab!.exec("host1", "ethtool", "-k", "nic1"))?.[1];
+    expect(await gro()).toBe("on");
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
+    await live.ready();
+    expect(await gro()).toBe("off");
+    expect(await lab.exec("host1", "ip", "-d", "link", "show", "nic1")).toMatch(/promiscuity 1\b/);
+    await live.end();
+    expect(await gro()).toBe("on");
+    expect(await lab.exec("host1", "ip", "-d", "link", "show", "nic1")).toMatch(/promiscuity 0\b/);
+  });
+
+  test("sleeps when nothing comes: below 2 % of a core", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1"]);
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/Blue1=tap:blue1", "--json"]);
+    await live.ready();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const before = live.cpuSeconds();
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(live.cpuSeconds() - before).toBeLessThan(0.08);
+  });
+
+  test("what cannot be bound is one line that says why", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1"]);
+    const refusal = (uri: string) =>
+      lab!.exec("host1", HNV, "run", LABS.plain, "--bind", `host1/nic1=${uri}`).then(
+        () => "it ran",
+        ({ message }: Error) => message.split(": hnv: ")[1] ?? message,
+      );
+    expect(await refusal("afpacket:eth9")).toBe("afpacket:eth9: there is no interface eth9 here");
+    expect(await refusal("tap:a-name-of-more-than-15")).toMatch(
+      /^tap:a-name-of-more-than-15: there is no such interface here$/,
+    );
+  });
+});
+
+describe("usage", () => {
+  test.each([
+    [
+      ["--bind", "host1/Blue1=tap:x", "--in", "host1/Red1=a.pcap"],
+      "--in: cannot be given together with live interfaces",
+    ],
+    [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Red1=pcap:a.pcap"], "--bind PORT=pcap:FILE: cannot be given"],
+    [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Blue1=tap:y"], "--bind host1/Blue1 is given twice"],
+    [["--bind", "host1/Blue1=tap:x", "--workers", "2", "--drops", "d.pcapng"], "--drops, --workers: cannot be given"],
+    [["--bind", "host1/Blue1=wifi:x"], "expected pcap:FILE, afpacket:NAME or tap:NAME"],
+    [["--bind", "host1/Blue1=tap:"], "tap:: expected"],
+    [["--bind", "host1/Nobody=tap:x"], "the lab has no port host1/Nobody"],
+    [["--in", "host1/Blue1=a.pcap", "--busy-poll"], "--busy-poll is for live interfaces"],
+  ])("%j is refused", async (args, line) => {
+    const { status, stderr } = await hnv(["run", LABS.plain, ...args]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(line);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+});
