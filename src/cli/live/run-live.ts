@@ -77,12 +77,14 @@ class LiveRun {
 
   async until(job: LiveJob): Promise<void> {
     const word = new Int32Array(job.stop);
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: job });
     const end = (): void => {
-      Atomics.store(word, 0, 1);
+      const asked = Atomics.exchange(word, 0, 1);
+      if (asked !== 0) void worker.terminate(); // a second signal: the user does not want to wait
     };
     for (const signal of SIGNALS) process.on(signal, end);
     try {
-      await this.#hear(new Worker(new URL("./worker.js", import.meta.url), { workerData: job }));
+      await this.#hear(worker);
     } finally {
       this.#status.clear();
       for (const signal of SIGNALS) process.off(signal, end);

@@ -20,6 +20,7 @@ const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
 const SO_ERROR = 4;
+const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 /** More than a burst of the longest frames. */
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -155,7 +156,7 @@ function attach(system: System, memory: PacketMemory, device: string, copy: numb
     ring = new PacketRing(system, memory, receiver, copy);
     system.setSocketOption(receiver, SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous(index), "PACKET_ADD_MEMBERSHIP");
     system.setSocketOption(sender, SOL_PACKET, PACKET_QDISC_BYPASS, int32(1), "PACKET_QDISC_BYPASS");
-    system.setSocketOption(sender, SOL_SOCKET, SO_SNDBUFFORCE, int32(SEND_BUFFER_BYTES), "SO_SNDBUFFORCE");
+    setSendBuffer(system, sender);
     system.bind(sender, linkAddress(index, 0));
     const restore = stopJoining(system, index);
     system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
@@ -165,6 +166,17 @@ function attach(system: System, memory: PacketMemory, device: string, copy: numb
     system.close(receiver);
     if (sender >= 0) system.close(sender);
     throw error;
+  }
+}
+
+/** Beyond the limit for everybody if we may (CAP_NET_ADMIN), else up to it. */
+function setSendBuffer(system: System, socket: number): void {
+  const size = int32(SEND_BUFFER_BYTES);
+  try {
+    system.setSocketOption(socket, SOL_SOCKET, SO_SNDBUFFORCE, size, "SO_SNDBUFFORCE");
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    system.setSocketOption(socket, SOL_SOCKET, SO_SNDBUF, size, "SO_SNDBUF");
   }
 }
 

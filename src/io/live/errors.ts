@@ -49,8 +49,8 @@ export function errnoText(errno: number): string {
   return words === undefined ? errnoName(errno) : `${errnoName(errno)}, ${words}`;
 }
 
-/** Linux numbers that libuv does not know. */
-const OTHER_NAMES: Readonly<Record<number, string>> = { 77: "EBADFD", 28: "ENOSPC" };
+/** Numbers of Linux that Node.js does not know. */
+const OTHER_NAMES: Readonly<Record<number, string>> = { 77: "EBADFD" };
 const OTHER_WORDS: Readonly<Record<number, string>> = { 77: "the device is gone" };
 
 /** Says of a failed call on an interface what a person can do about it. */

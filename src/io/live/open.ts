@@ -2,22 +2,32 @@
 import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { LiveError, SystemError } from "./errors.js";
 import type { LiveInterface } from "./live-interface.js";
-import { deviceMtu } from "./net-device.js";
+import { DEVICE_NAME_MAX, deviceMtu } from "./net-device.js";
 import { system } from "./system.js";
 
 type Open = (argument: string, memory: PacketMemory) => LiveInterface;
 
-/** By scheme. `device`: is the argument the name of a network device, whose MTU counts? */
-const KINDS: Readonly<Record<string, { readonly load: () => Promise<Open>; readonly isDevice: boolean }>> = {
+interface Kind {
+  readonly load: () => Promise<Open>;
+  /** The network device that the argument names. */
+  readonly deviceIn: (argument: string) => string;
+  /** Must the device be there, so that its MTU can be asked before it is opened? */
+  readonly isThere: boolean;
+}
+
+/** By scheme. */
+const KINDS: Readonly<Record<string, Kind>> = {
   afpacket: {
-    isDevice: true,
+    isThere: true,
+    deviceIn: (argument) => argument,
     load: async () => {
       const { AfPacketInterface } = await import("./afpacket.js");
       return (device, memory) => new AfPacketInterface(device, memory);
     },
   },
   tap: {
-    isDevice: false,
+    isThere: false,
+    deviceIn: (argument) => argument,
     load: async () => {
       const { TapInterface } = await import("./tap.js");
       return (device, memory) => new TapInterface(device, memory);
@@ -39,8 +49,8 @@ export async function openLive(uri: string, memory: PacketMemory): Promise<LiveI
 /** The MTU of the network device that the URI names, before it is opened; null where the URI names none. */
 export function mtuOfLive(uri: string): number | null {
   const { kind, argument } = parse(uri);
-  if (!kind.isDevice) return null;
-  const [device] = argument.split("#") as [string];
+  if (!kind.isThere) return null;
+  const device = kind.deviceIn(argument);
   try {
     return deviceMtu(system(), device);
   } catch (error) {
@@ -51,12 +61,15 @@ export function mtuOfLive(uri: string): number | null {
 
 const schemeOf = (uri: string): string => uri.slice(0, Math.max(uri.indexOf(":"), 0));
 
-function parse(uri: string): { kind: (typeof KINDS)[string]; argument: string } {
+function parse(uri: string): { kind: Kind; argument: string } {
   const kind = isLiveUri(uri) ? KINDS[schemeOf(uri)] : undefined;
   const argument = uri.slice(uri.indexOf(":") + 1);
   if (kind === undefined || argument === "") {
     const forms = LIVE_SCHEMES.map((scheme) => `${scheme}:…`).join(", ");
     throw new LiveError("LIVE_URI", `${uri}: expected one of ${forms}`);
+  }
+  if (kind.deviceIn(argument).length > DEVICE_NAME_MAX) {
+    throw new LiveError("LIVE_URI", `${uri}: a network device's name has at most ${DEVICE_NAME_MAX} characters`);
   }
   return { kind, argument };
 }
