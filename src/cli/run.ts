@@ -74,10 +74,11 @@ Examples:
   hnv run lab.yaml --in host1/nic1=wire.pcap --drops drops.pcapng --json
   hnv run lab.yaml --in host1/Blue1=a.pcap --in host1/Red1=b.pcap --capture-all everything.pcapng
   hnv run lab.yaml --bind host1/nic1=pcap:wire.pcap --out host1/Blue1=received.pcap
-  hnv run lab.yaml --bind host1/nic1=afpacket:eth1 --bind host1/Blue1=tap:blue1
 
-Frames of several inputs are merged by their timestamps. With tap: or afpacket: the lab runs on interfaces of this machine until a
-signal ends it; capture files cannot be given beside them. Exit status: 0 done, 1 an input is damaged, an output
+On interfaces of this machine, until a signal ends it:
+hnv run lab.yaml --bind host1/nic1=afpacket:eth1 --bind host1/Blue1=tap:blue1
+
+Frames of several inputs are merged by their timestamps. Exit status: 0 done, 1 an input is damaged, an output
 failed or an interface cannot be used, 2 wrong usage or a lab with mistakes.`,
     )
     .action(runCommand);
