@@ -1,8 +1,10 @@
 /** `hnv run` on live interfaces: hosts, guests and peers in network namespaces of their own. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
-import { HNV, hnv, LABS } from "./helpers.js";
+import { HNV, hnv, LABS, ROOT } from "./helpers.js";
 import { BLUE1, BLUE2, type Guest, LiveHnv, ping, RED1, RED2, settle, transfer, until } from "./live-lab.js";
 
 const missing = netnsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
@@ -18,10 +20,10 @@ afterEach(async () => {
 }, 30_000);
 
 /** Two hosts with a cable between their NICs. */
-async function twoHosts(guests: readonly Guest[]): Promise<NetnsLab> {
+async function twoHosts(guests: readonly Guest[], mtu = UNDERLAY_MTU): Promise<NetnsLab> {
   lab = await createNetnsLab(["host1", "host2", ...guests.map(({ namespace }) => namespace)]);
   const nic = (namespace: string) => ({ namespace, device: "nic1" });
-  await lab.veth(nic("host1"), nic("host2"), UNDERLAY_MTU);
+  await lab.veth(nic("host1"), nic("host2"), mtu);
   return lab;
 }
 
@@ -75,9 +77,21 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
       expect(result.drops.filter(({ reason }) => reason.startsWith("RX_"))).toEqual([]);
     }
     expect(host1.objects().filter(({ kind }) => kind === "status").length).toBeGreaterThan(1);
-    for (const { stderr } of [host1, host2]) expect(stderr).not.toContain("error");
+    expect([host1.stderr, host2.stderr]).toEqual(["", ""]);
     // TAP devices go with whoever made them.
     expect(await lab.exec("blue1", "ip", "-br", "link")).not.toContain("eth0");
+  });
+
+  test("the MTU of the device that a NIC is bound to takes the place of the lab's", { timeout: 60_000 }, async () => {
+    const lab = await twoHosts([BLUE1, BLUE2], 1500);
+    const host1 = await startHost(lab, LABS.plain, "host1", BLUE1);
+    const host2 = await startHost(lab, LABS.plain, "host2", BLUE2);
+    expect(host1.stderr).toBe("hnv: host1/nic1: MTU 1500, as its interface has it; the lab says 1600\n");
+    expect(await ping(lab, BLUE1, BLUE2.address, 3, "-s", "1430", "-M", "do")).toBe(3); // 1,458 octets of IP
+    expect(await ping(lab, BLUE1, BLUE2.address, 2, "-s", "1431", "-M", "do")).toBe(0);
+    const { result } = await host1.end();
+    expect(result.drops).toContainEqual(expect.objectContaining({ port: "host1/Blue1", reason: "TX_TOO_BIG_ICMP4", count: 2 }));
+    await host2.end();
   });
 
   test.each([
@@ -160,6 +174,20 @@ describe.skipIf(missing !== null)("one host", () => {
     expect((await live.end()).status).toBe(0);
   });
 
+  test("a TAP device that is removed is made again", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1"]);
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/Blue1=tap:blue1", "--json"]);
+    await live.ready();
+    await lab.exec("host1", "ip", "link", "del", "blue1");
+    await until("the device to be made again", () => live.objects().at(-1)?.interfaces[0]?.events.back === 1);
+    expect(await lab.exec("host1", "ip", "-br", "link", "show", "blue1")).toContain("blue1");
+    await lab.exec("host1", "ip", "link", "set", "blue1", "down");
+    const before = live.cpuSeconds();
+    await until("the device to be noticed down", () => live.objects().at(-1)?.interfaces[0]?.events.down === 1);
+    expect(live.cpuSeconds() - before).toBeLessThan(0.5); // it sleeps
+    expect((await live.end()).status).toBe(0);
+  });
+
   test("receive offload is switched off while bound, and on again after", { timeout: 60_000 }, async () => {
     lab = await createNetnsLab(["host1", "peer"]);
     await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" });
@@ -199,6 +227,22 @@ describe.skipIf(missing !== null)("one host", () => {
 });
 
 describe("usage", () => {
+  test("without koffi there is one line that names it", async () => {
+    const script = `
+      const Module = require("node:module");
+      const resolve = Module._resolveFilename;
+      Module._resolveFilename = function (name, ...rest) {
+        if (name !== "koffi") return resolve.call(this, name, ...rest);
+        throw Object.assign(new Error("Cannot find module"), { code: "MODULE_NOT_FOUND" });
+      };
+      import(process.argv[1]).then(({ main }) => main(process.argv.slice(2))).then((status) => { process.exitCode = status; });`;
+    const main = join(ROOT, "dist/cli/main.js");
+    const args = ["run", LABS.plain, "--bind", "host1/nic1=afpacket:lo"];
+    const { status, stderr } = spawnSync(process.execPath, ["-e", script, main, ...args], { encoding: "utf8" });
+    expect(stderr).toBe("hnv: live interfaces need the npm package koffi\n");
+    expect(status).toBe(1);
+  });
+
   test.each([
     [
       ["--bind", "host1/Blue1=tap:x", "--in", "host1/Red1=a.pcap"],
