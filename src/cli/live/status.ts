@@ -59,6 +59,7 @@ const EVENT_TEXT: Readonly<Record<string, string>> = {
   up: "is up again",
   gone: "is gone; waiting for it to come back",
   back: "is back",
+  malformed: "brought frames that contradict their offload header",
 };
 
 /** What happened to the interfaces since, a line each. */

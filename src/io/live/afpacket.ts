@@ -10,7 +10,7 @@ import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake } from "./intake.js";
 import type { LiveCounters, LiveInterface } from "./live-interface.js";
-import { deviceIndex, deviceIsUp, deviceMtu, deviceName, stopJoining } from "./net-device.js";
+import { deviceIndex, deviceMtu, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
 import { SendBatch } from "./send-batch.js";
 import { AF_PACKET, int32, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
@@ -100,9 +100,8 @@ export class AfPacketInterface implements LiveInterface {
   #noticeState({ index, receiver }: Attachment): void {
     const system = this.#system;
     system.getSocketOption(receiver, SOL_SOCKET, SO_ERROR, new Uint8Array(4), "SO_ERROR"); // reading clears it
-    const name = deviceName(system, index);
-    if (name === undefined) return;
-    const isUp = deviceIsUp(system, name);
+    const isUp = isDeviceUp(system, index);
+    if (isUp === undefined) return; // gone: the next check will tell
     if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
     this.#isUp = isUp;
   }
@@ -133,7 +132,7 @@ export class AfPacketInterface implements LiveInterface {
       sent: this.#batch.sent,
       receiveDrops: this.#receiveDrops + this.#intake.malformed + (ring ? ring.lost() + ring.cut : 0),
       sendDrops: this.#batch.refused,
-      events: this.#events.all(),
+      events: this.#events.all(this.#intake.malformed),
     };
   }
 

@@ -41,21 +41,25 @@ export const deviceIndex = (system: System, name: string): number => ask(system,
 /** The longest IP packet that the device carries. Throws ENODEV if there is no such device. */
 export const deviceMtu = (system: System, name: string): number => ask(system, name, SIOCGIFMTU, "SIOCGIFMTU");
 
-/** Has somebody set the device up? Throws ENODEV if there is no such device. */
-export const deviceIsUp = (system: System, name: string): boolean =>
-  (ask(system, name, SIOCGIFFLAGS, "SIOCGIFFLAGS") & IFF_UP) !== 0;
+export const hasDevice = (system: System, name: string): boolean =>
+  unlessRefused(() => deviceIndex(system, name)) !== undefined;
+
+/** Has somebody set the device up, which is given by name or index? Undefined if it is not there. */
+export function isDeviceUp(system: System, device: string | number): boolean | undefined {
+  const name = typeof device === "string" ? device : deviceName(system, device);
+  if (name === undefined) return undefined;
+  const flags = unlessRefused(() => ask(system, name, SIOCGIFFLAGS, "SIOCGIFFLAGS"));
+  return flags === undefined ? undefined : (flags & IFF_UP) !== 0;
+}
 
 /** The device's name now; undefined if it is gone. */
 export function deviceName(system: System, index: number): string | undefined {
   const { bytes, view } = deviceRequest("");
   view.setInt32(IFREQ_VALUE, index, true);
-  try {
+  return unlessRefused(() => {
     control(system, (socket) => system.ioctl(socket, SIOCGIFNAME, bytes, "SIOCGIFNAME"));
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
-  return nameInRequest(bytes);
+    return nameInRequest(bytes);
+  });
 }
 
 export function setDeviceUp(system: System, name: string): void {
@@ -96,19 +100,26 @@ function ethtool(system: System, index: number, command: number, data: number): 
   const value = new Uint32Array([command, data]);
   const { bytes, view } = deviceRequest(name);
   view.setBigUint64(IFREQ_VALUE, BigInt(system.addressOf(value.buffer)), true);
-  try {
+  return unlessRefused(() => {
     control(system, (socket) => system.ioctl(socket, SIOCETHTOOL, bytes, "SIOCETHTOOL"));
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
-  return value[1]!;
+    return value[1]!;
+  });
 }
 
 function ask(system: System, name: string, request: number, call: string): number {
   const { bytes, view } = deviceRequest(name);
   control(system, (socket) => system.ioctl(socket, request, bytes, call));
   return view.getInt32(IFREQ_VALUE, true);
+}
+
+/** Undefined where the system refuses. */
+function unlessRefused<Result>(work: () => Result): Result | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
 }
 
 /** Any socket will do to talk about devices. */

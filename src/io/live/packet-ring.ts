@@ -21,8 +21,8 @@ const PACKET_VERSION = 10;
 const PACKET_VNET_HDR = 15;
 const TPACKET_V3 = 2;
 
-/** A block must hold the longest frame that segmentation offload makes, 64 KiB and headers. */
-const BLOCK_BYTES = 256 * 1024;
+/** Frames that segmentation offload makes have up to 64 KiB and headers; seven of them fit. */
+const BLOCK_BYTES = 512 * 1024;
 const BLOCK_COUNT = 32;
 /** Of no importance to version 3, which packs frames; must divide the block. */
 const FRAME_BYTES = 2048;

@@ -9,10 +9,10 @@ import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
 import type { LiveCounters, LiveInterface } from "./live-interface.js";
-import { deviceIndex, deviceIsUp, deviceRequest, nameInRequest, setDeviceUp } from "./net-device.js";
+import { deviceRequest, hasDevice, isDeviceUp, nameInRequest, setDeviceUp } from "./net-device.js";
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { setPointer } from "./send-batch.js";
-import { ERRNO, IOVEC, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
+import { IOVEC, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
@@ -156,13 +156,7 @@ export class TapInterface implements LiveInterface {
   /** In another network namespace, where a guest has it, we cannot look. */
   #seemsUp(): boolean {
     const name = this.#descriptor < 0 ? undefined : this.#nameNow();
-    if (name === undefined) return false;
-    try {
-      return deviceIsUp(this.#system, name);
-    } catch (error) {
-      if (error instanceof SystemError) return true;
-      throw error;
-    }
+    return name !== undefined && (isDeviceUp(this.#system, name) ?? true);
   }
 
   counters(): LiveCounters {
@@ -171,7 +165,7 @@ export class TapInterface implements LiveInterface {
       sent: this.#sent,
       receiveDrops: this.#intake.malformed,
       sendDrops: this.#sendDrops,
-      events: this.#events.all(),
+      events: this.#events.all(this.#intake.malformed),
     };
   }
 
@@ -183,7 +177,7 @@ export class TapInterface implements LiveInterface {
 
 /** Attaches to the device, or makes it and sets it up. */
 function attach(system: System, device: string): number {
-  const isNew = !exists(system, device);
+  const isNew = !hasDevice(system, device);
   const descriptor = system.open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   try {
     const { bytes, view } = deviceRequest(device);
@@ -194,16 +188,6 @@ function attach(system: System, device: string): number {
     return descriptor;
   } catch (error) {
     system.close(descriptor);
-    throw error;
-  }
-}
-
-function exists(system: System, device: string): boolean {
-  try {
-    deviceIndex(system, device);
-    return true;
-  } catch (error) {
-    if (error instanceof SystemError && error.errno === ERRNO.ENODEV) return false;
     throw error;
   }
 }
