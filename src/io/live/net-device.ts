@@ -94,7 +94,7 @@ export function stopJoining(system: System, index: number): () => void {
 }
 
 /** struct ethtool_value: command, data. Undefined where the device refuses. */
-function ethtool(system: System, index: number, command: number, data: number): number | undefined {
+export function ethtool(system: System, index: number, command: number, data: number): number | undefined {
   const name = deviceName(system, index);
   if (name === undefined) return undefined;
   const value = new Uint32Array([command, data]);
