@@ -33,6 +33,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
       return (device, memory) => new TapInterface(device, memory);
     },
   },
+  xdp: {
+    isDevice: true,
+    load: async () => {
+      const { XdpInterface } = await import("./xdp.js");
+      return (device, memory) => new XdpInterface(device, memory);
+    },
+  },
 };
 
 export const LIVE_SCHEMES: readonly string[] = Object.keys(KINDS);

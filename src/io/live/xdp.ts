@@ -35,6 +35,8 @@ const PRIVILEGE = "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
 const RING_SIZE = 2048;
 /** What a frame is longer than the packet in it: addresses, type and two VLAN tags. */
 const LINK_BYTES = 22;
+/** The kernel takes some milliseconds to give back the queue of a socket that was closed. */
+const PATIENCE_MS = 500;
 /** A wakeup sends only so many frames, so it takes several; this bounds them should the device stand still. */
 const WAKEUPS_MAX = 128;
 
@@ -87,7 +89,7 @@ export class XdpInterface implements LiveInterface {
       this.#mtu = deviceMtu(this.#system, this.#device);
       const chunkSize = chunkSizeFor(this.uri, this.#mtu);
       this.umem = new Umem(memory, this.#system, chunkSize, 3 * ringSize);
-      this.#attach();
+      this.#attach(PATIENCE_MS);
     } catch (error) {
       throw explain(this.uri, error);
     }
@@ -278,7 +280,7 @@ export class XdpInterface implements LiveInterface {
     ring.publish();
   }
 
-  #attach(): void {
+  #attach(patienceMs: number): void {
     const system = this.#system;
     const index = deviceIndex(system, this.#device);
     const queueCount = receiveQueueCount(system, this.#device);
@@ -290,7 +292,13 @@ export class XdpInterface implements LiveInterface {
     try {
       const promiscuous = makePromiscuous(system, index);
       undo.push(() => system.close(promiscuous));
-      const socket = new XdpSocket(system, index, queue, this.umem, this.#ringSize);
+      const socket = new XdpSocket(system, {
+        interfaceIndex: index,
+        queue,
+        umem: this.umem,
+        ringSize: this.#ringSize,
+        patienceMs,
+      });
       undo.push(() => socket.close());
       const program = new XdpProgram(system, queueCount);
       undo.push(() => program.close());
@@ -314,7 +322,7 @@ export class XdpInterface implements LiveInterface {
     try {
       const mtu = deviceMtu(this.#system, this.#device);
       if (!fits(mtu, this.umem.chunkSize)) return;
-      this.#attach();
+      this.#attach(0);
       this.#mtu = mtu;
     } catch (error) {
       if (error instanceof SystemError || error instanceof LiveError) return; // still not there, or not as it was

@@ -30,6 +30,17 @@ const ZERO_COPY = 4;
 const USE_NEED_WAKEUP = 8;
 /** Frames that one wakeup sends where the driver cannot zero-copy; Linux takes 32 unless told (since 6.17). */
 const TRANSMIT_BUDGET = 256;
+const RETRY_MS = 10;
+
+export interface XdpSocketOptions {
+  readonly interfaceIndex: number;
+  readonly queue: number;
+  readonly umem: Umem;
+  /** Entries of each ring, a power of two. */
+  readonly ringSize: number;
+  /** How long to wait for a queue that is busy. */
+  readonly patienceMs: number;
+}
 
 export interface XdpStatistics {
   /** Longer than a chunk, or there was no chunk in the fill ring. */
@@ -49,8 +60,8 @@ export class XdpSocket {
   readonly #system: XdpSystem;
   readonly #mappings: Mapping[] = [];
 
-  /** Throws a SystemError, with nothing left behind. */
-  constructor(system: XdpSystem, interfaceIndex: number, queue: number, umem: Umem, ringSize: number) {
+  /** Throws a SystemError, with nothing left behind; EBUSY only after having waited `patienceMs`. */
+  constructor(system: XdpSystem, { interfaceIndex, queue, umem, ringSize, patienceMs }: XdpSocketOptions) {
     this.#system = system;
     this.descriptor = system.socket(AF_XDP, SOCK_RAW, 0);
     try {
@@ -68,7 +79,7 @@ export class XdpSocket {
       this.completion = this.#mapRing("completion", offsets.view, ringSize);
       this.receive = this.#mapRing("receive", offsets.view, ringSize);
       this.transmit = this.#mapRing("transmit", offsets.view, ringSize);
-      this.isZeroCopy = this.#bind(interfaceIndex, queue);
+      this.isZeroCopy = this.#bind(interfaceIndex, queue, patienceMs);
       this.#raiseBudget();
     } catch (error) {
       this.close();
@@ -125,21 +136,30 @@ export class XdpSocket {
     return new Ring(mapped.bytes, layout, size);
   }
 
-  /** Zero-copy where the driver offers it: is it? */
-  #bind(interfaceIndex: number, queue: number): boolean {
-    const { bytes, view } = block(16);
+  /** Zero-copy where the driver offers it: is it? A queue that was given back a moment ago is busy for some milliseconds. */
+  #bind(interfaceIndex: number, queue: number, patienceMs: number): boolean {
+    for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
+      if (this.#tryBind(interfaceIndex, queue, ZERO_COPY) === null) return true;
+      const error = this.#tryBind(interfaceIndex, queue, COPY);
+      if (error === null) return false;
+      if (error.code !== "EBUSY" || waitedMs >= patienceMs) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
+  }
+
+  /** Null if it succeeded. */
+  #tryBind(interfaceIndex: number, queue: number, mode: number): SystemError | null {
+    const { bytes, view } = block(16); // struct sockaddr_xdp
     view.setUint16(0, AF_XDP, true);
+    view.setUint16(2, mode | USE_NEED_WAKEUP, true);
     view.setUint32(4, interfaceIndex, true);
     view.setUint32(8, queue, true);
     try {
-      view.setUint16(2, ZERO_COPY | USE_NEED_WAKEUP, true);
       this.#system.bind(this.descriptor, bytes);
-      return true;
+      return null;
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      view.setUint16(2, COPY | USE_NEED_WAKEUP, true);
-      this.#system.bind(this.descriptor, bytes);
-      return false;
+      if (error instanceof SystemError) return error;
+      throw error;
     }
   }
 
