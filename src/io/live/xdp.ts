@@ -13,12 +13,13 @@
  *
  * What the driver must leave alone: receive offloads that take out VLAN tags are switched off, and, where the program runs in
  * generic mode, those that join frames. Native XDP on a veth device switches off the segmentation offload of the other end by
- * itself; checksums that the other end left open are completed here. Everything is restored by `close`; after a kill the program is
+ * itself. Where the other end is a stack and not a wire, checksums that it left open are completed here. Everything is restored by `close`; after a kill the program is
  * gone, but the offloads stay off.
  *
  * Refused by name: an MTU whose frames do not fit into a chunk (`xdp:eth1: …`), since that would take XDP multi-buffer.
  */
 import { type PacketMemory, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
+import { ETHERNET_LENGTH, VLAN_TAG_LENGTH } from "../../dataplane/wire/index.js";
 import { LiveError, liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import type { LiveCounters, LiveInterface } from "./live-interface.js";
@@ -31,10 +32,12 @@ import { XdpSocket, type XdpStatistics } from "./xdp/socket.js";
 import { type XdpSystem, xdpSystem } from "./xdp/system-calls.js";
 import { CHUNK, CHUNK_HEADROOM, Umem } from "./xdp/umem.js";
 
+/** Their other end is this system's own stack, or a guest's, which leaves checksums to the device. */
+const DRIVERS_WITHOUT_WIRE: readonly string[] = ["veth", "tun"];
 const PRIVILEGE = "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
 const RING_SIZE = 2048;
 /** What a frame is longer than the packet in it: addresses, type and two VLAN tags. */
-const LINK_BYTES = 22;
+const LINK_BYTES = ETHERNET_LENGTH + 2 * VLAN_TAG_LENGTH;
 /** The kernel takes some milliseconds to give back the queue of a socket that was closed. */
 const PATIENCE_MS = 500;
 /** A wakeup sends only so many frames, so it takes several; this bounds them should the device stand still. */
@@ -66,7 +69,10 @@ export class XdpInterface implements LiveInterface {
   #attachment: Attachment | null = null;
   #mtu: number;
   #isUp = true;
-  #isVeth = false;
+  /** The device's name now; the one that was asked for is what is looked for when it is gone. */
+  #name = "";
+  /** May frames come whose checksum was left to hardware? */
+  #completesChecksums = false;
   /** Chunks of the last `receive`. */
   readonly #received: Uint32Array;
   #receivedCount = 0;
@@ -136,7 +142,7 @@ export class XdpInterface implements LiveInterface {
       words[row + (ROW.TIMESTAMP >> 2)] = timeLow;
       words[row + (ROW.TIMESTAMP >> 2) + 1] = timeHigh;
       words[row + (ROW.MISSING >> 2)] = 0;
-      if (this.#isVeth) completePartialChecksum(bytes, umem.base + offset, length);
+      if (this.#completesChecksums) completePartialChecksum(bytes, umem.base + offset, length);
     }
     ring.own = (ring.own + count) >>> 0;
     ring.consumed();
@@ -160,7 +166,13 @@ export class XdpInterface implements LiveInterface {
 
   send(offset: number, length: number): boolean {
     const socket = this.#attachment?.socket;
-    if (socket === undefined || !this.#isUp || length > this.#mtu + LINK_BYTES || !this.#makeRoom(socket)) {
+    if (
+      socket === undefined ||
+      !this.#isUp ||
+      length < ETHERNET_LENGTH ||
+      length > this.#mtu + LINK_BYTES ||
+      !this.#makeRoom(socket)
+    ) {
       this.#refused++;
       return false;
     }
@@ -191,6 +203,8 @@ export class XdpInterface implements LiveInterface {
       this.#detach();
       return;
     }
+    if (name !== this.#name) this.#events.count("renamed");
+    this.#name = name;
     this.#noticeState(name);
     // What waits since a wakeup was refused.
     this.#wake(this.#attachment.socket);
@@ -286,6 +300,7 @@ export class XdpInterface implements LiveInterface {
     const queueCount = receiveQueueCount(system, this.#device);
     const queue = chooseQueue(this.uri, this.#queue, queueCount);
     const undo: (() => void)[] = [];
+    let mode: XdpMode;
     const restore = (): void => {
       while (undo.length > 0) undo.pop()!();
     };
@@ -305,7 +320,7 @@ export class XdpInterface implements LiveInterface {
       program.register(queue, socket.descriptor);
       undo.push(keepTags(system, index));
       this.#fill(socket);
-      const mode = program.attach(index); // from here on frames come
+      mode = program.attach(index); // from here on frames come
       if (mode === "generic") undo.push(stopJoining(system, index));
       this.#attachment = { index, program, mode, socket, restore };
     } catch (error) {
@@ -313,7 +328,8 @@ export class XdpInterface implements LiveInterface {
       this.umem.reclaimAll();
       throw error;
     }
-    this.#isVeth = driverOf(system, this.#device) === "veth";
+    this.#name = this.#device;
+    this.#completesChecksums = mode === "generic" || DRIVERS_WITHOUT_WIRE.includes(driverOf(system, this.#device));
     this.#isUp = true;
     this.#noticeState(this.#device);
   }

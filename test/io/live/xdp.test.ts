@@ -177,7 +177,8 @@ describe.skipIf(reason !== null)("xdp", () => {
     expect(a.counters().sent).toBe(1000);
     expect(received + b.counters().receiveDrops).toBe(1000);
     expect(a.send(at, 1523)).toBe(false);
-    expect(a.counters().sendDrops).toBe(1);
+    expect(a.send(at, 13)).toBe(false);
+    expect(a.counters().sendDrops).toBe(2);
     expectNothingLeaked(b);
   });
 
@@ -254,6 +255,18 @@ describe.skipIf(reason !== null)("xdp", () => {
     const count = b.receive(memory.rows, 256, 0n);
     expect(isFrame(rowOf(count - 1).at, 5, 90)).toBe(true);
     for (const live of [a, b]) live.release();
+  });
+
+  it("notices another name, and goes on", () => {
+    const a = open("va");
+    const b = open("vb");
+    ip("link set vb name vx");
+    for (let i = 0; i < 2; i++) b.check();
+    expect(b.counters().events).toEqual({ renamed: 1 });
+    a.send(frame(6, 64).at, 64);
+    a.flush();
+    expect(b.receive(memory.rows, 256, 0n)).toBe(1);
+    b.release();
   });
 
   it("notices a device that is removed, and takes it again when it is back", () => {
