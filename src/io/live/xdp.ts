@@ -28,6 +28,7 @@ import { ERRNO } from "./system.js";
 import { driverOf, keepTags, makePromiscuous, receiveQueueCount } from "./xdp/device.js";
 import { completePartialChecksum } from "./xdp/partial-checksum.js";
 import { type XdpMode, XdpProgram } from "./xdp/program.js";
+import type { Ring } from "./xdp/ring.js";
 import { XdpSocket, type XdpStatistics } from "./xdp/socket.js";
 import { type XdpSystem, xdpSystem } from "./xdp/system-calls.js";
 import { CHUNK, CHUNK_HEADROOM, Umem } from "./xdp/umem.js";
@@ -115,7 +116,6 @@ export class XdpInterface implements LiveInterface {
 
   receive(rows: number, max: number, nowNs: bigint): number {
     if (this.#attachment === null) return 0;
-    const { umem } = this;
     const { socket } = this.#attachment;
     const ring = socket.receive;
     const count = ring.available(Math.min(max, this.#received.length - this.#receivedCount));
@@ -125,25 +125,14 @@ export class XdpInterface implements LiveInterface {
       return 0;
     }
 
-    const timeLow = Number(nowNs & 0xffff_ffffn);
-    const timeHigh = Number(nowNs >> 32n);
-    const { bytes, words, states } = umem;
+    const { umem } = this;
+    describe(ring, count, umem, rows, nowNs);
     for (let i = 0; i < count; i++) {
-      const entry = ring.entries + (((ring.own + i) & ring.mask) << 2);
-      const offset = ring.words[entry]!;
-      const length = ring.words[entry + 2]!;
-      const chunk = offset >>> umem.chunkShift;
-      states[chunk] = CHUNK.RECEIVED;
+      const chunk = ring.words[ring.entries + (((ring.own + i) & ring.mask) << 2)]! >>> umem.chunkShift;
+      umem.states[chunk] = CHUNK.RECEIVED;
       this.#received[this.#receivedCount + i] = chunk;
-      const row = (rows + i * ROW_SIZE) >>> 2;
-      words[row + (ROW.OFFSET >> 2)] = umem.base + offset;
-      words[row + (ROW.LENGTH >> 2)] = length;
-      words[row + (ROW.HEADROOM >> 2)] = offset & (umem.chunkSize - 1);
-      words[row + (ROW.TIMESTAMP >> 2)] = timeLow;
-      words[row + (ROW.TIMESTAMP >> 2) + 1] = timeHigh;
-      words[row + (ROW.MISSING >> 2)] = 0;
-      if (this.#completesChecksums) completePartialChecksum(bytes, umem.base + offset, length);
     }
+    if (this.#completesChecksums) completeChecksums(umem.bytes, umem.words, rows, count);
     ring.own = (ring.own + count) >>> 0;
     ring.consumed();
     this.#receivedCount += count;
@@ -377,6 +366,37 @@ export class XdpInterface implements LiveInterface {
       receiveInvalid: before.receiveInvalid + now.receiveInvalid,
       transmitInvalid: before.transmitInvalid + now.transmitInvalid,
     };
+  }
+}
+
+/** Writes a row for each of the ring's next frames. */
+function describe(
+  { words: descriptors, entries, own, mask }: Ring,
+  count: number,
+  umem: Umem,
+  rows: number,
+  nowNs: bigint,
+): void {
+  const { words, base, chunkSize } = umem;
+  const timeLow = Number(nowNs & 0xffff_ffffn);
+  const timeHigh = Number(nowNs >> 32n);
+  for (let i = 0; i < count; i++) {
+    const entry = entries + (((own + i) & mask) << 2);
+    const offset = descriptors[entry]!;
+    const row = (rows + i * ROW_SIZE) >>> 2;
+    words[row + (ROW.OFFSET >> 2)] = base + offset;
+    words[row + (ROW.LENGTH >> 2)] = descriptors[entry + 2]!;
+    words[row + (ROW.HEADROOM >> 2)] = offset & (chunkSize - 1);
+    words[row + (ROW.TIMESTAMP >> 2)] = timeLow;
+    words[row + (ROW.TIMESTAMP >> 2) + 1] = timeHigh;
+    words[row + (ROW.MISSING >> 2)] = 0;
+  }
+}
+
+function completeChecksums(bytes: Uint8Array, words: Uint32Array, rows: number, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const row = (rows + i * ROW_SIZE) >>> 2;
+    completePartialChecksum(bytes, words[row + (ROW.OFFSET >> 2)]!, words[row + (ROW.LENGTH >> 2)]!);
   }
 }
 
