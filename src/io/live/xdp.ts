@@ -37,6 +37,8 @@ import { CHUNK, CHUNK_HEADROOM, Umem } from "./xdp/umem.js";
 const DRIVERS_WITHOUT_WIRE: readonly string[] = ["veth", "tun"];
 const PRIVILEGE = "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
 const RING_SIZE = 2048;
+/** The kernel takes powers of two from 2,048 to the size of a page. */
+const CHUNK_SIZES: readonly number[] = [2048, 4096];
 /** What a frame is longer than the packet in it: addresses, type and two VLAN tags. */
 const LINK_BYTES = ETHERNET_LENGTH + 2 * VLAN_TAG_LENGTH;
 /** The kernel takes some milliseconds to give back the queue of a socket that was closed. */
@@ -326,7 +328,7 @@ export class XdpInterface implements LiveInterface {
   #attachAgain(): void {
     try {
       const mtu = deviceMtu(this.#system, this.#device);
-      if (!fits(mtu, this.umem.chunkSize)) return;
+      if (mtu > longestPacket(this.umem.chunkSize)) return;
       this.#attach(0);
       this.#mtu = mtu;
     } catch (error) {
@@ -350,7 +352,8 @@ export class XdpInterface implements LiveInterface {
       const isUp = deviceIsUp(this.#system, name);
       if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
       this.#isUp = isUp;
-      this.#mtu = deviceMtu(this.#system, name);
+      // A longer one that was set since we opened is not for us: the kernel counts as lost what exceeds a chunk.
+      this.#mtu = Math.min(deviceMtu(this.#system, name), longestPacket(this.umem.chunkSize));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error; // renamed or gone in between: the next check sees it
     }
@@ -408,12 +411,12 @@ function parse(uri: string, argument: string): [device: string, queue: number | 
   return [match[1]!, match[2] === undefined ? null : Number(match[2])];
 }
 
-const fits = (mtu: number, chunkSize: number): boolean => mtu + LINK_BYTES <= chunkSize - CHUNK_HEADROOM;
+const longestPacket = (chunkSize: number): number => chunkSize - CHUNK_HEADROOM - LINK_BYTES;
 
 function chunkSizeFor(uri: string, mtu: number): number {
-  const size = [2048, 4096].find((chunkSize) => fits(mtu, chunkSize));
+  const size = CHUNK_SIZES.find((chunkSize) => mtu <= longestPacket(chunkSize));
   if (size !== undefined) return size;
-  const longest = 4096 - CHUNK_HEADROOM - LINK_BYTES;
+  const longest = longestPacket(Math.max(...CHUNK_SIZES));
   throw new LiveError(
     "LIVE_REFUSED",
     `${uri}: the MTU of ${mtu} is more than the ${longest} that AF_XDP takes here (XDP multi-buffer is not used); use afpacket`,

@@ -257,6 +257,16 @@ describe.skipIf(reason !== null)("xdp", () => {
     for (const live of [a, b]) live.release();
   });
 
+  it("an MTU that is raised meanwhile does not lead beyond the chunk", () => {
+    const b = open("vb");
+    ip("link set vb mtu 3000");
+    b.check();
+    expect(b.mtu).toBe(2048 - 256 - 22);
+    expect(b.send(frame(0, 1792).at, 1792)).toBe(true);
+    expect(b.send(frame(0, 1793).at, 1793)).toBe(false);
+    b.flush();
+  });
+
   it("notices another name, and goes on", () => {
     const a = open("va");
     const b = open("vb");
