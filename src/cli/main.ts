@@ -35,6 +35,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   encap: async () => (await import("./encap.js")).addEncapCommand,
   decap: async () => (await import("./decap.js")).addDecapCommand,
   trace: async () => (await import("./trace.js")).addTraceCommand,
+  explain: async () => (await import("./explain.js")).addExplainCommand,
   compare: async () => (await import("./compare.js")).addCompareCommand,
   check: async () => (await import("./check.js")).addCheckCommand,
   mtu: async () => (await import("./mtu.js")).addMtuCommand,

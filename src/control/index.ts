@@ -1,5 +1,7 @@
 /** The door of control: fabric files in, labs and findings out. */
 export { checkLab } from "./check/check.js";
+export { type Cure, curesFor } from "./cures/cures.js";
+export { LabKnowledge } from "./cures/lab-knowledge.js";
 export { type FabricDocument, type Loaded, loadFabricFile } from "./fabric-file/load.js";
 export { API_VERSION, type FabricFile, fabricFileJsonSchema } from "./fabric-file/schema.js";
 export {

@@ -21,6 +21,9 @@ export interface TraceStep {
   /** Where the frame entered the node. */
   readonly port: PortIndex;
   readonly before: Uint8Array;
+  /** The layers that looked at the frame, in order. */
+  readonly layers: readonly string[];
+  /** What they said. */
   readonly notes: readonly TraceNote[];
   readonly decision: Decision;
   readonly outputs: readonly TraceOutput[];
@@ -35,12 +38,21 @@ export interface TraceOutput {
   readonly peer: PortIndex | null;
 }
 
+/** How much a trace tells: with `layers`, no notes, whose search for the nearest record may walk whole tables. */
+export type TraceDetail = "notes" | "layers";
+
 /** Steps in the order in which nodes are reached; replicated frames are followed one after the other. */
-export function trace(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs = 0): TraceStep[] {
+export function trace(
+  engine: Engine,
+  port: PortIndex,
+  frame: Uint8Array,
+  nowMs = 0,
+  detail: TraceDetail = "notes",
+): TraceStep[] {
   const steps: TraceStep[] = [];
   const waiting: { port: PortIndex; frame: Uint8Array; hops: number }[] = [{ port, frame, hops: 0 }];
   for (let next = waiting.shift(); next; next = waiting.shift()) {
-    const step = traceNode(engine, next.port, next.frame, nowMs);
+    const step = traceNode(engine, next.port, next.frame, nowMs, detail);
     steps.push(step);
     if (next.hops === HOPS_MAX) break;
     for (const { peer, after } of step.outputs) {
@@ -50,11 +62,13 @@ export function trace(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs 
   return steps;
 }
 
-function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: number): TraceStep {
+function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: number, detail: TraceDetail): TraceStep {
+  const layers: string[] = [];
   const notes: TraceNote[] = [];
-  const decision = engine.decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, nowMs, (layer) => ({
-    note: (note) => notes.push({ layer, ...note }),
-  }));
+  const decision = engine.decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, nowMs, (layer) => {
+    layers.push(layer);
+    return detail === "notes" ? { note: (note) => notes.push({ layer, ...note }) } : null;
+  });
   const outputs: TraceOutput[] = [];
   let refused = Reason.NONE;
   if (decision.verdict.kind === "forward") {
@@ -64,5 +78,6 @@ function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: nu
       else outputs.push({ port: forward.output, after, peer: engine.peerOf(forward.output) });
     }
   }
-  return { node: engine.nodes[engine.ports[port]!.node]!.name, port, before: frame, notes, decision, outputs, refused };
+  const { name: node } = engine.nodes[engine.ports[port]!.node]!;
+  return { node, port, before: frame, layers, notes, decision, outputs, refused };
 }

@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 import { innerOf, workedPacket } from "../vectors/worked-packets.js";
 import { hnv, inParallel, LABS, ROOT, shell, workplace, writePcap } from "./helpers.js";
 
-const COMMANDS = ["run", "encap", "decap", "trace", "compare", "check", "mtu", "bench", "ifaces"];
+const COMMANDS = ["run", "encap", "decap", "trace", "explain", "compare", "check", "mtu", "bench", "ifaces"];
 
 /** A directory with everything that the examples of the help name. */
 function stage(): (name: string) => string {

@@ -111,6 +111,6 @@ export interface FrameAtPort {
 export interface DecideContext {
   readonly node: NodeIndex;
   readonly nowMs: number;
-  /** Called with each layer's name as it begins; its result receives that layer's notes. */
-  readonly observe: ((layer: string) => Observer) | null;
+  /** Called with each layer's name as it begins; its result, if any, receives that layer's notes. */
+  readonly observe: ((layer: string) => Observer | null) | null;
 }

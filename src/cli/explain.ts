@@ -1,0 +1,282 @@
+/** `hnv explain`: a whole capture by the paths that its packets take, with the cause and the cure of every drop. */
+import type { Command } from "commander";
+import { type Cure, LabKnowledge } from "../control/index.js";
+import {
+  type Engine,
+  reasonName,
+  reasonText,
+  type TraceNote,
+  windowsNumber,
+  windowsReason,
+} from "../dataplane/index.js";
+import { ROW, ROW_SIZE } from "../dataplane/packet/index.js";
+import type { Memory } from "../io/index.js";
+import { type CaptureReader, openCapture } from "../io/index.js";
+import type { Lab } from "../vswitch/index.js";
+import { type Arrival, arrivalsOf, FULL_BURST } from "./arrivals.js";
+import { oneLine, plain } from "./describe.js";
+import { drive } from "./drive.js";
+import { CliError, usageError } from "./errors.js";
+import { type Cause, type Path, PathAccount, reasonOf, type Witness } from "./explain/paths.js";
+import { checkFiles } from "./files.js";
+import { openLab, requirePort } from "./lab-file.js";
+import { integer, type PortValue, portFile } from "./options.js";
+import { conservationLine, countersOf, SCHEMA_VERSION } from "./results.js";
+import { countOf, formatNumber, formatSeconds, out, painter, printJson } from "./terminal.js";
+
+interface ExplainOptions {
+  readonly in?: readonly PortValue[];
+  readonly top: number;
+  readonly json?: boolean;
+}
+
+const TOP = 10;
+
+export function addExplainCommand(program: Command): void {
+  program
+    .command("explain")
+    .summary("explain what happens to a whole capture")
+    .description(
+      "Drives captures through a lab and tells which paths the packets take, and for each drop why, and what would cure it.",
+    )
+    .argument("<lab>", "fabric file, - for standard input")
+    .option("--in <PORT=FILE>", "frames that enter the node at this port; may be repeated", portFile)
+    .option("--top <N>", "paths, and causes per reason, to show as text", integer(1, 100_000), TOP)
+    .option("--json", "print the result as JSON, all of it")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  hnv explain lab.yaml --in host1/Blue1=vm.pcap
+  hnv explain lab.yaml --in host1/Blue1=a.pcap --in host1/nic1=wire.pcap --json
+
+Packets are numbered from 1 in each input, so that hnv trace LAB --port PORT --pcap FILE:N shows one in full. Exit status: 0 done,
+whatever was dropped; 1 an input is damaged; 2 wrong usage or a lab with mistakes.`,
+    )
+    .action(explain);
+}
+
+async function explain(labFile: string, options: ExplainOptions): Promise<void> {
+  const started = performance.now();
+  const inputs = options.in ?? [];
+  if (inputs.length === 0) throw usageError("nothing to explain: give at least one --in PORT=FILE");
+  checkFiles([labFile, ...inputs.map(({ value }) => value)], []);
+  const lab = openLab(labFile);
+  const { engine } = lab;
+  const ports = inputs.map(({ port }) => requirePort(lab, port));
+  const account = new PathAccount(engine, new LabKnowledge(lab));
+  const readers: CaptureReader[] = [];
+  try {
+    for (const { value } of inputs) readers.push(await openCapture(value, engine.memory));
+    const entries = readers.map((reader, index) => ({
+      port: ports[index]!,
+      reader: numbered(engine.memory, reader, index),
+    }));
+    const arrivals = account.watch(arrivalsOf(engine.memory, entries, FULL_BURST));
+    await drive({ engine, arrivals, departures: [account] });
+    const result: Result = { lab, inputs, readers, account, elapsedMs: Math.round(performance.now() - started) };
+    if (options.json) printJson(toJson(result));
+    else for (const line of report(result, options.top)) out(line);
+    const damaged = readers.flatMap(({ damage }) => (damage ? [`hnv: ${damage.message}`] : []));
+    if (damaged.length > 0) throw new CliError(1, damaged);
+  } finally {
+    for (const reader of readers) await reader.close();
+  }
+}
+
+/** The reader, with the number of the input in each row's SOURCE and that of the packet, from 1, in its TAG. */
+function numbered(memory: Memory & Engine["memory"], reader: CaptureReader, input: number): Arrival["reader"] {
+  let packets = 0;
+  return {
+    fill(rows, firstRow, rowsMax, bytesMax) {
+      const count = reader.fill(rows, firstRow, rowsMax, bytesMax);
+      for (let index = firstRow; index < firstRow + count; index++) {
+        memory.setU32(rows + index * ROW_SIZE + ROW.SOURCE, input);
+        memory.setU32(rows + index * ROW_SIZE + ROW.TAG, ++packets);
+      }
+      return count;
+    },
+    more: () => reader.more(),
+  };
+}
+
+interface Result {
+  readonly lab: Lab;
+  readonly inputs: readonly PortValue[];
+  readonly readers: readonly CaptureReader[];
+  readonly account: PathAccount;
+  readonly elapsedMs: number;
+}
+
+/** All drops for one reason, whatever path led there. */
+interface DropGroup {
+  readonly reason: Path["end"]["reason"];
+  packets: number;
+  bytes: number;
+  /** Packets whose cause is not told apart. */
+  uncounted: number;
+  readonly causes: { readonly path: Path; readonly cause: Cause }[];
+}
+
+function dropGroups(paths: readonly Path[]): DropGroup[] {
+  const groups = new Map<number, DropGroup>();
+  for (const path of paths) {
+    if (path.end.verdict !== "dropped") continue;
+    const { reason } = path.end;
+    const group = groups.get(reason) ?? { reason, packets: 0, bytes: 0, uncounted: 0, causes: [] };
+    groups.set(reason, group);
+    group.packets += path.packets;
+    group.bytes += path.bytes;
+    group.uncounted += path.uncounted;
+    for (const cause of path.causes.values()) group.causes.push({ path, cause });
+  }
+  for (const { causes } of groups.values()) causes.sort((a, b) => b.cause.packets - a.cause.packets);
+  return [...groups.values()].sort((a, b) => b.packets - a.packets);
+}
+
+/** The note of the layer that dropped the witness, and where. */
+function lastWord(path: Path, { steps }: Cause): { readonly node: string; readonly note: TraceNote } | undefined {
+  const step = steps.find((candidate) => reasonOf(candidate) === path.end.reason);
+  const note = step?.notes.at(-1);
+  return step && note && { node: step.node, note };
+}
+
+// JSON.
+
+function toJson({ lab, inputs, readers, account, elapsedMs }: Result): unknown {
+  const paths = account.paths();
+  const name = (port: Path["port"]): string => lab.engine.ports[port]!.name;
+  const witness = ({ input, packet }: Witness) => ({ port: inputs[input]!.port, file: inputs[input]!.value, packet });
+  const reason = (path: Path["end"]["reason"]) => ({
+    reason: path === 0 ? null : reasonName(path),
+    windowsReason: windowsReason(path),
+    windowsNumber: windowsNumber(path),
+  });
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    inputs: inputs.map(({ port, value }, index) => ({
+      port,
+      file: value,
+      frames: readers[index]!.frameCount,
+      damage: readers[index]!.damage?.message ?? null,
+    })),
+    totals: lab.engine.totals(),
+    paths: paths.map((path) => ({
+      packets: path.packets,
+      bytes: path.bytes,
+      flows: path.flows,
+      from: name(path.port),
+      end: path.end.verdict,
+      at: name(path.end.port),
+      ...reason(path.end.reason),
+      witness: witness(path.witness),
+      nodes: path.steps.map((step) => ({
+        node: step.node,
+        port: name(step.port),
+        layers: step.notes.map(({ layer, saw, decided }) => ({ layer, saw, decided })),
+        verdict: step.decision.verdict.kind,
+        outputs: step.outputs.map(({ port }) => name(port)),
+      })),
+    })),
+    drops: dropGroups(paths).map((group) => ({
+      ...reason(group.reason),
+      text: reasonText(group.reason),
+      packets: group.packets,
+      bytes: group.bytes,
+      otherCauses: group.uncounted,
+      causes: group.causes.map(({ path, cause }) => {
+        const last = lastWord(path, cause);
+        return {
+          packets: cause.packets,
+          bytes: cause.bytes,
+          from: name(path.port),
+          at: name(path.end.port),
+          witness: witness(cause.witness),
+          layer: last?.note.layer ?? null,
+          saw: last?.note.saw ?? null,
+          decided: last?.note.decided ?? null,
+          nearest: last?.note.nearest
+            ? { record: plain(last.note.nearest.record), differs: last.note.nearest.differs }
+            : null,
+          cures: cause.cures,
+        };
+      }),
+    })),
+    tracedFlows: account.traced,
+    elapsedMs,
+  };
+}
+
+// Text.
+
+function report(result: Result, top: number): string[] {
+  const { lab, inputs, readers, account, elapsedMs } = result;
+  const paint = painter();
+  const lines = inputs.map(
+    ({ port, value }, index) => `read ${countOf(readers[index]!.frameCount, "frame")} from ${value} into ${port}`,
+  );
+  const paths = account.paths();
+  lines.push("", paint("bold", countOf(paths.length, "path")));
+  for (const path of paths.slice(0, top)) lines.push(...pathLines(result, path));
+  if (paths.length > top) lines.push(paint("dim", `  and ${countOf(paths.length - top, "path")} more (--top)`));
+  for (const group of dropGroups(paths)) lines.push("", ...dropLines(result, group, top));
+  const { totals } = countersOf(lab.engine);
+  lines.push("", conservationLine(totals));
+  const rate = elapsedMs > 1000 ? `, ${countOf(Math.round(totals.in / (elapsedMs / 1000)), "frame")}/s` : "";
+  lines.push(paint("dim", `done in ${formatSeconds(elapsedMs)}, ${countOf(account.traced, "flow")} traced${rate}`));
+  return lines;
+}
+
+const amount = ({ packets, bytes }: { readonly packets: number; readonly bytes: number }): string =>
+  `${countOf(packets, "packet")}, ${countOf(bytes, "byte")}`;
+
+const witnessText = ({ inputs }: Result, { input, packet }: Witness): string =>
+  inputs.length === 1 ? `packet ${formatNumber(packet)}` : `packet ${formatNumber(packet)} of ${inputs[input]!.value}`;
+
+/** `12 packets, 1,234 bytes: host1/Blue1 > host1 > provider > host2 > host2/Blue2, such as packet 1`, and the layers. */
+function pathLines(result: Result, path: Path): string[] {
+  const { engine } = result.lab;
+  const paint = painter();
+  const { verdict, port, reason } = path.end;
+  const nodes = path.steps.map(({ node }) => node).join(" > ");
+  const at = engine.ports[port]!.name;
+  const end =
+    verdict === "delivered"
+      ? `${paint("green", "delivered")} at ${at}`
+      : verdict === "dropped"
+        ? `${paint("red", "dropped")} at ${at}: ${reasonName(reason)}`
+        : `${paint("yellow", verdict)} at ${at}`;
+  const way = nodes === "" ? "" : ` through ${nodes}`;
+  const head = `  ${amount(path)} in ${countOf(path.flows, "flow")}, such as ${witnessText(result, path.witness)}`;
+  const lines = [head, `    ${engine.ports[path.port]!.name}${way}, ${end}`];
+  for (const step of path.steps) lines.push(paint("dim", `      ${step.node}: ${step.layers.join(", ")}`));
+  return lines;
+}
+
+function dropLines(result: Result, group: DropGroup, top: number): string[] {
+  const paint = painter();
+  const name = windowsReason(group.reason);
+  const windows = name === null ? "" : ` (Windows: ${name} ${windowsNumber(group.reason)})`;
+  const lines = [
+    `${paint("red", `dropped ${reasonName(group.reason)}`)}${windows}: ${amount(group)}`,
+    `  ${reasonText(group.reason)}`,
+  ];
+  for (const { path, cause } of group.causes.slice(0, top)) {
+    const at = result.lab.engine.ports[path.end.port]!.name;
+    lines.push(`  ${amount(cause)} at ${at}, such as ${witnessText(result, cause.witness)}`);
+    const last = lastWord(path, cause);
+    if (last) lines.push(`    saw      ${last.note.saw}`, `    decided  ${last.note.decided}`);
+    if (last?.note.nearest) {
+      const { record, differs } = last.note.nearest;
+      lines.push(`    nearest  ${oneLine(record)}`, `             differs in ${differs}`);
+    }
+    for (const cure of cause.cures) lines.push(...cureLines(cure));
+  }
+  const more = group.causes.length - top;
+  if (more > 0) lines.push(paint("dim", `  and ${countOf(more, "cause")} more (--top)`));
+  if (group.uncounted > 0) lines.push(`  ${countOf(group.uncounted, "packet")} for causes that are not told apart`);
+  return lines;
+}
+
+const cureLines = ({ command, text }: Cure): string[] =>
+  command === null ? [`    cure     ${text}`] : [`    cure     ${command}`, `             (${text})`];

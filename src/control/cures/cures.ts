@@ -1,0 +1,402 @@
+/**
+ * From a drop to the commands that would cure it.
+ *
+ * The decision was made by the layers; here only the tables are asked what is missing or wrong, with what the rest of the lab knows:
+ * a record that another host has, the host that really runs the VM. Where nobody knows, the command has a blank to be filled in. A cure
+ * answers one drop; behind it another may wait.
+ */
+import { Reason, type TraceStep } from "../../dataplane/index.js";
+import { type ParsedFrame, parseFrame } from "../../dataplane/packet/index.js";
+import type { HostPolicy, LookupRecord } from "../../dataplane/policy/index.js";
+import {
+  innerMtu,
+  isNextHop,
+  type LayerContext,
+  type NoNextHop,
+  selectNextHop,
+} from "../../dataplane/slowpath/index.js";
+import type { NodeIndex } from "../../dataplane/transposition/index.js";
+import {
+  type Address,
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  isLinkLocal,
+  type Mac,
+  maskAddress,
+  NVGRE_LENGTH,
+  PROTOCOL_GRE,
+  prefixContains,
+  sameAddress,
+  type Vsid,
+  vidOf,
+  vsidAt,
+} from "../../dataplane/wire/index.js";
+import type { HostSettings } from "../../vswitch/index.js";
+import { commandLine, newCustomerRoute, newLookupRecord, removeLookupRecord, setLookupRecord } from "./command.js";
+import type { LabKnowledge } from "./lab-knowledge.js";
+
+/** One thing to do. Several cures of one drop are to be done in order, all of them. */
+export interface Cure {
+  /** Where; null if it is no host's business. */
+  readonly host: string | null;
+  /** A PowerShell command; null where no cmdlet does it. Blanks in it stand in angle brackets. */
+  readonly command: string | null;
+  /** What it does, or what it rests on. */
+  readonly text: string;
+}
+
+/** The place of a drop, as the cures look at it. */
+interface Scene {
+  readonly lab: LabKnowledge;
+  readonly host: HostSettings;
+  readonly policy: HostPolicy;
+  readonly portName: string;
+  readonly frame: ParsedFrame;
+  /** Of the port or of the NVGRE header. */
+  readonly vsid: Vsid;
+  /** The inner frame of what came as NVGRE; else the frame itself. */
+  readonly inner: ParsedFrame;
+}
+
+/** What would let the packet pass that was dropped in this step, for `reason`. Empty where nothing is known, or nothing is wrong. */
+export function curesFor(lab: LabKnowledge, step: TraceStep, reason: Reason): readonly Cure[] {
+  const frame = parseFrame(step.before, 0, step.before.length);
+  const cure = CURES.get(reason);
+  if (!frame || !cure) return [];
+  const portName = lab.lab.engine.ports[step.port]!.name;
+  const carried = carriedBy(step.before, frame);
+  const host = lab.host(step.node) ?? (frame.ip ? lab.ownerOf(frame.ip.source) : undefined); // in the provider network: the sender
+  if (!host) return [];
+  const vsid = carried?.vsid ?? lab.adapterAt(portName)?.adapter.vsid ?? (0 as Vsid);
+  const policy = lab.lab.policyOf(host.name)!;
+  return cure({ lab, host, policy, portName, frame, vsid, inner: carried?.inner ?? frame });
+}
+
+/** The VSID and the inner frame of NVGRE without options. */
+function carriedBy(bytes: Uint8Array, { ip }: ParsedFrame): { vsid: Vsid; inner: ParsedFrame } | undefined {
+  if (ip?.protocol !== PROTOCOL_GRE || ip.end - ip.transportAt < NVGRE_LENGTH) return undefined;
+  const inner = parseFrame(bytes, ip.transportAt + NVGRE_LENGTH, ip.end);
+  return inner ? { vsid: vsidAt(bytes, ip.transportAt), inner } : undefined;
+}
+
+const UNHEARD: LayerContext = {
+  node: 0 as NodeIndex,
+  nowMs: 0,
+  consulted: () => {},
+  doNotCache: () => {},
+  observer: null,
+};
+
+// What a VM sends.
+
+function recordMissing(scene: Scene): readonly Cure[] {
+  const { lab, host, policy, vsid, inner } = scene;
+  const { ip } = inner;
+  if (!ip) return [];
+  const found = isLinkLocal(ip.destination)
+    ? { vsid, address: ip.destination }
+    : selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
+  if ("record" in found) return [];
+  const { vsid: wireVsid, address } = found as Pick<NoNextHop, "vsid" | "address">;
+  const known = lab.recordElsewhere(wireVsid, address, host.name);
+  const misplaced = known ? undefined : recordInOtherSubnet(scene, wireVsid, address);
+  const record = known?.record ?? misplaced;
+  const text = known
+    ? `${known.host} has this record`
+    : misplaced
+      ? `the address is on record in VSID ${misplaced.virtualSubnetID}, where no route leads for it`
+      : `no host of the lab has a record of ${formatAddress(address)} in VSID ${wireVsid}; is it a VM's address?`;
+  const command = newLookupRecord(host.name, {
+    virtualSubnetID: wireVsid,
+    customerAddress: address,
+    macAddress: record?.macAddress ?? { blank: "MAC of the VM" },
+    providerAddress: record?.providerAddress ?? { blank: "PA of its host" },
+  });
+  return [{ host: host.name, command, text }];
+}
+
+/** The same address in another virtual subnet of the routing domain. */
+function recordInOtherSubnet({ policy }: Scene, vsid: Vsid, address: Address): LookupRecord | undefined {
+  const vsids = policy.customerRoutes.routingDomainOf(vsid)?.vsids ?? [];
+  for (const other of vsids) {
+    const record = other === vsid ? undefined : policy.lookupRecords.find(other, address);
+    if (record) return record;
+  }
+  return undefined;
+}
+
+function senderUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const { ip, source: mac } = inner;
+  if (!ip) return [];
+  const cures: Cure[] = [];
+  const other = policy.lookupRecords.find(vsid, ip.source);
+  if (other) {
+    const owner = lab.adaptersWith(other.macAddress).find(({ adapter }) => adapter.vsid === vsid);
+    if (owner) {
+      const text = `${formatAddress(ip.source)} belongs to ${owner.host.name}/${owner.adapter.portName}; give this VM an address of its own`;
+      return [{ host: host.name, command: null, text }];
+    }
+    const text = `the record gives the address to ${formatMac(other.macAddress)}, which no VM has; a record's MAC cannot be set`;
+    cures.push({ host: host.name, command: removeLookupRecord(host.name, other), text });
+  }
+  const command = newLookupRecord(host.name, {
+    virtualSubnetID: vsid,
+    customerAddress: ip.source,
+    macAddress: mac,
+    providerAddress: lab.providerAddressOf(host) ?? { blank: `a provider address of ${host.name}` },
+  });
+  cures.push({ host: host.name, command, text: "and on every other host of the routing domain" });
+  return cures;
+}
+
+function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const destination = inner.ip?.destination;
+  if (!destination) return [];
+  const domain = policy.customerRoutes.routingDomainOf(vsid);
+  const id = (domain ?? lab.domainOf(vsid))?.id;
+  const known = lab.routeElsewhere(
+    host.name,
+    (route) => route.routingDomainID === id && prefixContains(route.destinationPrefix, destination),
+  );
+  if (known) {
+    return [
+      { host: host.name, command: newCustomerRoute(host.name, known.route), text: `${known.host} has this route` },
+    ];
+  }
+  const text = domain
+    ? `no host of the lab has a route to ${formatAddress(destination)}; leave it out if nothing is there`
+    : `VSID ${vsid} has no customer route, and so no routing domain`;
+  const command = newCustomerRoute(host.name, {
+    routingDomainID: id ?? { blank: "RDID" },
+    virtualSubnetID: { blank: `VSID of ${formatAddress(destination)}, or of the gateway` },
+    destinationPrefix: { blank: `prefix around ${formatAddress(destination)}` },
+    nextHop: maskAddress(destination, 0), // on-link
+    metric: 0,
+  });
+  return [{ host: host.name, command, text }];
+}
+
+function ruleIsNotEncap({ host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const { ip } = inner;
+  const found = ip && selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
+  if (!found || !isNextHop(found)) return [];
+  const command = setLookupRecord(host.name, found.record, { rule: "TranslationMethodEncap" });
+  return [{ host: host.name, command, text: `the rule is ${found.record.rule}` }];
+}
+
+function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const sender = inner.ip && policy.lookupRecords.find(vsid, inner.ip.source);
+  const address = sender?.providerAddress;
+  const subnet = address && lab.providerSubnetOf(address);
+  const command = commandLine("New-NetVirtualizationProviderAddress", {
+    CimSession: host.name,
+    ProviderAddress: address ?? { blank: "provider address" },
+    InterfaceIndex: 1,
+    PrefixLength: subnet?.prefix.length ?? { blank: "prefix length" },
+    VlanID: subnet && subnet.vlan !== 0 ? subnet.vlan : undefined,
+  });
+  return [{ host: host.name, command, text: "the sender's own record names the address to send from" }];
+}
+
+function providerFamilyMissing({ host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const found = inner.ip && selectNextHop(policy, vsid, inner.ip.destination, inner.destination, UNHEARD);
+  const family = found && isNextHop(found) ? found.record.providerAddress.family : 4;
+  const command = commandLine("New-NetVirtualizationProviderAddress", {
+    CimSession: host.name,
+    ProviderAddress: { blank: `IPv${family} address` },
+    InterfaceIndex: 1,
+    PrefixLength: { blank: "prefix length" },
+  });
+  return [{ host: host.name, command, text: "both ends of a tunnel need addresses of one family" }];
+}
+
+function providerRouteMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const found = inner.ip && selectNextHop(policy, vsid, inner.ip.destination, inner.destination, UNHEARD);
+  if (!found || !isNextHop(found)) return [];
+  const destination = found.record.providerAddress;
+  const own = host.providerAddresses.find(({ address }) => address.family === destination.family);
+  const gateway = own && lab.providerSubnetOf(own.address)?.gateway;
+  const around = lab.providerSubnetOf(destination);
+  const command = commandLine("New-NetVirtualizationProviderRoute", {
+    CimSession: host.name,
+    InterfaceIndex: own?.interfaceIndex ?? 1,
+    DestinationPrefix: around ? formatPrefix(around.prefix) : { blank: `prefix around ${formatAddress(destination)}` },
+    NextHop: gateway ?? { blank: "provider router" },
+  });
+  return [{ host: host.name, command, text: `no provider route leads to ${formatAddress(destination)}` }];
+}
+
+/** The record sends to where no host is: whose VM is it really? */
+function destinationHostUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const { ip } = inner;
+  const record =
+    ip &&
+    (policy.lookupRecords.find(vsid, ip.destination) ??
+      policy.lookupRecords.findByMac(vsid, inner.destination)[0] ??
+      nextHopRecord(policy, vsid, inner));
+  if (!record) return [];
+  return redirected(lab, host.name, record, record.macAddress, record.virtualSubnetID);
+}
+
+function nextHopRecord(policy: HostPolicy, vsid: Vsid, inner: ParsedFrame): LookupRecord | undefined {
+  const found = inner.ip && selectNextHop(policy, vsid, inner.ip.destination, inner.destination, UNHEARD);
+  return found && isNextHop(found) ? found.record : undefined;
+}
+
+/** Points the record at the host that runs the VM; if none does, it should go. */
+function redirected(lab: LabKnowledge, hostName: string, record: LookupRecord, mac: Mac, vsid: Vsid): readonly Cure[] {
+  const target = lab.adaptersWith(mac).find(({ adapter }) => adapter.vsid === vsid);
+  const address = target && lab.providerAddressOf(target.host, record.providerAddress.family);
+  if (target && address && !sameAddress(address, record.providerAddress)) {
+    const text = `${target.host.name}/${target.adapter.portName} has this MAC in VSID ${vsid}; the record names ${formatAddress(record.providerAddress)}`;
+    return [{ host: hostName, command: setLookupRecord(hostName, record, { providerAddress: address }), text }];
+  }
+  if (target) return [];
+  const owner = lab.ownerOf(record.providerAddress);
+  if (!owner) {
+    const text = `no host of the lab has provider address ${formatAddress(record.providerAddress)}`;
+    const providerAddress = { blank: "PA of the VM's host" };
+    return [{ host: hostName, command: setLookupRecord(hostName, record, { providerAddress }), text }];
+  }
+  const text = `no VM of the lab has MAC ${formatMac(mac)} in VSID ${vsid}`;
+  return [{ host: hostName, command: removeLookupRecord(hostName, record), text }];
+}
+
+function tooBig({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const record = nextHopRecord(policy, vsid, inner);
+  const family = record?.providerAddress.family;
+  const own = host.providerAddresses.find(({ address }) => address.family === family);
+  if (!record || !own || lab.ownerOf(record.providerAddress) === host) return [];
+  const room = innerMtu(policy.interfaceMtu(own.interfaceIndex), own.address.family);
+  const text = `this guest's MTU may be ${room} at most; or raise that of the provider network (hnv mtu)`;
+  return [{ host: host.name, command: null, text }];
+}
+
+// What comes from the wire.
+
+function subnetUnknown({ lab, host, vsid }: Scene): readonly Cure[] {
+  const known = lab.routeElsewhere(host.name, (route) => route.virtualSubnetID === vsid);
+  const command = newCustomerRoute(
+    host.name,
+    known?.route ?? {
+      routingDomainID: { blank: "RDID" },
+      virtualSubnetID: vsid,
+      destinationPrefix: { blank: `prefix of VSID ${vsid}` },
+      nextHop: { blank: "0.0.0.0 or :: for on-link" },
+      metric: 0,
+    },
+  );
+  return [
+    { host: host.name, command, text: known ? `${known.host} has this route` : "no host of the lab knows the VSID" },
+  ];
+}
+
+/** The sender is not on record here, or at another provider address. */
+function senderNotAtSource(scene: Scene): readonly Cure[] {
+  const { lab, host, policy, vsid, inner, frame } = scene;
+  const isWithoutDomain = policy.customerRoutes.routingDomainOf(vsid) === undefined;
+  if (isWithoutDomain && lab.domainOf(vsid)) return subnetUnknown(scene); // the sender is looked for in its routing domain
+  const outerSource = frame.ip!.source;
+  const source = inner.ip?.source;
+  const vsids = policy.customerRoutes.routingDomainOf(vsid)?.vsids ?? [vsid];
+  const record = source
+    ? vsids.map((other) => policy.lookupRecords.find(other, source)).find((found) => found !== undefined)
+    : policy.lookupRecords.findByMac(vsid, inner.source)[0];
+  if (record) {
+    const text = `the packet came from ${formatAddress(outerSource)}, the record names ${formatAddress(record.providerAddress)}`;
+    return [{ host: host.name, command: setLookupRecord(host.name, record, { providerAddress: outerSource }), text }];
+  }
+  if (!source) return [];
+  const known = firstKnown(lab, lab.domainOf(vsid)?.vsids ?? [vsid], source, host.name);
+  const isRouted = policy.isGatewayMac(vsid, inner.source);
+  const command = newLookupRecord(host.name, {
+    virtualSubnetID: known?.record.virtualSubnetID ?? (isRouted ? { blank: "VSID of the sender" } : vsid),
+    customerAddress: source,
+    macAddress: known?.record.macAddress ?? (isRouted ? { blank: "MAC of the sender" } : inner.source),
+    providerAddress: known?.record.providerAddress ?? outerSource,
+  });
+  return [{ host: host.name, command, text: known ? `${known.host} has this record` : "as the packet itself says" }];
+}
+
+function firstKnown(lab: LabKnowledge, vsids: readonly Vsid[], address: Address, notOn: string) {
+  for (const vsid of vsids) {
+    const known = lab.recordElsewhere(vsid, address, notOn);
+    if (known) return known;
+  }
+  return undefined;
+}
+
+/** No port here has (VSID, MAC): the VM is elsewhere, in another virtual subnet, or nowhere. */
+function destinationNotHere({ lab, host, portName, vsid, inner, frame }: Scene): readonly Cure[] {
+  const isFromVm = lab.adapterAt(portName) !== undefined;
+  const sender = isFromVm ? host : frame.ip ? lab.ownerOf(frame.ip.source) : undefined;
+  // What a VM sent has not been rewritten yet: the record knows the MAC that was looked for.
+  const policy = sender && lab.lab.policyOf(sender.name)!;
+  const record = policy && (isFromVm ? nextHopRecord(policy, vsid, inner) : recordOfDestination(policy, vsid, inner));
+  const mac = isFromVm ? record?.macAddress : inner.destination;
+  const wireVsid = isFromVm ? record?.virtualSubnetID : vsid;
+  if (mac === undefined || wireVsid === undefined) return [];
+  const here = lab.adaptersWith(mac).find((place) => place.host === host);
+  if (here && here.adapter.vsid !== wireVsid) {
+    const command = commandLine("Set-VMNetworkAdapter", {
+      ComputerName: host.name,
+      VMName: here.adapter.vmName,
+      VirtualSubnetId: wireVsid,
+    });
+    const text = `the adapter with MAC ${formatMac(mac)} has VSID ${here.adapter.vsid}, the packet and its record ${wireVsid}`;
+    return [{ host: host.name, command, text }];
+  }
+  return sender && record ? redirected(lab, sender.name, record, mac, wireVsid) : [];
+}
+
+const recordOfDestination = (policy: HostPolicy, vsid: Vsid, { ip, destination }: ParsedFrame) =>
+  (ip && policy.lookupRecords.find(vsid, ip.destination)) ?? policy.lookupRecords.findByMac(vsid, destination)[0];
+
+function vlanOfProviderAddress({ host, policy, frame }: Scene): readonly Cure[] {
+  const address = frame.ip && policy.providerAddresses.find(frame.ip.destination);
+  if (!address) return [];
+  const vlan = frame.tag === null ? 0 : vidOf(frame.tag);
+  const command = commandLine("Set-NetVirtualizationProviderAddress", {
+    CimSession: host.name,
+    ProviderAddress: address.providerAddress,
+    VlanID: vlan,
+  });
+  return [{ host: host.name, command, text: `the packet came ${vlan === 0 ? "untagged" : `on VLAN ${vlan}`}` }];
+}
+
+// The virtual switch.
+
+const setAdapter =
+  (parameter: string, text: string) =>
+  ({ lab, host, portName }: Scene): readonly Cure[] => {
+    const place = lab.adapterAt(portName);
+    const command =
+      place &&
+      commandLine("Set-VMNetworkAdapter", { ComputerName: host.name, VMName: place.adapter.vmName, [parameter]: "On" });
+    return command === undefined ? [] : [{ host: host.name, command, text }];
+  };
+
+const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
+  [Reason.TX_NO_RECORD, recordMissing],
+  [Reason.TX_SRC_POLICY, senderUnknown],
+  [Reason.TX_NO_ROUTE, routeMissing],
+  [Reason.TX_RULE_NONE, ruleIsNotEncap],
+  [Reason.TX_RULE_NAT, ruleIsNotEncap],
+  [Reason.TX_NO_PA, providerAddressMissing],
+  [Reason.TX_PA_FAMILY, providerFamilyMissing],
+  [Reason.TX_NO_PROVIDER_ROUTE, providerRouteMissing],
+  [Reason.TX_PA_UNRESOLVED, destinationHostUnknown],
+  [Reason.TX_TOO_BIG, tooBig],
+  [Reason.TX_TOO_BIG_ICMP4, tooBig],
+  [Reason.TX_TOO_BIG_ICMP6, tooBig],
+  [Reason.NOT_ACCEPTED, destinationNotHere],
+  [Reason.RX_NO_LOCAL_DST, destinationNotHere],
+  [Reason.RX_VSID_UNKNOWN, subnetUnknown],
+  [Reason.RX_SRC_POLICY, senderNotAtSource],
+  [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],
+  [Reason.MAC_SPOOFING, setAdapter("MacAddressSpoofing", "if this VM may send in other names")],
+  [Reason.PROVIDER_NO_ROUTE, destinationHostUnknown],
+  [Reason.PROVIDER_UNRESOLVED, destinationHostUnknown],
+  [Reason.PROVIDER_UNKNOWN_MAC, destinationHostUnknown],
+]);

@@ -1,0 +1,91 @@
+/** What a whole lab knows, beyond the tables of the host that is in want of it: where VMs are, and who has which record and route. */
+import type { CustomerRoute, LookupRecord, RoutingDomain } from "../../dataplane/policy/index.js";
+import { type Address, formatAddress, type Mac, prefixContains, type Vsid } from "../../dataplane/wire/index.js";
+import type { AdapterSettings, HostSettings, Lab } from "../../vswitch/index.js";
+
+export interface AdapterOnHost {
+  readonly host: HostSettings;
+  readonly adapter: AdapterSettings;
+}
+
+/** Settings are looked at once; policies, which may change, each time. */
+export class LabKnowledge {
+  readonly #adapters = new Map<Mac, AdapterOnHost[]>();
+  readonly #owners = new Map<string, HostSettings>();
+  readonly #ports = new Map<string, AdapterOnHost>();
+
+  constructor(readonly lab: Lab) {
+    for (const host of lab.settings.hosts) {
+      for (const { address } of host.providerAddresses) this.#owners.set(formatAddress(address), host);
+      for (const adapter of host.adapters) {
+        const place = { host, adapter };
+        this.#ports.set(`${host.name}/${adapter.portName}`, place);
+        const others = this.#adapters.get(adapter.mac);
+        if (others) others.push(place);
+        else this.#adapters.set(adapter.mac, [place]);
+      }
+    }
+  }
+
+  /** The adapter behind a port; undefined for NICs. */
+  adapterAt(portName: string): AdapterOnHost | undefined {
+    return this.#ports.get(portName);
+  }
+
+  adaptersWith(mac: Mac): readonly AdapterOnHost[] {
+    return this.#adapters.get(mac) ?? [];
+  }
+
+  host(name: string): HostSettings | undefined {
+    return this.lab.settings.hosts.find((host) => host.name === name);
+  }
+
+  /** The host that has a provider address. */
+  ownerOf(providerAddress: Address): HostSettings | undefined {
+    return this.#owners.get(formatAddress(providerAddress));
+  }
+
+  /** The record of (VSID, CA) on any host but one. */
+  recordElsewhere(vsid: Vsid, address: Address, notOn: string): { record: LookupRecord; host: string } | undefined {
+    for (const { name } of this.#others(notOn)) {
+      const record = this.lab.policyOf(name)!.lookupRecords.find(vsid, address);
+      if (record) return { record, host: name };
+    }
+    return undefined;
+  }
+
+  /** The first customer route that fits, on any host but one. */
+  routeElsewhere(
+    notOn: string,
+    fits: (route: CustomerRoute) => boolean,
+  ): { route: CustomerRoute; host: string } | undefined {
+    for (const { name } of this.#others(notOn)) {
+      const route = this.lab.policyOf(name)!.customerRoutes.all.find(fits);
+      if (route) return { route, host: name };
+    }
+    return undefined;
+  }
+
+  /** The routing domain that any host gives a virtual subnet. */
+  domainOf(vsid: Vsid): RoutingDomain | undefined {
+    for (const { name } of this.lab.settings.hosts) {
+      const domain = this.lab.policyOf(name)!.customerRoutes.routingDomainOf(vsid);
+      if (domain) return domain;
+    }
+    return undefined;
+  }
+
+  /** The provider address that a VM's packets should come from, or go to: of the family, if one is given. */
+  providerAddressOf(host: HostSettings, family?: 4 | 6): Address | undefined {
+    return host.providerAddresses.find(({ address }) => family === undefined || address.family === family)?.address;
+  }
+
+  /** The provider subnet around an address. */
+  providerSubnetOf(address: Address) {
+    return this.lab.settings.provider?.subnets.find(({ prefix }) => prefixContains(prefix, address));
+  }
+
+  #others(notOn: string): readonly HostSettings[] {
+    return this.lab.settings.hosts.filter(({ name }) => name !== notOn);
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * A cure is true if it cures: each command is carried out, as the cmdlet would, on the host that it names, and then the same packet
+ * arrives. The commands are read here by a reader of their own.
+ */
+import { expect, it } from "vitest";
+import { type Cure, curesFor, LabKnowledge } from "../../../src/control/index.js";
+import { type Reason, type ReasonName, reasonName, type TraceStep, trace } from "../../../src/dataplane/index.js";
+import type { CustomerRoute, LookupRecord, ProviderAddress } from "../../../src/dataplane/policy/index.js";
+import {
+  type Mac,
+  type Prefix,
+  parseAddress,
+  parseMac,
+  parsePrefix,
+  sameAddress,
+} from "../../../src/dataplane/wire/index.js";
+import { kernelModule } from "../../../src/kernel-file.js";
+import { Lab } from "../../../src/vswitch/index.js";
+import { change, load, TWO_HOSTS } from "../labs.js";
+
+const makeLab = (text: string): Lab => new Lab(load(text).lab, { kernel: kernelModule() });
+
+/** UDP from one address to another, from the MACs given; made by hand. */
+function udp(destinationMac: string, sourceMac: string, source: string, destination: string): Uint8Array {
+  const ip = (text: string) =>
+    text
+      .split(".")
+      .map((part) => Number(part).toString(16).padStart(2, "0"))
+      .join("");
+  const header = `4500001c0000400040110000${ip(source)}${ip(destination)}`;
+  const words = header.match(/.{4}/g)!.map((word) => Number.parseInt(word, 16));
+  let sum = words.reduce((total, word) => total + word, 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  const checksum = (~sum & 0xffff).toString(16).padStart(4, "0");
+  const hex = `${destinationMac}${sourceMac}0800${header.slice(0, 20)}${checksum}${header.slice(24)}0fa0003500080000`;
+  return Uint8Array.from(Buffer.from(hex, "hex"));
+}
+
+const BLUE1 = "060600000005";
+const BLUE2 = "060600000007";
+const DEFAULT_GATEWAY = "02005e000101";
+const TO_BLUE2 = udp(BLUE2, BLUE1, "10.0.0.5", "10.0.0.7");
+const TO_BLUE3 = udp("060600000101", BLUE1, "10.0.0.5", "10.0.1.9");
+
+function follow(
+  lab: Lab,
+  portName: string,
+  frame: Uint8Array,
+): { steps: TraceStep[]; ends: string[]; dropped?: [TraceStep, Reason] } {
+  const steps = trace(lab.engine, lab.port(portName)!, frame);
+  const ends = steps.flatMap((step) =>
+    step.outputs.filter(({ peer }) => peer === null).map(({ port }) => lab.engine.ports[port]!.name),
+  );
+  for (const step of steps) {
+    const { verdict } = step.decision;
+    if (verdict.kind === "drop") return { steps, ends, dropped: [step, verdict.reason] };
+  }
+  return { steps, ends };
+}
+
+/** `New-X -A b -C "d e"` as name and parameters. */
+function readCommand(text: string): { cmdlet: string; parameters: Record<string, string> } {
+  const words = [...text.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
+  const parameters: Record<string, string> = {};
+  for (let at = 1; at < words.length; at += 2) parameters[words[at]!.slice(1)] = words[at + 1]!;
+  return { cmdlet: words[0]!, parameters };
+}
+
+/** Does what the cmdlet does. */
+function carryOut(lab: Lab, { command }: Cure, blanks: Readonly<Record<string, string>>): void {
+  expect(command).not.toBeNull();
+  const { cmdlet, parameters } = readCommand(command!);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (!value.startsWith("<")) continue;
+    expect(blanks, `a blank for ${name}`).toHaveProperty(name);
+    parameters[name] = blanks[name]!;
+  }
+  const host = parameters.CimSession!;
+  const policy = lab.policyOf(host)!;
+  const address = (name: string) => parseAddress(parameters[name]!)!;
+  const isMeant = (record: LookupRecord): boolean =>
+    record.virtualSubnetID === Number(parameters.VirtualSubnetID) &&
+    sameAddress(record.customerAddress, address("CustomerAddress")) &&
+    record.macAddress === parseMac(parameters.MACAddress!);
+  switch (cmdlet) {
+    case "New-NetVirtualizationLookupRecord":
+      lab.changePolicy(host, {
+        kind: "recordAdded",
+        record: {
+          customerAddress: address("CustomerAddress"),
+          virtualSubnetID: Number(parameters.VirtualSubnetID) as LookupRecord["virtualSubnetID"],
+          macAddress: parseMac(parameters.MACAddress!)!,
+          providerAddress: address("ProviderAddress"),
+          rule: parameters.Rule as LookupRecord["rule"],
+          type: "Static",
+          useVmMACAddress: false,
+          customerID: null,
+          context: null,
+          vmName: null,
+        },
+      });
+      break;
+    case "Set-NetVirtualizationLookupRecord": {
+      const record = [...policy.lookupRecords].find(isMeant)!;
+      const providerAddress = parameters.ProviderAddress ? address("ProviderAddress") : record.providerAddress;
+      const rule = (parameters.Rule as LookupRecord["rule"] | undefined) ?? record.rule;
+      lab.changePolicy(host, { kind: "recordReplaced", record: { ...record, providerAddress, rule } });
+      break;
+    }
+    case "Remove-NetVirtualizationLookupRecord":
+      lab.changePolicy(host, { kind: "recordRemoved", record: [...policy.lookupRecords].find(isMeant)! });
+      break;
+    case "New-NetVirtualizationCustomerRoute": {
+      const route: CustomerRoute = {
+        routingDomainID: parameters.RoutingDomainID!.toUpperCase(),
+        virtualSubnetID: Number(parameters.VirtualSubnetID) as CustomerRoute["virtualSubnetID"],
+        destinationPrefix: parsePrefix(parameters.DestinationPrefix!) as Prefix,
+        nextHop: address("NextHop"),
+        metric: Number(parameters.Metric ?? 0),
+      };
+      lab.changePolicy(host, { kind: "customerRoutesReplaced", routes: [...policy.customerRoutes.all, route] });
+      break;
+    }
+    case "New-NetVirtualizationProviderAddress": {
+      const added: ProviderAddress = {
+        providerAddress: address("ProviderAddress"),
+        interfaceIndex: Number(parameters.InterfaceIndex),
+        prefixLength: Number(parameters.PrefixLength),
+        vlanID: Number(parameters.VlanID ?? 0),
+        macAddress: 0x0200_c0a8_040b as Mac,
+        addressState: "Preferred",
+      };
+      lab.changePolicy(host, { kind: "providerReplaced", providerAddresses: [...policy.providerAddresses.all, added] });
+      break;
+    }
+    default:
+      throw new Error(`no such cmdlet here: ${cmdlet}`);
+  }
+}
+
+interface Case {
+  readonly why: string;
+  readonly lab: () => Lab;
+  readonly port?: string;
+  readonly frame: Uint8Array;
+  readonly reason: ReasonName;
+  readonly blanks?: Readonly<Record<string, string>>;
+  readonly end: string;
+}
+
+const without = (lab: Lab, host: string, address: string): Lab => {
+  const record = [...lab.policyOf(host)!.lookupRecords].find(({ customerAddress }) =>
+    sameAddress(customerAddress, parseAddress(address)!),
+  )!;
+  lab.changePolicy(host, { kind: "recordRemoved", record });
+  return lab;
+};
+const replaced = (lab: Lab, host: string, address: string, change: Partial<LookupRecord>): Lab => {
+  const record = [...lab.policyOf(host)!.lookupRecords].find(
+    (candidate) => sameAddress(candidate.customerAddress, parseAddress(address)!) && candidate.virtualSubnetID !== 6001,
+  )!;
+  lab.changePolicy(host, { kind: "recordReplaced", record: { ...record, ...change } });
+  return lab;
+};
+const withRoutes = (lab: Lab, host: string, keeps: (route: CustomerRoute) => boolean): Lab => {
+  const routes = lab.policyOf(host)!.customerRoutes.all.filter(keeps);
+  lab.changePolicy(host, { kind: "customerRoutesReplaced", routes });
+  return lab;
+};
+
+const CASES: readonly Case[] = [
+  {
+    why: "the sender's host lacks the record that the other host has",
+    lab: () => without(makeLab(TWO_HOSTS), "host1", "10.0.0.7"),
+    frame: TO_BLUE2,
+    reason: "TX_NO_RECORD",
+    end: "host2/Blue2",
+  },
+  {
+    why: "nobody has a record: blanks",
+    lab: () => without(without(makeLab(TWO_HOSTS), "host1", "10.0.1.9"), "host2", "10.0.1.9"),
+    frame: TO_BLUE3,
+    reason: "TX_NO_RECORD",
+    blanks: { MACAddress: "060600000009", ProviderAddress: "192.168.4.22" },
+    end: "host2/Blue3",
+  },
+  {
+    why: "hnv-policy §11, VM without a record of its own",
+    lab: () => makeLab(TWO_HOSTS),
+    frame: udp(BLUE2, BLUE1, "10.0.0.6", "10.0.0.7"),
+    reason: "TX_SRC_POLICY",
+    end: "", // the far host wants the record too
+  },
+  {
+    why: "the routing domain lacks the route of the other subnet",
+    lab: () => withRoutes(makeLab(TWO_HOSTS), "host1", (route) => route.virtualSubnetID !== 5002),
+    frame: TO_BLUE3,
+    reason: "TX_NO_ROUTE",
+    end: "host2/Blue3",
+  },
+  {
+    why: "the rule is none",
+    lab: () => replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { rule: "TranslationMethodNone" }),
+    frame: TO_BLUE2,
+    reason: "TX_RULE_NONE",
+    end: "host2/Blue2",
+  },
+  {
+    why: "the far host does not know the VSID",
+    lab: () =>
+      withRoutes(
+        makeLab(
+          change(
+            TWO_HOSTS,
+            "      - { name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }\n",
+            "",
+          ),
+        ),
+        "host2",
+        (route) => route.virtualSubnetID !== 5002,
+      ),
+    port: "host1/Blue1",
+    frame: TO_BLUE3,
+    reason: "RX_SRC_POLICY", // VSID 5002 has a port there, but no routing domain in which the sender could be looked for
+    end: "host2/Blue3",
+  },
+  {
+    why: "hnv-policy §11, records on one host only: the far host lacks the sender's",
+    lab: () => without(makeLab(TWO_HOSTS), "host2", "10.0.0.5"),
+    frame: TO_BLUE2,
+    reason: "RX_SRC_POLICY",
+    end: "host2/Blue2",
+  },
+  {
+    why: "the far host has the sender at another provider address",
+    lab: () => replaced(makeLab(TWO_HOSTS), "host2", "10.0.0.5", { providerAddress: parseAddress("192.168.4.77")! }),
+    frame: TO_BLUE2,
+    reason: "RX_SRC_POLICY",
+    end: "host2/Blue2",
+  },
+  {
+    why: "hnv-policy §11, record exists, VM not at that PA",
+    lab: () => replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { providerAddress: parseAddress("192.168.4.11")! }),
+    frame: TO_BLUE2,
+    reason: "NOT_ACCEPTED",
+    end: "host2/Blue2",
+  },
+  {
+    why: "the record names a provider address that nobody has",
+    lab: () => replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { providerAddress: parseAddress("192.168.4.77")! }),
+    frame: TO_BLUE2,
+    reason: "TX_PA_UNRESOLVED",
+    end: "host2/Blue2",
+  },
+  {
+    why: "the host's provider address was never written",
+    lab: () => {
+      const lab = makeLab(TWO_HOSTS);
+      lab.changePolicy("host1", { kind: "providerReplaced", providerAddresses: [] });
+      return lab;
+    },
+    frame: TO_BLUE2,
+    reason: "TX_NO_PA",
+    end: "host2/Blue2",
+  },
+];
+
+it.each(CASES)("$reason: $why", ({ lab: make, port = "host1/Blue1", frame, reason, blanks = {}, end }) => {
+  const lab = make();
+  const before = follow(lab, port, frame);
+  const [step, found] = before.dropped!;
+  expect(reasonName(found)).toBe(reason);
+  const cures = curesFor(new LabKnowledge(lab), step, found);
+  expect(cures).not.toEqual([]);
+  for (const cure of cures) carryOut(lab, cure, blanks);
+  const after = follow(lab, port, frame);
+  if (end !== "") expect(after.ends).toEqual([end]);
+  else expect(after.dropped?.[1]).not.toBe(found);
+});
+
+it("what no command cures: an address that belongs to another VM, a packet that is too long", () => {
+  const lab = makeLab(TWO_HOSTS);
+  const stolen = follow(lab, "host1/Blue1", udp(BLUE2, BLUE1, "10.0.0.7", "10.0.0.5")).dropped!;
+  expect(curesFor(new LabKnowledge(lab), ...stolen)).toEqual([
+    { host: "host1", command: null, text: "10.0.0.7 belongs to host2/Blue2; give this VM an address of its own" },
+  ]);
+  const toRouter = follow(lab, "host1/Blue1", udp(DEFAULT_GATEWAY, BLUE1, "10.0.0.5", "10.0.0.1")).dropped!;
+  expect(reasonName(toRouter[1])).toBe("TX_ROUTER_SELF");
+  expect(curesFor(new LabKnowledge(lab), ...toRouter)).toEqual([]);
+});
+
+it("an adapter in the wrong virtual subnet, and one that sends in another name: Set-VMNetworkAdapter", () => {
+  const wrong = change(
+    TWO_HOSTS,
+    "06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7]",
+    "06-06-00-00-00-07, vsid: 5002",
+  );
+  const record =
+    "lookupRecords:\n  - { customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.4.22 }\n";
+  const lab = makeLab(wrong + record);
+  const [step, reason] = follow(lab, "host1/Blue1", TO_BLUE2).dropped!;
+  expect(reasonName(reason)).toBe("RX_NO_LOCAL_DST");
+  expect(curesFor(new LabKnowledge(lab), step, reason)).toMatchObject([
+    { host: "host2", command: "Set-VMNetworkAdapter -ComputerName host2 -VMName Blue2 -VirtualSubnetId 5001" },
+  ]);
+  const spoofed = follow(lab, "host1/Blue1", udp(BLUE2, "02aabbccddee", "10.0.0.5", "10.0.0.7")).dropped!;
+  expect(curesFor(new LabKnowledge(lab), ...spoofed)).toMatchObject([
+    { host: "host1", command: "Set-VMNetworkAdapter -ComputerName host1 -VMName Blue1 -MacAddressSpoofing On" },
+  ]);
+});
+
+it("names with blanks are quoted", () => {
+  const text = change(TWO_HOSTS, "name: Blue1,", 'name: "Blue one",');
+  const lab = makeLab(text);
+  const spoofed = follow(lab, "host1/Blue one", udp(BLUE2, "02aabbccddee", "10.0.0.5", "10.0.0.7")).dropped!;
+  expect(curesFor(new LabKnowledge(lab), ...spoofed)[0]!.command).toContain('-VMName "Blue one"');
+});
