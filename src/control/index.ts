@@ -15,4 +15,13 @@ export {
   providerMtuFor,
   tunnelOverhead,
 } from "./mtu.js";
+export { buildProbe, type Flow } from "./probe.js";
 export { type Finding, formatPath, type Path, type Problem, type Severity } from "./problem.js";
+export {
+  type DomainReach,
+  type Endpoint,
+  type Gap,
+  REACH_LIMITS,
+  type ReachLimits,
+  reachabilityOf,
+} from "./reachability/reachability.js";

@@ -81,3 +81,40 @@ it.concurrent.each([
   expect(status).toBe(expected);
   expect(stderr).toMatch(/^hnv: [^\n]+\n$/);
 });
+
+it("check: who can reach whom, as a matrix with the reason in each empty cell, and as JSON", async () => {
+  const at = workplace();
+  const text = readFileSync(LABS.plain, "utf8");
+  const raw =
+    "lookupRecords:\n  - { host: host2, virtualSubnetID: 5001, customerAddress: 10.0.0.5, macAddress: 060600000005, providerAddress: 192.168.4.99 }\n";
+  writeFileSync(at("lab.yaml"), text + raw);
+  const { stdout } = await hnv(["check", "lab.yaml"], { cwd: at(".") });
+  const lines = stdout.split("\n").map((line) => line.replace(/\s+/g, " ").trim());
+  expect(lines).toContain("Blue, IPv4: 3 addresses, 2 of 6 pairs reached");
+  expect(lines).toContain("1 host1/Blue1 10.0.0.5 - a a");
+  expect(lines).toContain("2 host2/Blue2 10.0.0.7 b - ok");
+  expect(lines).toContain("3 host2/Blue3 10.0.1.9 c ok -");
+  expect(lines.find((line) => line.startsWith("a "))).toContain("RX_SRC_POLICY at host2/nic1");
+  expect(lines.find((line) => line.startsWith("b "))).toContain("TX_PA_UNRESOLVED at host2/Blue2");
+  const asJson = JSON.parse((await hnv(["check", "lab.yaml", "--json"], { cwd: at(".") })).stdout) as {
+    reachability: { routingDomain: object; reached: number; gaps: { reason: string; pairs: unknown }[] }[];
+  };
+  expect(asJson.reachability[0]).toMatchObject({
+    routingDomain: { id: "{11111111-2222-3333-4444-000000005001}", name: "Blue" },
+    family: 4,
+    pairs: 6,
+    reached: 2,
+    endpoints: [{ port: "host1/Blue1", vsid: 5001, address: "10.0.0.5" }, {}, {}],
+  });
+  expect(asJson.reachability[0]!.gaps[0]).toMatchObject({
+    reason: "RX_SRC_POLICY",
+    windowsReason: "Wnv",
+    windowsNumber: 29,
+    pairs: [
+      [0, 1],
+      [0, 2],
+    ],
+  });
+  const without = await hnv(["check", "lab.yaml", "--json", "--no-reach"], { cwd: at(".") });
+  expect(JSON.parse(without.stdout)).toMatchObject({ reachability: null });
+});

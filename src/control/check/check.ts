@@ -5,6 +5,7 @@
 import type { LabSettings } from "../../vswitch/index.js";
 import type { FabricDocument } from "../fabric-file/load.js";
 import type { Finding } from "../problem.js";
+import { checkCombinations } from "./combinations.js";
 import { Findings } from "./findings.js";
 import { viewLab } from "./places.js";
 import { checkProvider } from "./provider.js";
@@ -17,6 +18,7 @@ export function checkLab(document: FabricDocument, lab: LabSettings): readonly F
   const view = viewLab(document, lab);
   checkTenants(view, findings);
   checkRecords(view, findings);
+  checkCombinations(view, findings);
   checkProvider(view, findings);
   return findings.list();
 }

@@ -99,8 +99,9 @@ describe("VMs and routes", () => {
     const route = (hop: string) =>
       `  - { ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 0.0.0.0/0, nextHop: ${hop}, metric: 5 }\n`;
     const routes = route("10.0.0.5") + route("10.0.0.7");
-    expect(shown(findings(add(`customerRoutes:\n${routes}`)))).toEqual(["warning ROUTES_TIE customerRoutes[1]"]);
-    expect(shown(findings(add(`customerRoutes:\n${routes.replace("metric: 5", "metric: 6")}`)))).toEqual([]);
+    const ties = (text: string) => shown(findings(text)).filter((line) => line.includes("TIE"));
+    expect(ties(add(`customerRoutes:\n${routes}`))).toEqual(["warning ROUTES_TIE customerRoutes[1]"]);
+    expect(ties(add(`customerRoutes:\n${routes.replace("metric: 5", "metric: 6")}`))).toEqual([]);
   });
 });
 
@@ -213,5 +214,43 @@ describe("the provider network", () => {
   it("a NIC's MTU that is smaller than its subnet's", () => {
     const list = findings(swap("mac: 02-00-C0-A8-04-0B }", "mac: 02-00-C0-A8-04-0B, mtu: 1500 }"));
     expect(shown(list)).toEqual(["warning MTU_TOO_SMALL hosts[0].nics[0].mtu"]);
+  });
+});
+
+describe("combinations, each fine one by one", () => {
+  it("hnv-policy §16.9: L2Only and Static for the same MAC", () => {
+    const list = findings(
+      add(`lookupRecords: [${record("0.0.0.0", 5001, "06-06-00-00-00-07", "192.168.4.22", ", type: L2Only")}]`),
+    );
+    expect(shown(list)).toEqual(["warning L2ONLY_BESIDE_STATIC lookupRecords[0]"]);
+    expect(
+      shown(
+        findings(raw([BLUE1, BLUE2.replace("10.0.0.7", '"::"').replace(" }", ", type: L2Only }")], [BLUE1, BLUE2])),
+      ),
+    ).not.toContain("warning L2ONLY_BESIDE_STATIC lookupRecords[1]");
+  });
+  it("hnv-policy P-901: two addresses rewritten to one provider address", () => {
+    const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
+    const third = record("10.0.0.8", 5001, "06-06-00-00-00-07", "192.168.4.22");
+    const list = findings(raw([BLUE1, nat(BLUE2), nat(third)], [BLUE1, BLUE2, third]));
+    expect(shown(list).filter((line) => line.includes("NAT"))).toEqual(["error NAT_SHARED_PA lookupRecords[2]"]);
+  });
+  it("hnv-policy §5.3: a gateway among VMs, which Windows Server 2012 admits and 2012 R2 does not", () => {
+    const route = `customerRoutes: [{ ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.0.7 }]`;
+    expect(shown(findings(add(route)))).toEqual(["warning GATEWAY_AMONG_VMS customerRoutes[0].nextHop"]);
+    expect(shown(findings(`${add(route)}mode: 2012\n`))).toEqual([]);
+    const alone = route.replace("virtualSubnetID: 5001", "virtualSubnetID: 5002").replace("10.0.0.7", "10.0.1.9");
+    expect(shown(findings(add(alone)))).toEqual([]);
+  });
+  it("hnv-policy §11: a port with VSID 0 bypasses network virtualization, whatever is on record", () => {
+    const text = raw([BLUE1, BLUE2], [BLUE1, BLUE2]).replace(
+      "mac: 06-06-00-00-00-07, vsid: 5001",
+      "mac: 06-06-00-00-00-07",
+    );
+    const list = findings(text).filter(({ code }) => code === "PORT_NOT_VIRTUALIZED");
+    expect(list[0]).toMatchObject({
+      severity: "error",
+      cure: "Set-VMNetworkAdapter -VMName Blue2 -VirtualSubnetId 5001",
+    });
   });
 });
