@@ -10,8 +10,18 @@ import type { PortIndex } from "../dataplane/transposition/index.js";
 import type { CaptureReader, Memory } from "../io/index.js";
 
 export interface Arrival {
-  readonly port: PortIndex;
+  /** Where all its frames enter, or who tells it of each. */
+  readonly port: PortIndex | Placement;
   readonly reader: Pick<CaptureReader, "fill" | "more">;
+}
+
+/** Tells where each frame of a capture enters (`demultiplex.ts`). */
+export interface Placement {
+  /**
+   * Sets the PORT of the rows at `rows`. Rows of frames that enter nowhere are taken out, and the others close up; returns how many
+   * are left.
+   */
+  place(memory: RowMemory, rows: number, count: number): number;
 }
 
 /** The memory in which the captures' buffers and the rows lie. */
@@ -40,13 +50,24 @@ export function arrivalsOf(memory: RowMemory, arrivals: readonly Arrival[], limi
     : new MergedCaptures(memory, arrivals, limits);
 }
 
-/** Completes rows that a reader filled. */
-function setPlaces(memory: RowMemory, firstRow: number, count: number, port: PortIndex, sequence: number): void {
-  const end = firstRow + count * ROW_SIZE;
-  for (let row = firstRow; row < end; row += ROW_SIZE) {
-    memory.setU16(row + ROW.PORT, port);
-    memory.setU32(row + ROW.SEQUENCE, sequence++);
+/** Fills rows with the next frames of a capture that enter somewhere, and sets where. 0: `more` must be awaited first. */
+function fillPlaced(memory: RowMemory, { port, reader }: Arrival, rows: number, limits: BurstLimits): number {
+  for (;;) {
+    const count = reader.fill(rows, 0, limits.frames, limits.bytes);
+    if (typeof port !== "number") {
+      const left = port.place(memory, rows, count);
+      if (left > 0 || count === 0) return left;
+      continue;
+    }
+    for (let row = rows, end = rows + count * ROW_SIZE; row < end; row += ROW_SIZE) memory.setU16(row + ROW.PORT, port);
+    return count;
   }
+}
+
+/** Numbers rows in the order of their arrival. */
+function setSequence(memory: RowMemory, firstRow: number, count: number, sequence: number): void {
+  const end = firstRow + count * ROW_SIZE;
+  for (let row = firstRow; row < end; row += ROW_SIZE) memory.setU32(row + ROW.SEQUENCE, sequence++);
 }
 
 class OneCapture implements Arrivals {
@@ -60,8 +81,8 @@ class OneCapture implements Arrivals {
 
   fill(rows: number): number {
     const { memory, arrival, limits } = this;
-    const count = arrival.reader.fill(rows, 0, limits.frames, limits.bytes);
-    setPlaces(memory, rows, count, arrival.port, this.#sequence);
+    const count = fillPlaced(memory, arrival, rows, limits);
+    setSequence(memory, rows, count, this.#sequence);
     this.#sequence = (this.#sequence + count) >>> 0;
     return count;
   }
@@ -105,7 +126,7 @@ class MergedCaptures implements Arrivals {
       if (count > 0 && bytes > limits.bytes) return count;
       const row = rows + count * ROW_SIZE;
       memory.bytes.copyWithin(row, from, from + ROW_SIZE);
-      setPlaces(memory, row, 1, queue.port, this.#sequence);
+      setSequence(memory, row, 1, this.#sequence);
       this.#sequence = (this.#sequence + 1) >>> 0;
       queue.next++;
     }
@@ -125,7 +146,7 @@ class MergedCaptures implements Arrivals {
 
   #refill(queue: Queue): boolean {
     queue.next = 0;
-    queue.count = queue.reader.fill(queue.rows, 0, this.limits.frames, this.limits.bytes);
+    queue.count = fillPlaced(this.memory, queue, queue.rows, this.limits);
     return queue.count > 0;
   }
 

@@ -14,6 +14,7 @@ import type { Memory } from "../io/index.js";
 import { type CaptureReader, openCapture } from "../io/index.js";
 import type { Lab } from "../vswitch/index.js";
 import { type Arrival, arrivalsOf, FULL_BURST } from "./arrivals.js";
+import { demultiplexerFor, HostDemultiplexer } from "./demultiplex.js";
 import { oneLine, plain } from "./describe.js";
 import { drive } from "./drive.js";
 import { CliError, usageError } from "./errors.js";
@@ -40,7 +41,11 @@ export function addExplainCommand(program: Command): void {
       "Drives captures through a lab and tells which paths the packets take, and for each drop why, and what would cure it.",
     )
     .argument("<lab>", "fabric file, - for standard input")
-    .option("--in <PORT=FILE>", "frames that enter the node at this port; may be repeated", portFile)
+    .option(
+      "--in <PORT=FILE>",
+      "frames that enter at this port, or for auto:HOST at its ports; may be repeated",
+      portFile,
+    )
     .option("--top <N>", "paths, and causes per reason, to show as text", integer(1, 100_000), TOP)
     .option("--json", "print the result as JSON, all of it")
     .addHelpText(
@@ -63,7 +68,7 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
   checkFiles([labFile, ...inputs.map(({ value }) => value)], []);
   const lab = openLab(labFile);
   const { engine } = lab;
-  const ports = inputs.map(({ port }) => requirePort(lab, port));
+  const ports = inputs.map(({ port }) => demultiplexerFor(lab, port) ?? requirePort(lab, port));
   const account = new PathAccount(engine, new LabKnowledge(lab));
   const readers: CaptureReader[] = [];
   try {
@@ -74,7 +79,7 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
     }));
     const arrivals = account.watch(arrivalsOf(engine.memory, entries, FULL_BURST));
     await drive({ engine, arrivals, departures: [account] });
-    const result: Result = { lab, inputs, readers, account, elapsedMs: Math.round(performance.now() - started) };
+    const result: Result = { lab, inputs, ports, readers, account, elapsedMs: Math.round(performance.now() - started) };
     if (options.json) printJson(toJson(result));
     else for (const line of report(result, options.top)) out(line);
     const damaged = readers.flatMap(({ damage }) => (damage ? [`hnv: ${damage.message}`] : []));
@@ -103,6 +108,7 @@ function numbered(memory: Memory & Engine["memory"], reader: CaptureReader, inpu
 interface Result {
   readonly lab: Lab;
   readonly inputs: readonly PortValue[];
+  readonly ports: readonly Arrival["port"][];
   readonly readers: readonly CaptureReader[];
   readonly account: PathAccount;
   readonly elapsedMs: number;
@@ -143,7 +149,7 @@ function lastWord(path: Path, { steps }: Cause): { readonly node: string; readon
 
 // JSON.
 
-function toJson({ lab, inputs, readers, account, elapsedMs }: Result): unknown {
+function toJson({ lab, inputs, ports, readers, account, elapsedMs }: Result): unknown {
   const paths = account.paths();
   const name = (port: Path["port"]): string => lab.engine.ports[port]!.name;
   const witness = ({ input, packet }: Witness) => ({ port: inputs[input]!.port, file: inputs[input]!.value, packet });
@@ -159,6 +165,9 @@ function toJson({ lab, inputs, readers, account, elapsedMs }: Result): unknown {
       file: value,
       frames: readers[index]!.frameCount,
       damage: readers[index]!.damage?.message ?? null,
+      ...(ports[index] instanceof HostDemultiplexer
+        ? { ports: ports[index].placed(), leftOut: ports[index].leftOut() }
+        : {}),
     })),
     totals: lab.engine.totals(),
     paths: paths.map((path) => ({
@@ -215,6 +224,11 @@ function report(result: Result, top: number): string[] {
   const lines = inputs.map(
     ({ port, value }, index) => `read ${countOf(readers[index]!.frameCount, "frame")} from ${value} into ${port}`,
   );
+  for (const port of result.ports) {
+    if (!(port instanceof HostDemultiplexer)) continue;
+    for (const { why, frames, first } of port.leftOut())
+      lines.push(`left out ${countOf(frames, "frame")}: ${why}, such as frame ${formatNumber(first)}`);
+  }
   const paths = account.paths();
   lines.push("", paint("bold", countOf(paths.length, "path")));
   for (const path of paths.slice(0, top)) lines.push(...pathLines(result, path));

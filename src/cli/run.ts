@@ -14,6 +14,7 @@ import {
 } from "../io/index.js";
 import type { Lab } from "../vswitch/index.js";
 import { arrivalsOf, type BurstLimits, FULL_BURST, type RowMemory } from "./arrivals.js";
+import { demultiplexerFor, type HostDemultiplexer, type Leftover } from "./demultiplex.js";
 import { createAll, createLog, type Departure, DropLog, PortTap, WholeLabCapture } from "./departures.js";
 import { drive } from "./drive.js";
 import { cutLink, type LabRecipe } from "./engines.js";
@@ -51,7 +52,11 @@ export function addRunCommand(program: Command): void {
     .summary("drive captures through a lab")
     .description("Drives the frames of captures through the lab until they end, and counts what became of each.")
     .argument("<lab>", "fabric file, - for standard input")
-    .option("--in <PORT=FILE>", "frames that enter the node at this port; may be repeated", portFile)
+    .option(
+      "--in <PORT=FILE>",
+      "frames that enter at this port, or for auto:HOST at its ports; may be repeated",
+      portFile,
+    )
     .option("--out <PORT=FILE>", "take the frames that leave the node at this port; may be repeated", portFile)
     .option(
       "--bind <PORT=URI>",
@@ -73,6 +78,7 @@ Examples:
   hnv run lab.yaml --in host1/Blue1=vm.pcap --out host1/nic1=wire.pcap --out host2/Blue2=received.pcap
   hnv run lab.yaml --in host1/nic1=wire.pcap --drops drops.pcapng --json
   hnv run lab.yaml --in host1/Blue1=a.pcap --in host1/Red1=b.pcap --capture-all everything.pcapng
+  hnv run lab.yaml --in auto:host1=mirror.pcap --out host1/nic1=wire.pcap
   hnv run lab.yaml --bind host1/nic1=pcap:wire.pcap --out host1/Blue1=received.pcap
 
 On interfaces of this machine, until a signal ends it:
@@ -120,7 +126,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   const choices = options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity };
   const lab = makeLab(text, labFile, choices);
   const { engine } = lab;
-  const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
+  const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: entryPort(lab, port) }));
   const exits = outputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
   if (options.captureAll !== undefined && engine.ports.length > CAPTURE_ALL_PORTS_MAX) {
     throw usageError(
@@ -142,7 +148,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
       counters: ran.counters,
       workers,
       elapsedMs,
-      inputs: entries.map(({ name, file }, index) => inputResult(name, file, readers[index]!)),
+      inputs: entries.map((entry, index) => inputResult(entry, readers[index]!)),
       outputs: exits.map(({ name, file }, index) => ({ port: name, file, frames: ran.writers[index]!.frameCount })),
       logs: logs.map((file, index) => ({ file, frames: ran.logs[index]!.frameCount })),
       flows: options.flows ? flowResults(engine) : undefined,
@@ -171,10 +177,18 @@ interface PortFile {
   readonly port: PortIndex;
 }
 
+/** A file whose frames enter at one port, or at the ports of one host. */
+interface EntryFile extends Omit<PortFile, "port"> {
+  readonly port: PortIndex | HostDemultiplexer;
+}
+
+/** `auto:host1`, or the name of a port. */
+const entryPort = (lab: Lab, name: string): EntryFile["port"] => demultiplexerFor(lab, name) ?? requirePort(lab, name);
+
 interface Run {
   readonly lab: Lab;
   readonly recipe: LabRecipe;
-  readonly entries: readonly PortFile[];
+  readonly entries: readonly EntryFile[];
   readonly exits: readonly PortFile[];
   readonly limits: BurstLimits;
   readonly workers: number;
@@ -217,7 +231,7 @@ async function runWithWorkers(run: Run, readers: CaptureReader[]): Promise<Ran> 
 
 /** Opens all inputs; `readers` has those that were opened even if one cannot be. */
 async function openAll(
-  entries: readonly PortFile[],
+  entries: readonly EntryFile[],
   memory: RowMemory,
   options: CaptureReaderOptions,
   readers: CaptureReader[],
@@ -225,7 +239,7 @@ async function openAll(
   for (const { file } of entries) readers.push(await openCapture(file, memory, options));
 }
 
-const arrivalsAt = (entries: readonly PortFile[], readers: readonly CaptureReader[]) =>
+const arrivalsAt = (entries: readonly EntryFile[], readers: readonly CaptureReader[]) =>
   entries.map(({ port }, index) => ({ port, reader: readers[index]! }));
 
 function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[], options: RunOptions): void {
@@ -309,13 +323,17 @@ interface InputResult {
   readonly frames: number;
   /** Why the input ended early. */
   readonly damage: { readonly code: string; readonly offset: number; readonly message: string } | null;
+  /** Of `auto:HOST`: where its frames entered, and what fitted no port. */
+  readonly ports?: ReturnType<HostDemultiplexer["placed"]>;
+  readonly leftOut?: readonly Leftover[];
 }
 
-const inputResult = (port: string, file: string, { frameCount, damage }: CaptureReader): InputResult => ({
-  port,
+const inputResult = ({ name, file, port }: EntryFile, { frameCount, damage }: CaptureReader): InputResult => ({
+  port: name,
   file,
   frames: frameCount,
   damage: damage ? { code: damage.code, offset: damage.offset, message: damage.message } : null,
+  ...(typeof port === "number" ? {} : { ports: port.placed(), leftOut: port.leftOut() }),
 });
 
 interface Account {
@@ -339,12 +357,23 @@ const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs, flows }: A
   elapsedMs,
 });
 
+const leftoverRow = ({ why, frames, first }: Leftover): string[] => [
+  "",
+  countOf(frames, "frame"),
+  "left out",
+  `${why}, such as frame ${first}`,
+];
+
 function printReport(
   { lab, counters, elapsedMs, inputs, outputs, logs, flows }: Account,
   print: (text: string) => void,
 ): void {
   const files = [
-    ...inputs.map(({ port, file, frames }) => ["read", countOf(frames, "frame"), file, `into ${port}`]),
+    ...inputs.flatMap(({ port, file, frames, ports, leftOut }) => [
+      ["read", countOf(frames, "frame"), file, ports ? `at ${port.slice("auto:".length)}` : `into ${port}`],
+      ...(ports ?? []).map((place) => ["", countOf(place.frames, "frame"), "", `into ${place.port}`]),
+      ...(leftOut ?? []).map(leftoverRow),
+    ]),
     ...outputs.map(({ port, file, frames }) => ["wrote", countOf(frames, "frame"), file, `out of ${port}`]),
     ...logs.map(({ file, frames }) => ["wrote", countOf(frames, "frame"), file, ""]),
   ];

@@ -15,7 +15,7 @@ function stage(): (name: string) => string {
   const vm = Array.from({ length: 20 }, () => innerOf("a"));
   const wire = Array.from({ length: 20 }, () => workedPacket("a"));
   for (const name of ["vm.pcap", "a.pcap", "b.pcap", "vm.pcapng", "b.pcapng"]) writePcap(at(name), vm);
-  for (const name of ["wire.pcap", "expected.pcap", "wire.pcapng"]) writePcap(at(name), wire);
+  for (const name of ["wire.pcap", "expected.pcap", "wire.pcapng", "mirror.pcap"]) writePcap(at(name), wire);
   writeFileSync(at("vm.pcap.gz"), gzipSync(readFileSync(at("vm.pcap"))));
   return at;
 }

@@ -121,7 +121,7 @@ export class Crew {
   }
 
   /** Batches of the frames of these captures, which were opened in the crew's memory. */
-  arrivalsOf(entries: readonly { readonly port: PortIndex; readonly reader: CaptureReader }[]): Arrivals {
+  arrivalsOf(entries: readonly { readonly port: Arrival["port"]; readonly reader: CaptureReader }[]): Arrivals {
     const held = entries.map(({ port, reader }): Arrival => {
       this.#buffers.push(reader.buffers);
       return { port, reader: this.#hold(reader) };
