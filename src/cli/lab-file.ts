@@ -12,11 +12,15 @@ export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
 /** The text of a fabric file. */
 export function readLabText(path: string): string {
   try {
-    return readFileSync(path === "-" ? 0 : path, "utf8");
+    return textOf(readFileSync(path === "-" ? 0 : path));
   } catch (error) {
     throw usageError(`${path}: ${reasonOf(error)}`);
   }
 }
+
+/** UTF-8; or UTF-16, little-endian, with a byte order mark, as `>` of Windows PowerShell writes it. */
+const textOf = (bytes: Buffer): string =>
+  bytes[0] === 0xff && bytes[1] === 0xfe ? bytes.toString("utf16le", 2) : bytes.toString("utf8");
 
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;

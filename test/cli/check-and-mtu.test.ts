@@ -118,3 +118,15 @@ it("check: who can reach whom, as a matrix with the reason in each empty cell, a
   const without = await hnv(["check", "lab.yaml", "--json", "--no-reach"], { cwd: at(".") });
   expect(JSON.parse(without.stdout)).toMatchObject({ reachability: null });
 });
+
+it("check: policy in the UTF-16 that `>` of Windows PowerShell writes", async () => {
+  const at = workplace();
+  const policy = `[{ "AddressState": 4, "InterfaceIndex": 13, "PrefixLength": 24, "ProviderAddress": "192.168.4.11" },
+    { "CustomerAddress": "10.0.0.5", "MACAddress": "06060000000X", "ProviderAddress": "192.168.4.11", "Rule": 1, "VirtualSubnetID": 5001 }]`;
+  writeFileSync(at("policy.json"), Buffer.from(`\ufeff${policy}`, "utf16le"));
+  const { status, stdout } = await hnv(["check", "policy.json"], { cwd: at(".") });
+  expect(status).toBe(1);
+  expect(stdout).toContain(
+    `policy.json:2:${policy.split("\n")[1]!.indexOf('"06060000000X"') + 1}: error: "06060000000X" is not a MAC`,
+  );
+});

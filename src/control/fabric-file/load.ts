@@ -1,5 +1,5 @@
 /**
- * Loads a fabric file: text in; a lab out, or every mistake in the file, each with its line and column.
+ * Loads a fabric file, or policy as PowerShell prints it (`powershell/policy-json.ts`): text in; a lab out, or every mistake in the file, each with its line and column.
  *
  * Four steps, all of which report into one list: syntax (`source.ts`), form (`validate.ts`), agreement (`consistency/`), and, only
  * when none of them complained, derivation (`derive.ts`), which cannot fail. Nothing is applied here, and nothing half.
@@ -8,6 +8,7 @@ import type { LabSettings } from "../../vswitch/index.js";
 import { type Finding, formatPath, type Path, type Problem } from "../problem.js";
 import { checkConsistency } from "./consistency/index.js";
 import { deriveLab } from "./derive.js";
+import { isPolicyJson, readPolicyJson } from "./powershell/policy-json.js";
 import { type Loose, Report } from "./report.js";
 import type { FabricFile } from "./schema.js";
 import { readSource, type Source, type SourcePosition } from "./source.js";
@@ -32,7 +33,7 @@ export type Loaded =
 
 /** `fileName` is for messages only; no file is opened. */
 export function loadFabricFile(text: string, fileName: string): Loaded {
-  const source = readSource(text);
+  const source = isPolicyJson(text) ? readPolicyJson(text) : readSource(text);
   const report = new Report(fileName, source);
   for (const { derails: _, ...problem } of source.problems) report.put({ file: fileName, path: "", ...problem });
   const loose = checkDocument(source, fileName, report);
@@ -76,9 +77,9 @@ const NEEDS_THE_WHOLE: ReadonlySet<string> = new Set([
 ]);
 
 const warnings = (source: Source): readonly Finding[] =>
-  source.warnings.map(({ line, column, message, cure }) => ({
+  source.warnings.map(({ code, line, column, message, cure }) => ({
     severity: "warning",
-    code: "YAML_WARNING",
+    code: code === "YAML_SYNTAX" ? "YAML_WARNING" : code,
     path: "",
     line,
     column,

@@ -1,0 +1,211 @@
+/**
+ * Policy as PowerShell prints it: `Get-NetVirtualizationLookupRecord | ConvertTo-Json` and its kin, as a fabric file.
+ *
+ *     one object or a list            of any of the five classes, told by their properties
+ *     several documents               one after the other, as when several commands append to one file
+ *     { "LookupRecord": …, … }        one object, keyed by cmdlet or class
+ *     { "value": […], "Count": n }    what Windows PowerShell makes of some lists
+ *
+ * Such a text says what the tables hold and not what the host is. So the host is made up around them: NICs from the interface indexes,
+ * VMs from the records that name the host's own provider addresses, neighbors from those that name others. All problems lead back to
+ * line and column of the text.
+ */
+import type { Path } from "../../problem.js";
+import { formatPath } from "../../problem.js";
+import type { Source, SourcePosition, SourceProblem } from "../source.js";
+import { CLASSES, classNamed, fieldValue, type ListName, type PolicyClass } from "./classes.js";
+import { documentsOf, elementsOf, JsonError, type Member, membersOf, readValue, type Span, spanAt } from "./json.js";
+import { type Origin, type PolicyLists, surroundings } from "./surroundings.js";
+
+const POLICY_PROPERTY =
+  /"(?:CustomerAddress|DestinationPrefix|ProviderAddress|UseExternalRouter|RoutingDomainID|(?:Get-)?NetVirtualization\w+)"\s*:/;
+/** Where a fabric file in JSON says what it is, and policy its first properties. */
+const HEAD_LENGTH = 65_536;
+/** A million records with all that CIM adds is more; without it (`Select-Object`) it is not. */
+const LENGTH_MAX = 256 * 1024 * 1024;
+const DEPTH_MAX = 16;
+
+/** Is the text policy, and no fabric file? */
+export function isPolicyJson(text: string): boolean {
+  const head = text.slice(0, HEAD_LENGTH);
+  return /^[\s\ufeff]*[[{]/.test(head) && POLICY_PROPERTY.test(head) && !/"apiVersion"\s*:/.test(head);
+}
+
+export function readPolicyJson(text: string): Source {
+  const reader = new PolicyReader(text);
+  try {
+    if (text.length > LENGTH_MAX) throw new JsonError(`the text has more than ${LENGTH_MAX} characters`, 0);
+    for (const document of documentsOf(text)) reader.read(document, undefined, 0);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return reader.broken(error);
+  }
+  return reader.source();
+}
+
+class PolicyReader {
+  readonly #lists: PolicyLists = { lookupRecords: [], customerRoutes: [], providerAddresses: [], providerRoutes: [] };
+  readonly #hosts: string[] = [];
+  readonly #problems: SourceProblem[] = [];
+  readonly #warnings: SourceProblem[] = [];
+  #lineStarts: number[] | undefined;
+
+  constructor(private readonly text: string) {}
+
+  /** Takes the objects out of a value. `known` is the class that a key around it names. */
+  read(span: Span, known: PolicyClass | undefined, depth: number): void {
+    const { text } = this;
+    const first = text[span.start];
+    if (depth > DEPTH_MAX || (first !== "{" && first !== "[")) {
+      this.#problem(span.start, "POLICY_NO_OBJECT", "expected an object that a Get-NetVirtualization… cmdlet printed");
+      return;
+    }
+    if (first === "[") {
+      for (const element of elementsOf(text, span)) this.read(element, known, depth + 1);
+      return;
+    }
+    const members = membersOf(text, span);
+    const wrapped = members.find(({ key }) => key === "value");
+    if (wrapped && members.every(({ key }) => key === "value" || key === "Count")) {
+      this.read(wrapped, known, depth + 1);
+      return;
+    }
+    if (members.length > 0 && members.every(({ key }) => classNamed(key))) {
+      for (const member of members) {
+        if (text[member.start] !== "n") this.read(member, classNamed(member.key), depth + 1); // null: the cmdlet printed nothing
+      }
+      return;
+    }
+    this.#object(span, members, known);
+  }
+
+  #object(span: Span, members: readonly Member[], known: PolicyClass | undefined): void {
+    const properties = new Set(members.map(({ key }) => key));
+    const isA = known ?? CLASSES.find((candidate) => candidate.has(properties));
+    if (!isA) {
+      const cure = `what ${CLASSES.map(({ name }) => `Get-NetVirtualization${name}`).join(", ")} print is read`;
+      this.#problem(span.start, "POLICY_UNKNOWN_OBJECT", "this object has no property that policy has", cure);
+      return;
+    }
+    const raw: Record<string, unknown> = {};
+    const host = this.#hostOf(members);
+    if (host !== undefined) raw.host = host;
+    for (const member of members) {
+      const field = Object.hasOwn(isA.fields, member.key) ? isA.fields[member.key]! : undefined;
+      if (field !== undefined) {
+        const value = fieldValue(field, readValue(this.text, member));
+        if (value !== undefined) raw[field] = value;
+      } else this.#notice(member);
+    }
+    if (isA.list !== null) this.#lists[isA.list].push({ raw, offset: span.start });
+  }
+
+  /** What Windows knows about an object and the lab does not. */
+  #notice(member: Member): void {
+    const warn = (code: string, message: string): void => {
+      this.#warnings.push({ ...this.#at(member.start), code, message, derails: false });
+    };
+    const value = (): unknown => readValue(this.text, member);
+    if (member.key === "Unusable" && value() === true) {
+      warn("RECORD_UNUSABLE", "the host found this record unusable; the lab uses it");
+    } else if (member.key === "UseExternalRouter" && value() === true) {
+      warn("EXTERNAL_ROUTER", "UseExternalRouter is on; the lab routes between virtual subnets itself");
+    } else if (member.key === "AddressState" && !["Preferred", 4, null].includes(value() as string)) {
+      warn("PA_STATE", `the address was in state ${String(value())} on the host; in the lab it is Preferred`);
+    }
+  }
+
+  /** The computer that a CIM session went to, else the one that CIM itself names. */
+  #hostOf(members: readonly Member[]): string | undefined {
+    const valueAt = (key: string): unknown => {
+      const member = members.find((candidate) => candidate.key === key);
+      return member && readValue(this.text, member);
+    };
+    const system = valueAt("CimSystemProperties"); // an object, or its name where ConvertTo-Json did not go so deep
+    const server = typeof system === "object" && system !== null && "ServerName" in system ? system.ServerName : null;
+    const name = [valueAt("PSComputerName"), server].find((value) => typeof value === "string" && value !== "");
+    if (typeof name !== "string") return undefined;
+    if (!this.#hosts.includes(name)) this.#hosts.push(name);
+    return name;
+  }
+
+  #problem(offset: number, code: string, message: string, cure?: string): void {
+    this.#problems.push({
+      ...this.#at(offset),
+      code,
+      message,
+      derails: false,
+      ...(cure === undefined ? {} : { cure }),
+    });
+  }
+
+  broken({ message, offset }: JsonError): Source {
+    const at = this.#at(offset);
+    const problem = { ...at, code: "JSON_SYNTAX", message, derails: true };
+    return { plain: undefined, problems: [problem], warnings: [], position: () => at, keyPosition: () => at };
+  }
+
+  source(): Source {
+    const origins = new Map<string, Origin>();
+    const plain: Record<string, unknown> = { apiVersion: "hnv/v1", ...surroundings(this.#lists, this.#hosts, origins) };
+    for (const [list, objects] of Object.entries(this.#lists)) {
+      if (objects.length > 0) plain[list] = objects.map(({ raw }) => raw);
+    }
+    if (this.#lists.providerAddresses.length === 0) {
+      const cure = "append the output of: Get-NetVirtualizationProviderAddress | ConvertTo-Json";
+      this.#problem(
+        0,
+        "NO_PROVIDER_ADDRESS",
+        "no object is a provider address, so none of the records is of this host",
+        cure,
+      );
+    }
+    const position = (path: Path): SourcePosition => this.#at(this.#offsetOf(path, origins));
+    return { plain, problems: this.#problems, warnings: this.#warnings, position, keyPosition: position };
+  }
+
+  /** Where the value at a path of the fabric file comes from. */
+  #offsetOf(path: Path, origins: ReadonlyMap<string, Origin>): number {
+    for (let length = path.length; length > 0; length--) {
+      const head = path.slice(0, length);
+      const origin = this.#objectAt(head) ?? origins.get(formatPath(head));
+      if (origin) return this.#propertyOffset(origin, path[length]);
+    }
+    return 0;
+  }
+
+  #objectAt(path: Path): Origin | undefined {
+    const [list, index] = path;
+    if (path.length !== 2 || !Object.hasOwn(this.#lists, String(list))) return undefined;
+    const object = this.#lists[list as ListName][Number(index)];
+    return object && { list: list as ListName, offset: object.offset };
+  }
+
+  /** The value of a field within its object; the object, where there is no such property. */
+  #propertyOffset({ list, offset }: Origin, field: string | number | undefined): number {
+    const { fields } = CLASSES.find((candidate) => candidate.list === list)!;
+    const found = membersOf(this.text, spanAt(this.text, offset)).find(
+      ({ key }) => Object.hasOwn(fields, key) && fields[key] === field,
+    );
+    return found?.start ?? offset;
+  }
+
+  #at(offset: number): SourcePosition {
+    this.#lineStarts ??= lineStarts(this.text);
+    const starts = this.#lineStarts;
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (starts[middle]! <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: offset - starts[low]! + 1 };
+  }
+}
+
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  return starts;
+}
