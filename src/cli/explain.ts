@@ -32,6 +32,8 @@ interface ExplainOptions {
 }
 
 const TOP = 10;
+/** Causes per reason that have their layer's words in JSON: looking for the nearest record may walk a table of a million. */
+const NOTED_CAUSES_MAX = 100;
 
 export function addExplainCommand(program: Command): void {
   program
@@ -140,12 +142,12 @@ function dropGroups(paths: readonly Path[]): DropGroup[] {
   return [...groups.values()].sort((a, b) => b.packets - a.packets);
 }
 
-/** The note of the layer that dropped the witness, and where. */
-function lastWord(path: Path, { steps }: Cause): { readonly node: string; readonly note: TraceNote } | undefined {
-  const step = steps.find((candidate) => reasonOf(candidate) === path.end.reason);
-  const note = step?.notes.at(-1);
-  return step && note && { node: step.node, note };
-}
+/** The note of the layer that dropped the witness. */
+const lastWord = (account: PathAccount, path: Path, cause: Cause): TraceNote | undefined =>
+  account
+    .wayOf(path, cause)
+    .find((step) => reasonOf(step) === path.end.reason)
+    ?.notes.at(-1);
 
 // JSON.
 
@@ -193,20 +195,18 @@ function toJson({ lab, inputs, ports, readers, account, elapsedMs }: Result): un
       packets: group.packets,
       bytes: group.bytes,
       otherCauses: group.uncounted,
-      causes: group.causes.map(({ path, cause }) => {
-        const last = lastWord(path, cause);
+      causes: group.causes.map(({ path, cause }, index) => {
+        const last = index < NOTED_CAUSES_MAX ? lastWord(account, path, cause) : undefined;
         return {
           packets: cause.packets,
           bytes: cause.bytes,
           from: name(path.port),
           at: name(path.end.port),
           witness: witness(cause.witness),
-          layer: last?.note.layer ?? null,
-          saw: last?.note.saw ?? null,
-          decided: last?.note.decided ?? null,
-          nearest: last?.note.nearest
-            ? { record: plain(last.note.nearest.record), differs: last.note.nearest.differs }
-            : null,
+          layer: last?.layer ?? null,
+          saw: last?.saw ?? null,
+          decided: last?.decided ?? null,
+          nearest: last?.nearest ? { record: plain(last.nearest.record), differs: last.nearest.differs } : null,
           cures: cause.cures,
         };
       }),
@@ -278,10 +278,10 @@ function dropLines(result: Result, group: DropGroup, top: number): string[] {
   for (const { path, cause } of group.causes.slice(0, top)) {
     const at = result.lab.engine.ports[path.end.port]!.name;
     lines.push(`  ${amount(cause)} at ${at}, such as ${witnessText(result, cause.witness)}`);
-    const last = lastWord(path, cause);
-    if (last) lines.push(`    saw      ${last.note.saw}`, `    decided  ${last.note.decided}`);
-    if (last?.note.nearest) {
-      const { record, differs } = last.note.nearest;
+    const last = lastWord(result.account, path, cause);
+    if (last) lines.push(`    saw      ${last.saw}`, `    decided  ${last.decided}`);
+    if (last?.nearest) {
+      const { record, differs } = last.nearest;
       lines.push(`    nearest  ${oneLine(record)}`, `             differs in ${differs}`);
     }
     for (const cure of cause.cures) lines.push(...cureLines(cure));

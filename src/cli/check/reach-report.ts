@@ -2,7 +2,7 @@
 import type { Cure, DomainReach, Endpoint, FabricFile, Gap } from "../../control/index.js";
 import { Reason, reasonName, reasonText, windowsNumber, windowsReason } from "../../dataplane/index.js";
 import { formatAddress } from "../../dataplane/wire/index.js";
-import { countOf, painter, table } from "../terminal.js";
+import { countOf, formatNumber, painter, table } from "../terminal.js";
 
 type Domains = FabricFile["routingDomains"];
 
@@ -46,7 +46,7 @@ export function reachReport(reach: DomainReach, domains: Domains): string[] {
   const head = `${name}, IPv${family}: ${countOf(addresses, "address", "addresses")}`;
   if (endpoints.length === 0) return [`${head}, not tried: the lab is too large`];
   const sample = endpoints.length < addresses ? ` (a sample of ${endpoints.length})` : "";
-  const result = `${reached} of ${countOf(pairs, "pair")} reached`;
+  const result = `${formatNumber(reached)} of ${countOf(pairs, "pair")} reached`;
   const lines = [`${head}${sample}, ${paint(gaps.length > 0 ? "yellow" : "green", result)}`];
   if (gaps.length > 0 && endpoints.length <= MATRIX_MAX) lines.push(...matrix(endpoints, gaps));
   for (const [index, gap] of gaps.entries()) lines.push(...gapLines(endpoints, gap, letter(index)));

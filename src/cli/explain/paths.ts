@@ -38,8 +38,6 @@ export interface Cause {
   packets: number;
   bytes: number;
   readonly witness: Witness;
-  /** The whole way of the witness, with every layer's notes. */
-  readonly steps: readonly TraceStep[];
   readonly cures: readonly Cure[];
 }
 
@@ -95,6 +93,11 @@ export class PathAccount implements Departure {
   /** Sorted by packets, most first. */
   paths(): Path[] {
     return [...this.#paths.values()].sort((a, b) => b.packets - a.packets);
+  }
+
+  /** The whole way of a cause's witness, with every layer's notes; may walk whole tables for the nearest record. */
+  wayOf({ port, steps }: Path, { witness }: Cause): readonly TraceStep[] {
+    return steps.length === 0 ? [] : this.#trace(port, witness, "notes");
   }
 
   /** The same bursts; each is looked at before it is handed on. */
@@ -208,8 +211,7 @@ export class PathAccount implements Departure {
     const known = path.causes.get(key);
     if (known) return known;
     if (path.causes.size >= CAUSES_MAX) return null;
-    const steps = outline.length === 0 ? [] : this.#trace(path.port, witness, "notes");
-    const cause: Cause = { packets: 0, bytes: 0, witness, steps, cures };
+    const cause: Cause = { packets: 0, bytes: 0, witness, cures };
     path.causes.set(key, cause);
     return cause;
   }

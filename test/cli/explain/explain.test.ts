@@ -196,6 +196,25 @@ it("witnesses are numbered within their own input, in merged inputs too", async 
   expect(paths[0]).toMatchObject({ packets: 4, witness: { file: at("one.pcap"), packet: 1 } });
 });
 
+it("at most 1,000 causes are told apart, 100 with their words; further packets are counted", async () => {
+  const at = workplace();
+  const scan = Array.from({ length: 1200 }, (_, index) => {
+    const frame = changed(innerOf("a"), 32, index >>> 8, index & 0xff);
+    return repaired(changed(frame, 31, 1)); // 10.1.x.y
+  });
+  writeFileSync(
+    at("lab.yaml"),
+    readFileSync(LABS.plain, "utf8").replace("10.0.1.0/24", "10.1.0.0/16").replace("10.0.1.9", "10.1.200.9"),
+  );
+  writePcap(at("in.pcap"), scan);
+  const { drops, totals } = await explain(at("lab.yaml"), `host1/Blue1=${at("in.pcap")}`);
+  const unknown = drops.find(({ reason }) => reason === "TX_NO_RECORD")!;
+  expect(unknown.causes).toHaveLength(1000);
+  expect(unknown.causes.filter(({ decided }) => decided !== null)).toHaveLength(100);
+  expect(unknown.otherCauses).toBe(unknown.packets - 1000);
+  expect(drops.reduce((sum, { packets }) => sum + packets, 0)).toBe(totals.dropped);
+});
+
 it("as text: the path, the reason with its Windows name, witness, nearest record, cure", async () => {
   const at = workplace();
   const text = readFileSync(LABS.plain, "utf8").replace("10.0.0.7, ", "10.0.0.8, ");
