@@ -35,7 +35,7 @@ export interface PortValue {
 const portValue =
   (what: string) =>
   (text: string, before: readonly PortValue[] = []): readonly PortValue[] => {
-    const at = text.lastIndexOf("=");
+    const at = what === "URI" ? text.indexOf("=") : text.lastIndexOf("="); // no port has one, but URIs and files may
     const port = text.slice(0, Math.max(at, 0));
     const value = text.slice(at + 1);
     if (port === "" || value === "") {

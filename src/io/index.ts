@@ -25,6 +25,7 @@ export {
   type InterfaceOptions,
 } from "./capture/writer.js";
 export { type CapInterface, openCap } from "./live/cap.js";
+export { LiveError, type LiveErrorCode } from "./live/errors.js";
 export type { EventedInterface } from "./live/evented.js";
 export { type Clock, type Generator, openGenerator } from "./live/generator.js";
 export type { CheckerReport } from "./live/generator-checker.js";
@@ -37,15 +38,14 @@ export {
   surveyInterfaces,
 } from "./live/ifaces.js";
 export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
+export { isLiveUri, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
 export {
   openPacedCapture,
   type PacedCapture,
   type PacedCaptureUri,
   parsePacedCaptureUri,
 } from "./live/paced-capture.js";
+export { Poller } from "./live/poller.js";
 export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";
-export { LiveError, type LiveErrorCode } from "./live/errors.js";
-export { isLiveUri, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
-export { Poller } from "./live/poller.js";

@@ -3,7 +3,7 @@
  * second, and ends when it is told to.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { type LiveInterface, openLive, Poller } from "../../io/index.js";
+import { type LiveInterface, openLive, Poller, type TimedInterface } from "../../io/index.js";
 import { makeEngine } from "../engines.js";
 import { explainError } from "../errors.js";
 import { countersOf } from "../results.js";
@@ -21,6 +21,17 @@ const SLEEP_MS = 100;
 /** How long frames on their way may take at the end; a packet ring shows its last ones after a millisecond. */
 const DRAIN_MS = 20;
 const DRAIN_STEP_MS = 3;
+
+/** Until the next frame of an interface that goes by the clock; 0 if one has no descriptor to wait for and does not tell. */
+function sleepMs(interfaces: readonly LiveInterface[], nowNs: bigint): number {
+  let sleep = SLEEP_MS;
+  for (const live of interfaces) {
+    if (live.descriptor !== null || !live.isOpen) continue;
+    const due = "nextFrameNs" in live ? (live as TimedInterface).nextFrameNs : null;
+    sleep = due === null ? 0 : Math.max(0, Math.min(sleep, Math.floor(Number(due - nowNs) / 1e6)));
+  }
+  return sleep;
+}
 
 const tell = (message: FromForwarder): void => port.postMessage(message);
 
@@ -52,7 +63,7 @@ async function run(interfaces: LiveInterface[]): Promise<void> {
     }
     if (count > 0) continue;
     engine.process(0, clock.nowMs);
-    if (!job.busyPoll && interfaces.every((live) => live.descriptor !== null)) poller.wait(SLEEP_MS);
+    if (!job.busyPoll) poller.wait(sleepMs(interfaces, clock.nowNs));
   }
   for (const until = clock.nowMs + DRAIN_MS; clock.nowMs < until; ) {
     if (round() === 0) poller.wait(DRAIN_STEP_MS);

@@ -17,9 +17,9 @@ import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ETHERNET_LENGTH, VLAN_TAG_LENGTH } from "../../dataplane/wire/index.js";
+import { liveErrorAt } from "./errors.js";
 import { type EventedInterface, PRESSING, requireMainThread } from "./evented.js";
 import { FrameQueue } from "./frame-queue.js";
-import { LiveError } from "./live-error.js";
 import type { LiveCounters } from "./live-interface.js";
 import { packageObstacle } from "./optional-package.js";
 import type { RowMemory } from "./rows.js";
@@ -36,16 +36,16 @@ const BACKLOG_BYTES = 4 * 1024 * 1024;
 /** Opens an interface by its name. Throws a LiveError. */
 export async function openCap(uri: string, memory: RowMemory): Promise<CapInterface> {
   const device = uri.slice("cap:".length);
-  if (device === "") throw new LiveError("LIVE_URI", uri, "expected cap: and the name of an interface");
+  if (device === "") throw liveErrorAt("LIVE_URI", uri, "expected cap: and the name of an interface");
   requireMainThread(uri);
   const obstacle = packageObstacle("cap");
-  if (obstacle !== null) throw new LiveError("LIVE_UNAVAILABLE", uri, obstacle);
+  if (obstacle !== null) throw liveErrorAt("LIVE_UNSUPPORTED", uri, obstacle);
   const mtu = attributeOf(device, "mtu");
   const face = new CapInterface(uri, device, memory, mtu === null ? null : Number(mtu));
   const answer = await face.start();
   if (answer === "ready") return face;
   face.close();
-  throw new LiveError("LIVE_REFUSED", uri, answer);
+  throw liveErrorAt("LIVE_REFUSED", uri, answer);
 }
 
 /** What Linux says of an interface; null elsewhere, and where there is no such interface. */

@@ -23,6 +23,10 @@ export class LiveError extends Error {
   }
 }
 
+/** The error of an interface, whose URI begins the message. */
+export const liveErrorAt = (code: LiveErrorCode, uri: string, what: string): LiveError =>
+  new LiveError(code, `${uri}: ${what}`);
+
 /** A system call that failed: `setsockopt(PACKET_RX_RING): ENOMEM, not enough memory`. */
 export class SystemError extends Error {
   override readonly name = "SystemError";

@@ -1,7 +1,7 @@
 /** Interfaces whose frames come through the event loop, one callback each, and not from a descriptor that can be polled. */
 
 import { isMainThread } from "node:worker_threads";
-import { LiveError } from "./live-error.js";
+import { liveErrorAt } from "./errors.js";
 import type { LiveInterface } from "./live-interface.js";
 
 export interface EventedInterface extends LiveInterface {
@@ -18,5 +18,5 @@ export const PRESSING = 2048;
 /** The packages behind these interfaces serve the first thread of a process only. */
 export function requireMainThread(uri: string): void {
   if (!isMainThread)
-    throw new LiveError("LIVE_UNAVAILABLE", uri, "can be opened in the main thread only, not in a worker");
+    throw liveErrorAt("LIVE_UNSUPPORTED", uri, "can be opened in the main thread only, not in a worker");
 }

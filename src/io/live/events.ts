@@ -2,12 +2,12 @@
 export class EventCounts {
   readonly #counts = new Map<string, number>();
 
-  count(name: "down" | "up" | "gone" | "back"): void {
+  count(name: "down" | "up" | "gone" | "back" | "renamed"): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
   }
 
   /** `malformed`: frames that contradict their offload header, which the intake has counted. */
-  all(malformed: number): Readonly<Record<string, number>> {
+  all(malformed = 0): Readonly<Record<string, number>> {
     return { ...Object.fromEntries(this.#counts), ...(malformed > 0 && { malformed }) };
   }
 }

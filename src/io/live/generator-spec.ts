@@ -16,8 +16,8 @@ import {
   TCP_LENGTH,
   UDP_LENGTH,
 } from "../../dataplane/wire/index.js";
+import { liveErrorAt } from "./errors.js";
 import { MARK_LENGTH } from "./generator-mark.js";
-import { LiveError } from "./live-error.js";
 
 export type GeneratorProtocol = "udp" | "tcp" | "icmp";
 
@@ -79,7 +79,7 @@ export const transportLength = (protocol: GeneratorProtocol): number =>
 /** Reads a URI that begins with `gen:`. Throws a LiveError for the first mistake. */
 export function parseGeneratorSpec(uri: string): GeneratorSpec {
   const refuse = (what: string): never => {
-    throw new LiveError("LIVE_URI", uri, what);
+    throw liveErrorAt("LIVE_URI", uri, what);
   };
   const values = readPairs(uri.slice("gen:".length), refuse);
   const required = (key: string): string => values.get(key) ?? refuse(`${key} is missing`);

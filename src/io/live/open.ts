@@ -9,8 +9,8 @@ type Open = (argument: string, memory: PacketMemory) => LiveInterface;
 
 interface Kind {
   readonly load: () => Promise<Open>;
-  /** The network device that the argument names. */
-  readonly deviceIn: (argument: string) => string;
+  /** The network device that the argument names; null for what is none. */
+  readonly deviceIn: (argument: string) => string | null;
   /** Must the device be there, so that its MTU can be asked before it is opened? */
   readonly isThere: boolean;
 }
@@ -25,6 +25,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
       return (device, memory) => new AfPacketInterface(device, memory);
     },
   },
+  gen: {
+    isThere: false,
+    deviceIn: () => null,
+    load: async () => {
+      const { openGenerator } = await import("./generator.js");
+      return (spec, memory) => openGenerator(`gen:${spec}`, memory);
+    },
+  },
   tap: {
     isThere: false,
     deviceIn: (argument) => argument,
@@ -34,7 +42,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
     },
   },
   xdp: {
-    isDevice: true,
+    isThere: true,
+    deviceIn: (argument) => argument.replace(/#.*$/s, ""),
     load: async () => {
       const { XdpInterface } = await import("./xdp.js");
       return (device, memory) => new XdpInterface(device, memory);
@@ -57,7 +66,7 @@ export async function openLive(uri: string, memory: PacketMemory): Promise<LiveI
 export function mtuOfLive(uri: string): number | null {
   const { kind, argument } = parse(uri);
   if (!kind.isThere) return null;
-  const device = kind.deviceIn(argument);
+  const device = kind.deviceIn(argument)!;
   try {
     return deviceMtu(system(), device);
   } catch (error) {
@@ -75,7 +84,7 @@ function parse(uri: string): { kind: Kind; argument: string } {
     const forms = LIVE_SCHEMES.map((scheme) => `${scheme}:…`).join(", ");
     throw new LiveError("LIVE_URI", `${uri}: expected one of ${forms}`);
   }
-  if (kind.deviceIn(argument).length > DEVICE_NAME_MAX) {
+  if ((kind.deviceIn(argument) ?? "").length > DEVICE_NAME_MAX) {
     throw new LiveError("LIVE_URI", `${uri}: a network device's name has at most ${DEVICE_NAME_MAX} characters`);
   }
   return { kind, argument };

@@ -1,6 +1,6 @@
 /** Packages that not every installation has: loaded when they are wanted, and missed in one line. */
 import { createRequire } from "node:module";
-import { LiveError } from "./live-error.js";
+import { liveErrorAt } from "./errors.js";
 
 const require = createRequire(import.meta.url);
 
@@ -32,6 +32,6 @@ export function loadFor(uri: string, name: string): unknown {
   try {
     return load(name);
   } catch (error) {
-    throw new LiveError("LIVE_UNAVAILABLE", uri, (error as Error).message);
+    throw liveErrorAt("LIVE_UNSUPPORTED", uri, (error as Error).message);
   }
 }

@@ -12,7 +12,7 @@
 import { BURST_BYTES_MAX, BURST_MAX, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
 import type { CaptureError } from "../capture/errors.js";
 import { type CaptureReader, openCapture } from "../capture/reader.js";
-import { LiveError } from "./live-error.js";
+import { liveErrorAt } from "./errors.js";
 import type { LiveCounters } from "./live-interface.js";
 import type { RowMemory } from "./rows.js";
 import { setTime } from "./rows.js";
@@ -29,11 +29,11 @@ export interface PacedCaptureUri {
 /** Reads `pcap:FILE` or `pcap:FILE#speed=N`. File names may contain `#`; only a last part that begins with `#speed=` is an option. */
 export function parsePacedCaptureUri(uri: string): PacedCaptureUri {
   const [, file, text] = /^pcap:(.*?)(?:#speed=([^#]*))?$/s.exec(uri) ?? [];
-  if (!file) throw new LiveError("LIVE_URI", uri, "expected pcap:FILE or pcap:FILE#speed=N");
+  if (!file) throw liveErrorAt("LIVE_URI", uri, "expected pcap:FILE or pcap:FILE#speed=N");
   if (text === undefined) return { file, speed: 1 };
   const speed = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (!(speed <= SPEED_MAX))
-    throw new LiveError("LIVE_URI", uri, `speed=${text}: expected a number from 0 to ${SPEED_MAX}`);
+    throw liveErrorAt("LIVE_URI", uri, `speed=${text}: expected a number from 0 to ${SPEED_MAX}`);
   return { file, speed };
 }
 

@@ -54,9 +54,9 @@ import {
   writeIpv6,
   writeNeighborMessage,
 } from "../../dataplane/wire/index.js";
+import { liveErrorAt } from "./errors.js";
 import { type EventedInterface, PRESSING, requireMainThread } from "./evented.js";
 import { FrameQueue } from "./frame-queue.js";
-import { LiveError } from "./live-error.js";
 import type { LiveCounters } from "./live-interface.js";
 import { loadFor } from "./optional-package.js";
 import type { RowMemory } from "./rows.js";
@@ -93,11 +93,11 @@ export interface RawIpOptions {
 /** Opens the raw socket of a local address. Throws a LiveError. */
 export function openRawIp(uri: string, memory: RowMemory, options: RawIpOptions = {}): RawIpInterface {
   const address = parseAddress(uri.slice("rawip:".length));
-  if (!address) throw new LiveError("LIVE_URI", uri, "expected rawip: and an IPv4 or IPv6 address of this machine");
+  if (!address) throw liveErrorAt("LIVE_URI", uri, "expected rawip: and an IPv4 or IPv6 address of this machine");
   requireMainThread(uri);
   const device = deviceWith(address);
   if (device === undefined)
-    throw new LiveError("LIVE_NO_INTERFACE", uri, "no interface of this machine that is up has this address");
+    throw liveErrorAt("LIVE_NO_INTERFACE", uri, "no interface of this machine that is up has this address");
   const sockets = loadFor(uri, "raw-socket") as RawSocketPackage;
   const isIpv4 = address.family === 4;
   try {
@@ -109,7 +109,7 @@ export function openRawIp(uri: string, memory: RowMemory, options: RawIpOptions 
     else socket.setOption(IPPROTO_IPV6, IPV6_HDRINCL, 1);
     return new RawIpInterface(uri, memory, socket, address, mtuOf(device), options.mac);
   } catch (error) {
-    throw new LiveError("LIVE_REFUSED", uri, `raw socket: ${(error as Error).message}; it needs CAP_NET_RAW`);
+    throw liveErrorAt("LIVE_REFUSED", uri, `raw socket: ${(error as Error).message}; it needs CAP_NET_RAW`);
   }
 }
 

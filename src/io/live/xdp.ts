@@ -23,7 +23,7 @@ import { ETHERNET_LENGTH, VLAN_TAG_LENGTH } from "../../dataplane/wire/index.js"
 import { LiveError, liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import type { LiveCounters, LiveInterface } from "./live-interface.js";
-import { deviceIndex, deviceIsUp, deviceMtu, deviceName, stopJoining } from "./net-device.js";
+import { deviceIndex, deviceMtu, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { ERRNO } from "./system.js";
 import { driverOf, keepTags, makePromiscuous, receiveQueueCount } from "./xdp/device.js";
 import { completePartialChecksum } from "./xdp/partial-checksum.js";
@@ -349,7 +349,7 @@ export class XdpInterface implements LiveInterface {
 
   #noticeState(name: string): void {
     try {
-      const isUp = deviceIsUp(this.#system, name);
+      const isUp = isDeviceUp(this.#system, name) === true;
       if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
       this.#isUp = isUp;
       // A longer one that was set since we opened is not for us: the kernel counts as lost what exceeds a chunk.

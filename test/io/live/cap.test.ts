@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { PlainMemory } from "../../../src/io/capture/memory.js";
 import { openCap } from "../../../src/io/live/cap.js";
-import { LiveError } from "../../../src/io/live/live-error.js";
+import { liveErrorAt } from "../../../src/io/live/errors.js";
 import { packageObstacle } from "../../../src/io/live/optional-package.js";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../../oracles/netns.js";
 import { run, warnSkipped } from "../../oracles/programs.js";
@@ -37,7 +37,7 @@ const isOurs = (digits: string): boolean => digits.startsWith("060600000007");
 test.skipIf(missing)("a URI that cannot be opened says why", async () => {
   const open = (uri: string) => openCap(uri, new PlainMemory());
   await expect(open("cap:")).rejects.toThrow(
-    new LiveError("LIVE_URI", "cap:", "expected cap: and the name of an interface"),
+    liveErrorAt("LIVE_URI", "cap:", "expected cap: and the name of an interface"),
   );
   await expect(open("cap:hnv-none")).rejects.toThrow(/^cap:hnv-none: .*No such device/);
 });

@@ -1,10 +1,10 @@
 /** `gen:SPEC`: what it sends, when, and what its checker notices. */
 import { expect, test } from "vitest";
 import { u16, u32, u48 } from "../../../src/dataplane/wire/index.js";
+import { LiveError } from "../../../src/io/live/errors.js";
 import { openGenerator } from "../../../src/io/live/generator.js";
 import { LatencyHistogram } from "../../../src/io/live/generator-latency.js";
 import { MARK_MAGIC } from "../../../src/io/live/generator-mark.js";
-import { LiveError } from "../../../src/io/live/live-error.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
 import { seededRandom } from "../../support/random.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { CaptureError } from "../../../src/io/index.js";
-import { LiveError } from "../../../src/io/live/live-error.js";
+import { liveErrorAt } from "../../../src/io/live/errors.js";
 import { openPacedCapture, type PacedCapture, parsePacedCaptureUri } from "../../../src/io/live/paced-capture.js";
 import { scratchFolder } from "../helpers.js";
 import { LiveBench, type ReceivedFrame } from "./helpers.js";
@@ -64,7 +64,7 @@ test("the URI has a file, which may contain #, and perhaps a speed", () => {
     ["pcap:a#speed=-1", "speed=-1: expected a number from 0 to 1000000"],
     ["pcap:a#speed=", "speed=: expected a number from 0 to 1000000"],
   ] as const) {
-    expect(() => parsePacedCaptureUri(uri)).toThrow(new LiveError("LIVE_URI", uri, what));
+    expect(() => parsePacedCaptureUri(uri)).toThrow(liveErrorAt("LIVE_URI", uri, what));
   }
 });
 

@@ -5,7 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { PlainMemory } from "../../../src/io/capture/memory.js";
 import { readFrames } from "../../../src/io/index.js";
-import { LiveError } from "../../../src/io/live/live-error.js";
+import { liveErrorAt } from "../../../src/io/live/errors.js";
 import { packageObstacle } from "../../../src/io/live/optional-package.js";
 import { openRawIp } from "../../../src/io/live/rawip.js";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../../oracles/netns.js";
@@ -36,7 +36,7 @@ async function twoHosts(): Promise<NetnsLab> {
 test("a URI that cannot be opened says why", () => {
   const open = (uri: string) => () => openRawIp(uri, new PlainMemory());
   expect(open("rawip:here")).toThrow(
-    new LiveError("LIVE_URI", "rawip:here", "expected rawip: and an IPv4 or IPv6 address of this machine"),
+    liveErrorAt("LIVE_URI", "rawip:here", "expected rawip: and an IPv4 or IPv6 address of this machine"),
   );
   expect(open("rawip:203.0.113.7")).toThrow(
     "rawip:203.0.113.7: no interface of this machine that is up has this address",
