@@ -60,7 +60,7 @@ export interface ReasonText {
   readonly windowsNumber: number | null;
 }
 
-/** What became of a frame. Every frame that is sent, and every copy that the lab makes of one, meets one end. */
+/** What became of a frame. Every frame that is sent, every copy that the lab makes of one, and every answer of the lab's own meets one end. */
 export interface FrameEnd {
   readonly verdict: Exclude<PacketEnd["verdict"], "pending">;
   /** Where it left the lab, or where it stood when it met its end. */
@@ -86,6 +86,8 @@ export interface Explanation {
     readonly peer: string | null;
     readonly after: Uint8Array;
   }[];
+  /** What the node sends because of the frame: answers and error messages. */
+  readonly answers: Explanation["outputs"];
 }
 
 export interface LabCounters {
@@ -133,8 +135,13 @@ export class EmulatedLab {
     return trace(this.#lab.engine, this.#port(port), frame, nowMs).map((step) => this.#explanation(step));
   }
 
-  #explanation({ node, port, before, notes, decision, refused, outputs }: TraceStep): Explanation {
+  #explanation({ node, port, before, notes, decision, refused, outputs, answers }: TraceStep): Explanation {
     const { verdict } = decision;
+    const outputOf = ({ port: to, peer, after }: TraceStep["outputs"][number]): Explanation["outputs"][number] => ({
+      port: this.#name(to),
+      peer: peer === null ? null : this.#name(peer),
+      after,
+    });
     const reason = refused === Reason.NONE && "reason" in verdict ? verdict.reason : refused;
     return {
       node,
@@ -143,11 +150,8 @@ export class EmulatedLab {
       layers: notes,
       verdict: refused === Reason.NONE ? verdict.kind : "drop",
       reason: describeReason(reason),
-      outputs: outputs.map(({ port: to, peer, after }) => ({
-        port: this.#name(to),
-        peer: peer === null ? null : this.#name(peer),
-        after,
-      })),
+      outputs: outputs.map(outputOf),
+      answers: answers.map(outputOf),
     };
   }
 

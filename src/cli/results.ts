@@ -77,14 +77,16 @@ export function engineResult(
   };
 }
 
-/** Every frame that came in, and every copy that was made, has met one end. */
-export const isConserved = ({ in: entered, copies, delivered, dropped, passed, consumed }: Totals): boolean =>
-  entered + copies === delivered + dropped + passed + consumed;
+/** Every frame that came in, and every one that was made here, has met one end. */
+export const isConserved = ({ in: entered, copies, injected, delivered, dropped, passed, consumed }: Totals): boolean =>
+  entered + copies + injected === delivered + dropped + passed + consumed;
 
 /** `3 in = 2 delivered + 1 dropped + 0 passed + 0 consumed` */
 export function conservationLine(totals: Totals): string {
-  const { in: entered, copies, delivered, dropped, passed, consumed } = totals;
-  const left = `${formatNumber(entered)} in${copies > 0 ? ` + ${countOf(copies, "copy", "copies")}` : ""}`;
+  const { in: entered, copies, injected, delivered, dropped, passed, consumed } = totals;
+  const made = copies > 0 ? ` + ${countOf(copies, "copy", "copies")}` : "";
+  const answered = injected > 0 ? ` + ${formatNumber(injected)} injected` : "";
+  const left = `${formatNumber(entered)} in${made}${answered}`;
   const parts = { delivered, dropped, passed, consumed };
   const right = Object.entries(parts).map(([name, count]) => `${formatNumber(count)} ${name}`);
   return `${left} ${isConserved(totals) ? "=" : "≠"} ${right.join(" + ")}`;

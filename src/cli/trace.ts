@@ -10,7 +10,7 @@ import {
   windowsReason,
 } from "../dataplane/index.js";
 import { FRAME_LENGTH_MAX } from "../dataplane/packet/index.js";
-import type { Verdict } from "../dataplane/transposition/index.js";
+import type { PortIndex, Verdict } from "../dataplane/transposition/index.js";
 import { dissect, hexDump } from "../dataplane/wire/index.js";
 import { readFrames } from "../io/index.js";
 import type { Lab } from "../vswitch/index.js";
@@ -131,11 +131,13 @@ function toJson(lab: Lab, port: string, packet: Packet, steps: readonly TraceSte
 function stepsToJson({ engine }: Lab, step: TraceStep): unknown[] {
   const port = engine.ports[step.port]!.name;
   const before = hexOf(step.before);
-  const outputs = step.outputs.map(({ port: to, after, peer }) => ({
+  const outputToJson = ({ port: to, after, peer }: TraceStep["outputs"][number]) => ({
     port: engine.ports[to]!.name,
     peer: peer === null ? null : engine.ports[peer]!.name,
     after: hexOf(after),
-  }));
+  });
+  const outputs = step.outputs.map(outputToJson);
+  const answers = step.answers.map(outputToJson);
   const notes = step.notes.length > 0 ? step.notes : [UNREAD];
   return notes.map((note, index) => {
     const isLast = index === notes.length - 1;
@@ -149,7 +151,7 @@ function stepsToJson({ engine }: Lab, step: TraceStep): unknown[] {
       nearest: note.nearest ? { record: plain(note.nearest.record), differs: note.nearest.differs } : null,
       before,
       after: isLast ? (outputs[0]?.after ?? null) : before,
-      ...(isLast ? { verdict: verdictToJson(step), outputs } : {}),
+      ...(isLast ? { verdict: verdictToJson(step), outputs, answers } : {}),
     };
   });
 }
@@ -170,8 +172,21 @@ const reasonToJson = (reason: Reason): object => ({
 
 const reasonOf = (verdict: Verdict): Reason => ("reason" in verdict ? verdict.reason : Reason.NONE);
 
-/** Where the packet and its copies ended. */
-function endsToJson({ engine }: Lab, step: TraceStep): unknown[] {
+/** Where the packet, its copies and the answers to it ended. */
+const endsToJson = (lab: Lab, step: TraceStep): unknown[] => [
+  ...endsOfPacket(lab, step),
+  ...step.answers.filter(leavesLab).map(({ port }) => deliveredAt(lab, port)),
+];
+
+const leavesLab = ({ peer }: TraceStep["outputs"][number]): boolean => peer === null;
+const deliveredAt = ({ engine }: Lab, port: PortIndex) => ({
+  end: "delivered",
+  port: engine.ports[port]!.name,
+  reason: null,
+});
+
+function endsOfPacket(lab: Lab, step: TraceStep): unknown[] {
+  const { engine } = lab;
   const here = engine.ports[step.port]!.name;
   if (step.refused !== Reason.NONE) return [{ end: "dropped", port: here, reason: reasonName(step.refused) }];
   const { verdict } = step.decision;
@@ -179,8 +194,7 @@ function endsToJson({ engine }: Lab, step: TraceStep): unknown[] {
     const reason = reasonOf(verdict);
     return [{ end: ENDS[verdict.kind], port: here, reason: reason === Reason.NONE ? null : reasonName(reason) }];
   }
-  const left = step.outputs.filter(({ peer }) => peer === null);
-  return left.map(({ port }) => ({ end: "delivered", port: engine.ports[port]!.name, reason: null }));
+  return step.outputs.filter(leavesLab).map(({ port }) => deliveredAt(lab, port));
 }
 
 const ENDS = { drop: "dropped", pass: "passed", consume: "consumed" } as const;
@@ -205,7 +219,7 @@ function stepReport({ engine }: Lab, step: TraceStep): string[] {
     if (record !== undefined) lines.push(`    record   ${oneLine(record)}`);
     if (nearest) lines.push(`    nearest  ${oneLine(nearest.record)}`, `             differs in ${nearest.differs}`);
   }
-  lines.push(...verdictReport(engine.ports, step));
+  lines.push(...verdictReport(engine.ports, step), ...answersReport(engine.ports, step));
   return lines;
 }
 
@@ -221,6 +235,14 @@ function verdictReport(ports: Lab["engine"]["ports"], step: TraceStep): string[]
   return step.outputs.flatMap(({ port, peer, after }) => {
     const onward = peer === null ? paint("green", "delivered") : `linked to ${ports[peer]!.name}`;
     return ["", `  leaves at ${ports[port]!.name}, ${onward}`, ...frameReport(after)];
+  });
+}
+
+/** What the node sends of its own because of the frame. */
+function answersReport(ports: Lab["engine"]["ports"], { answers }: TraceStep): string[] {
+  return answers.flatMap(({ port, peer, after }) => {
+    const onward = peer === null ? "" : `, linked to ${ports[peer]!.name}`;
+    return ["", `  ${painter()("green", "answered")} at ${ports[port]!.name}${onward}`, ...frameReport(after)];
   });
 }
 

@@ -89,7 +89,11 @@ const ROWS = [
   row("TX_TTL_EXCEEDED", WNV, "The TTL or hop limit ran out at the distributed router."),
   row("TX_FLOOD_2012", WNV, "Windows Server 2012 does not carry broadcast or multicast between hosts."),
   row("TX_NO_FLOOD", WNV, "Broadcast or multicast, and no other member of the virtual subnet that could get a copy."),
-  row("TX_UNANSWERED", WNV, "ARP or neighbor discovery for which this host runs no responder."),
+  row(
+    "TX_UNANSWERED",
+    WNV,
+    "ARP or neighbor discovery that asks for what this host does not know, or does not answer.",
+  ),
 
   // The virtual switch.
   row("INVALID_PACKET", ["InvalidPacket", 2], "The frame is too short or its headers are broken."),
@@ -118,6 +122,7 @@ const ROWS = [
   row("CAPTURE_CUT", null, "The capture holds only a part of the frame."),
   row("FRAME_TOO_LONG", null, "The frame is longer than the engine handles."),
   row("HOP_LIMIT", null, "The frame passed through more nodes than any lab has: a loop."),
+  row("RESPONDER_LIMIT", ["Busy", 7], "The port has asked for more answers than it is given in this time."),
   row("SLOWPATH_OVERLOAD", ["Busy", 7], "The slow path's budget for this burst was used up."),
 ] as const satisfies readonly ReasonRow[];
 

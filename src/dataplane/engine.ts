@@ -12,9 +12,12 @@
  *         node.decide ─► Decision ─► compile ─► entry (in the table, or for this packet only)
  *
  * What must always hold:
- *   - frames in + copies = delivered + dropped + passed + consumed, after every burst;
+ *   - frames in + copies + injected = delivered + dropped + passed + consumed, after every burst;
  *   - bursts of any size give the same frames, counters and order per port;
  *   - a decision is used only as long as every stamp that it rests on stands still.
+ *
+ * A decision may come with answers: frames that a responder has made. They are sent once the burst has come to its end, in the order
+ * of the packets that caused them, whose time and sequence number they bear; what they cause in turn comes after that.
  *
  * The engine reads no clock and no file: time comes with each burst, the kernel's code with the constructor.
  */
@@ -29,6 +32,7 @@ import {
   CAUSE,
   CONTROL,
   DROPS_PER_PORT,
+  ENTRY,
   ENTRY_SIZE,
   FRAME_LENGTH_MAX,
   NO_PORT,
@@ -42,8 +46,9 @@ import {
   VERDICT,
 } from "./packet/layout.js";
 import { PacketMemory } from "./packet/memory.js";
+import { AnswerLimit } from "./slowpath/answer-limit.js";
 import type { DecideContext, FrameAtPort, Node } from "./slowpath/layer.js";
-import type { Decision, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
+import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
 
 export interface PortSpec {
   /** `host1/Blue1` */
@@ -69,6 +74,12 @@ export interface EngineLimits {
    * limit, as for capture files, which must not depend on load.
    */
   readonly decisionsPerBurst?: number;
+  /**
+   * Most frames that responders make because of packets that enter at one port, per second of the packets' time, and at once after a
+   * pause. A packet whose answer is held back ends as RESPONDER_LIMIT, unless it has been dropped for a reason of its own. Default: no limit,
+   * as for capture files, where who answers must not depend on how frames are shared among workers.
+   */
+  readonly answersPerSecond?: number;
 }
 
 export interface EngineOptions extends EngineLimits {
@@ -93,7 +104,7 @@ export interface Totals {
   readonly consumed: number;
   /** Further outputs of replicated packets; each is also counted under its own end. */
   readonly copies: number;
-  /** Frames that responders made; there are none yet. */
+  /** Frames that responders made. */
   readonly injected: number;
 }
 
@@ -154,6 +165,12 @@ export class Engine {
   #round = 0;
   /** The entry of all packets that find no decisions left. */
   readonly #overload: number;
+  readonly #answerLimit: AnswerLimit | null;
+  /** What responders have made in this burst and is still to be sent. */
+  #emitted: { readonly row: number; readonly emission: Emission }[] = [];
+  #held = 0;
+  /** The entry that sends an injected frame out of a port, as it is. */
+  readonly #injection: number;
   #nowMs = 0;
   #sweptMs = 0;
   #generation = 1;
@@ -174,6 +191,9 @@ export class Engine {
     this.#decisionsPerBurst = options.decisionsPerBurst ?? Number.POSITIVE_INFINITY;
     this.#overload = this.memory.allocate(ENTRY_SIZE);
     writeEnd(this.memory, this.#overload, VERDICT.DROPPED, Reason.SLOWPATH_OVERLOAD);
+    this.#injection = this.memory.allocate(ENTRY_SIZE); // all zero: the whole frame stays
+    const { answersPerSecond } = options;
+    this.#answerLimit = answersPerSecond === undefined ? null : new AnswerLimit(options.ports.length, answersPerSecond);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
     this.memory.setU32(CONTROL.GENERATION, this.#generation);
     options.ports.forEach((port, index) => {
@@ -237,8 +257,32 @@ export class Engine {
     this.#age();
     this.#round = -1;
     this.#kernel.begin(count);
+    this.#finish();
+    while (this.#emitted.length > 0) {
+      this.#inject();
+      this.#finish();
+    }
+  }
+
+  /** Rounds until every packet has met its end. */
+  #finish(): void {
     for (let unresolved = this.#kernel.advance(); unresolved > 0; unresolved = this.#kernel.advance()) {
       for (let i = 0; i < unresolved; i++) this.#resolve(this.memory.u32(this.memory.unresolved + i * 4));
+    }
+  }
+
+  /** Sends what responders have made so far. */
+  #inject(): void {
+    const { memory } = this;
+    const sequenceOf = (row: number): number => memory.u32(row + ROW.SEQUENCE);
+    const emitted = this.#emitted.sort((a, b) => (sequenceOf(a.row) - sequenceOf(b.row)) | 0);
+    this.#emitted = [];
+    for (const { row: cause, emission } of emitted) {
+      const row = this.#kernel.inject(cause, emission.frame.length) >>> 0;
+      if (row === 0) continue;
+      memory.bytes.set(emission.frame, memory.u32(row + ROW.OFFSET));
+      memory.setU16(this.#injection + ENTRY.OUTPUT, emission.output);
+      this.#kernel.send(row, this.#injection);
     }
   }
 
@@ -261,11 +305,32 @@ export class Engine {
       kernel.bind(place, this.#overload);
       return;
     }
-    const decision = this.#decide(row);
-    const cache = decision.cacheable && (cause === CAUSE.MISS || cause === CAUSE.STALE);
+    const decision = this.#withAnswers(row, this.#decide(row));
+    const isAnswered = decision.emissions !== undefined; // by a frame made for this packet
+    const cache = decision.cacheable && !isAnswered && (cause === CAUSE.MISS || cause === CAUSE.STALE);
     const isKept = compileDecision(decision, this.#target, place, row, cache);
     // An outdated entry is decided again without regard to the budget, therefore only once.
     if (cause === CAUSE.STALE && !isKept) kernel.discard(place);
+  }
+
+  /** Keeps the answers for later; if the port has used up what it may cause, the packet goes without. */
+  #withAnswers(row: number, decision: Decision): Decision {
+    const { emissions } = decision;
+    if (!emissions) return decision;
+    const port = this.memory.u16(row + ROW.PORT);
+    if (this.#answerLimit?.take(port, emissions.length, this.#timeOf(row)) === false) {
+      this.#held += emissions.length;
+      return decision.verdict.kind === "consume" ? dropOnce(Reason.RESPONDER_LIMIT) : decision;
+    }
+    for (const emission of emissions) this.#emitted.push({ row, emission });
+    return decision;
+  }
+
+  /** The packet's own time, in milliseconds: that of the burst would make answers depend on the size of bursts. */
+  #timeOf(row: number): number {
+    const low = this.memory.u32(row + ROW.TIMESTAMP);
+    const high = this.memory.u32(row + ROW.TIMESTAMP + 4);
+    return (high * 0x1_0000_0000 + low) / 1_000_000;
   }
 
   /** Takes one decision from the budget, if one is left. All packets of a round have passed equally many nodes. */
@@ -288,7 +353,7 @@ export class Engine {
     const start = memory.u32(row + ROW.OFFSET);
     const ingress = memory.u16(row + ROW.PORT) as PortIndex;
     const frame: FrameAtPort = { bytes: memory.bytes, start, end: start + length, ingress };
-    return this.decide(frame, this.#nowMs, null);
+    return this.decide(frame, this.#timeOf(row), null);
   }
 
   /** What the node behind a port decides about a frame, without doing it. `observe` hears every layer's reasons. */
@@ -403,8 +468,13 @@ export class Engine {
       passed: memory.count(CONTROL.PASSED),
       consumed: memory.count(CONTROL.CONSUMED),
       copies: memory.count(CONTROL.COPIES),
-      injected: 0,
+      injected: memory.count(CONTROL.INJECTED),
     };
+  }
+
+  /** Frames that responders would have made, had the port that asked not been over its limit (`answersPerSecond`). */
+  get heldAnswers(): number {
+    return this.#held;
   }
 
   flowCounters(): FlowCounters {

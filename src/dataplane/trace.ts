@@ -27,6 +27,8 @@ export interface TraceStep {
   readonly notes: readonly TraceNote[];
   readonly decision: Decision;
   readonly outputs: readonly TraceOutput[];
+  /** What responders of the node send because of the frame. */
+  readonly answers: readonly TraceOutput[];
   /** Set when the transposition itself refused the frame. */
   readonly refused: Reason;
 }
@@ -41,7 +43,7 @@ export interface TraceOutput {
 /** How much a trace tells: with `layers`, no notes, whose search for the nearest record may walk whole tables. */
 export type TraceDetail = "notes" | "layers";
 
-/** Steps in the order in which nodes are reached; replicated frames are followed one after the other. */
+/** Steps in the order in which nodes are reached; replicated frames, and answers, are followed one after the other. */
 export function trace(
   engine: Engine,
   port: PortIndex,
@@ -55,7 +57,7 @@ export function trace(
     const step = traceNode(engine, next.port, next.frame, nowMs, detail);
     steps.push(step);
     if (next.hops === HOPS_MAX) break;
-    for (const { peer, after } of step.outputs) {
+    for (const { peer, after } of [...step.outputs, ...step.answers]) {
       if (peer !== null) waiting.push({ port: peer, frame: after, hops: next.hops + 1 });
     }
   }
@@ -78,6 +80,11 @@ function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: nu
       else outputs.push({ port: forward.output, after, peer: engine.peerOf(forward.output) });
     }
   }
+  const answers = (decision.emissions ?? []).map(({ output, frame: after }) => ({
+    port: output,
+    after,
+    peer: engine.peerOf(output),
+  }));
   const { name: node } = engine.nodes[engine.ports[port]!.node]!;
-  return { node, port, before: frame, layers, notes, decision, outputs, refused };
+  return { node, port, before: frame, layers, notes, decision, outputs, answers, refused };
 }

@@ -3,12 +3,19 @@
  *
  *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► NVE outbound ─► NIC, or an adapter here
  *                                                                └─ without VSID: layer-2 switch
- *     NIC     ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
+ *     NIC     ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
 import { Reason } from "../dataplane/index.js";
-import { INBOUND_LAYERS, makeNode, type Node, OUTBOUND_LAYERS, type Pipeline } from "../dataplane/slowpath/index.js";
+import {
+  INBOUND_LAYERS,
+  makeNode,
+  type Node,
+  OUTBOUND_LAYERS,
+  type Pipeline,
+  providerResolution,
+} from "../dataplane/slowpath/index.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import { INGRESS } from "./ingress.js";
 import { switchFromAdapter, switchFromNic } from "./switching.js";
@@ -22,7 +29,7 @@ const FROM_PLAIN_ADAPTER: Pipeline<HostSnapshot> = {
   unreadable: Reason.INVALID_PACKET,
 };
 const FROM_NIC: Pipeline<HostSnapshot> = {
-  layers: [switchFromNic, ...INBOUND_LAYERS],
+  layers: [providerResolution, switchFromNic, ...INBOUND_LAYERS],
   unreadable: Reason.RX_ETH_SHORT,
 };
 

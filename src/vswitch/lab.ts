@@ -38,6 +38,7 @@ export class Lab {
   readonly settings: LabSettings;
   readonly #ports: ReadonlyMap<string, PortIndex>;
   readonly #hosts: ReadonlyMap<string, HostState>;
+  readonly #limitsAnswers: boolean;
 
   constructor(settings: LabSettings, options: LabOptions) {
     const plan = planPorts(settings);
@@ -45,6 +46,7 @@ export class Lab {
     const nodes: Node[] = hosts.map((host) => makeHostNode(host.name, () => host.snapshot));
     if (settings.provider) nodes.push(makeProvider(settings, plan.ports));
     this.settings = settings;
+    this.#limitsAnswers = options.answersPerSecond !== undefined;
     this.#ports = plan.ports;
     this.#hosts = new Map(hosts.map((host) => [host.name, host]));
     this.engine = new Engine({
@@ -66,6 +68,7 @@ export class Lab {
 
   /** Why all packets of this lab must go through one engine (`Node.keepsStateAcrossFlows`); undefined if they need not. */
   get keepsStateAcrossFlows(): string | undefined {
+    if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 

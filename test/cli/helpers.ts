@@ -201,7 +201,7 @@ export function resultOf({ stdout }: Ended): RunResult {
   const result = JSON.parse(stdout) as RunResult;
   const { totals, drops } = result;
   const ends = totals.delivered + totals.dropped + totals.passed + totals.consumed;
-  if (totals.in + totals.copies !== ends) throw new Error(`not conserved: ${JSON.stringify(totals)}`);
+  if (totals.in + totals.copies + totals.injected !== ends) throw new Error(`not conserved: ${JSON.stringify(totals)}`);
   const counted = drops.reduce((sum, { count }) => sum + count, 0);
   if (counted !== totals.dropped) throw new Error(`${totals.dropped} dropped, ${counted} under reasons`);
   return result;

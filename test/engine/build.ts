@@ -103,3 +103,55 @@ export function readIp(bytes: Uint8Array, at = 12): ReadIp | undefined {
   }
   return { at, source: slice(8, 16), destination: slice(24, 16), protocol, payloadAt };
 }
+
+export interface Arp {
+  readonly operation: number;
+  readonly senderMac: string;
+  readonly sender: string;
+  readonly targetMac?: string;
+  readonly target: string;
+}
+
+/** An ARP message for IPv4 over Ethernet (RFC 826), with its EtherType. */
+export const arp = ({ operation, senderMac, sender, targetMac = "00-00-00-00-00-00", target }: Arp): Uint8Array =>
+  concatenate(
+    [8, 6, 0, 1, 8, 0, 6, 4],
+    word(operation),
+    macBytes(senderMac),
+    addressBytes(sender),
+    macBytes(targetMac),
+    addressBytes(target),
+  );
+
+/** ICMP in IPv4 (RFC 792) with a right checksum, with its EtherType. */
+export function icmp(source: string, destination: string, message: readonly number[], ttl = 64, tos = 0): Uint8Array {
+  const payload = Uint8Array.from(message);
+  payload.set(word(internetChecksum(payload)), 2);
+  return ip({ source, destination, protocol: 1, payload, ttl, tos });
+}
+
+/** ICMPv6 in IPv6 (RFC 4443) with a right checksum, with its EtherType. */
+export function icmpv6(
+  source: string,
+  destination: string,
+  message: readonly number[],
+  ttl = 255,
+  tos = 0,
+): Uint8Array {
+  const pseudo = [...addressBytes(source), ...addressBytes(destination), 0, 0, ...word(message.length), 0, 0, 0, 58];
+  const sum = internetChecksum(Uint8Array.from([...pseudo, ...message]));
+  const payload = Uint8Array.from(message);
+  payload.set(word(sum), 2);
+  return ip({ source, destination, protocol: 58, payload, ttl, tos });
+}
+
+/** A neighbor solicitation (135) or advertisement (136), RFC 4861 §4.3 and §4.4. `option`: type and MAC of the only option. */
+export function neighborMessage(
+  type: 135 | 136,
+  flags: number,
+  target: string,
+  option: readonly [type: number, mac: string] | null,
+): readonly number[] {
+  const options = option === null ? [] : [option[0], 1, ...macBytes(option[1])];
+  return [type, 0, 0, 0, flags, 0, 0, 0, ...addressBytes(target), ...options];
+}

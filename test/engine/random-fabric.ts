@@ -11,7 +11,7 @@ import { type CheckedModule, EngineFences, recordRegions } from "../support/fenc
 import { kernelModule } from "../support/kernel.js";
 import type { Random } from "../support/random.js";
 import { Tally } from "../support/tally.js";
-import { frame as ethernet, hexOf, ip, udp } from "./build.js";
+import { frame as ethernet, hexOf, icmp, icmpv6, ip, udp } from "./build.js";
 
 const DEFAULT_GATEWAY = "02-00-5E-00-01-01";
 
@@ -168,6 +168,20 @@ export function expected(fabric: Fabric, sent: Sent): string {
   return `${to.port} ${hexOf(bytesOf(sent, ends))}`;
 }
 
+/** What the sender is told by its gateway: the octets at its port; null if nothing. */
+function expectedError({ innerMtu }: Fabric, sent: Sent, end: string): string | null {
+  const { from, family } = sent;
+  const isExpired = end === "TX_TTL_EXCEEDED";
+  if (!isExpired && !end.startsWith("TX_TOO_BIG")) return null;
+  const [gateway, source] = [caOf(family, from.subnet.place, 1), caOf(family, from.subnet.place, from.number)];
+  const mtu = isExpired ? 0 : innerMtu;
+  const [type, code] = family === 4 ? (isExpired ? [11, 0] : [3, 4]) : isExpired ? [3, 0] : [2, 0];
+  const room = family === 4 ? 576 - 28 : 1280 - 48;
+  const message = [type!, code!, 0, 0, 0, 0, mtu >>> 8, mtu & 0xff, ...bytesOf(sent).subarray(14, 14 + room)];
+  const packet = family === 4 ? icmp(gateway, source, message, 128, 0xc0) : icmpv6(gateway, source, message, 128, 0xc0);
+  return `${from.port} ${hexOf(ethernet(from.mac, gatewayOf(from.subnet), packet))}`;
+}
+
 export const framesOf = (packets: readonly Sent[]) =>
   packets.map((sent) => ({ port: sent.from.port, frame: bytesOf(sent) }));
 
@@ -204,7 +218,12 @@ export function runRandomFabric(random: Random, { packets: count, tally, checked
   const whole = endsOf(labOf(fabric), frames);
   for (const [index, sent] of packets.entries()) {
     const wanted = expected(fabric, sent);
-    assert.equal(whole[index], wanted, `packet ${index}, ${hexOf(frames[index]!.frame)} at ${frames[index]!.port}`);
+    const told = expectedError(fabric, sent, wanted);
+    assert.deepEqual(
+      whole[index],
+      told ? [wanted, told] : [wanted],
+      `packet ${index}, ${hexOf(frames[index]!.frame)} at ${frames[index]!.port}`,
+    );
     tally.count("end", wanted.includes(" ") ? "delivered" : (wanted as "TX_NO_ROUTE"));
   }
   const lab = labOf(fabric);
@@ -254,10 +273,14 @@ function fencedLabOf(fabric: Fabric, { module, sites }: CheckedModule): Lab {
   return lab;
 }
 
-/** How the frames end, as `expected` says it. */
-const endsOf = (lab: Lab, frames: Frames): string[] =>
-  lab.engine
-    .send(frames.map(({ port, frame }) => ({ port: lab.port(port)!, frame })))
-    .map((end) =>
-      end.verdict === "delivered" ? `${lab.engine.ports[end.port]!.name} ${hexOf(end.frame)}` : reasonName(end.reason),
-    );
+/** How the frames end, as `expected` says it, each followed by the answers to it. */
+function endsOf(lab: Lab, frames: Frames): string[][] {
+  const ends = lab.engine.send(frames.map(({ port, frame }) => ({ port: lab.port(port)!, frame })));
+  const first = ends[0]!.sequence;
+  const bySequence: string[][] = frames.map(() => []);
+  for (const { verdict, port, frame, reason, sequence } of ends) {
+    const text = verdict === "delivered" ? `${lab.engine.ports[port]!.name} ${hexOf(frame)}` : reasonName(reason);
+    bySequence[sequence - first]!.push(text);
+  }
+  return bySequence;
+}

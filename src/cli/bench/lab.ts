@@ -62,6 +62,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
             dscp: { model: "pipe", value: 0 },
             receive: "strict",
             flood: "always",
+            resolve: "static",
           },
           nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU }],
           adapters: [

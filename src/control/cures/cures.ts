@@ -85,6 +85,7 @@ const UNHEARD: LayerContext = {
   nowMs: 0,
   consulted: () => {},
   doNotCache: () => {},
+  emit: () => {},
   observer: null,
 };
 

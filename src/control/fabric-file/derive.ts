@@ -99,6 +99,7 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     dscp: dscp === "uniform" ? { model: "uniform" } : { model: "pipe", value: dscp === "pipe" ? 0 : dscp },
     receive: settings.receive ?? "strict",
     flood: settings.flood ?? "always",
+    resolve: settings.resolve ?? "static",
   };
 }
 

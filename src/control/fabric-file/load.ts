@@ -87,7 +87,7 @@ const warnings = (source: Source): readonly Finding[] =>
     cure: cure ?? null,
   }));
 
-const IDLE = ["acceptRedirect", "resolve"] as const;
+const IDLE = ["acceptRedirect"] as const;
 
 /** Switches that are part of the format but that nothing obeys yet. */
 function idleSettings(document: FabricDocument): readonly Finding[] {

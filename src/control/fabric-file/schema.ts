@@ -68,7 +68,8 @@ const settings = z
       default: true,
     }),
     resolve: z.enum(["static", "wire"]).optional().meta({
-      description: "wire: resolve provider neighbors by ARP and ND. Checked, but no layer obeys it yet.",
+      description:
+        "wire: provider addresses answer ARP and ND on their VLAN. Provider neighbors themselves are known either way.",
       default: "static",
     }),
   })

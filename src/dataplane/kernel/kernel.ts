@@ -11,6 +11,9 @@ export interface KernelCalls {
   discard(place: number): void;
   transient(reserve: number): number;
   bind(place: number, entry: number): void;
+  /** A row for a frame that was made because of the packet in row `cause`; 0 if it has no room, which is counted. */
+  inject(cause: number, length: number): number;
+  send(row: number, entry: number): void;
   stampSum(entry: number): number;
   expire(steps: number): void;
   stateOf(entry: number): number;

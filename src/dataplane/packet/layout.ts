@@ -66,6 +66,8 @@ export const CONTROL = {
   GUARDED: 1208,
   /** Counts emissions into streams; 32 bits. */
   EMITTED: 1216,
+  /** Frames that responders made. */
+  INJECTED: 1248,
   /** Bytes in use of the arena were not enough for a frame so often. */
   ARENA_FULL: 1240,
   /** Entries that went because they were idle for too long. */

@@ -76,6 +76,8 @@ export interface NveSettings {
   readonly receive: "strict" | "lenient";
   /** Carry broadcast and multicast to other hosts in every virtual subnet, or only where a record is L2Only. */
   readonly flood: "always" | "l2only";
+  /** wire: answer ARP and ND of the provider network for our provider addresses. */
+  readonly resolve: "static" | "wire";
 }
 
 /** Index of a record within its table; valid for that table object only. */

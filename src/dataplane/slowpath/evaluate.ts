@@ -12,7 +12,15 @@
 import { Reason } from "../drop-reasons.js";
 import { type ParsedFrame, parseFrame } from "../packet/parse.js";
 import { ANY_STAMP, isPortStamp, providerStamp } from "../policy/stamps.js";
-import type { Decision, Forward, NodeIndex, NvgrePush, PortIndex, Stamp } from "../transposition/transposition.js";
+import type {
+  Decision,
+  Emission,
+  Forward,
+  NodeIndex,
+  NvgrePush,
+  PortIndex,
+  Stamp,
+} from "../transposition/transposition.js";
 import type { Vsid } from "../wire/bytes.js";
 import type {
   DecideContext,
@@ -109,6 +117,7 @@ class Walk implements LayerContext {
   observer: Observer | null = null;
   private stamps: Stamp[] = [];
   private cacheable = true;
+  private emissions: Emission[] = [];
 
   begin(context: DecideContext): void {
     this.node = context.node;
@@ -116,6 +125,7 @@ class Walk implements LayerContext {
     this.observer = null;
     this.stamps = []; // the last one went out with its decision
     this.cacheable = true;
+    this.emissions = [];
   }
 
   consulted(stamp: Stamp): void {
@@ -126,9 +136,15 @@ class Walk implements LayerContext {
     this.cacheable = false;
   }
 
+  emit(output: PortIndex, frame: Uint8Array): void {
+    this.emissions.push({ output, frame });
+    this.cacheable = false;
+  }
+
   decide(verdict: Ending, plan: Plan): Decision {
     const isBehindGuard = verdict.kind === "drop" && plan.decrementTtl;
-    return { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
+    const decision = { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
+    return this.emissions.length === 0 ? decision : { ...decision, emissions: this.emissions };
   }
 
   /** At most STAMPS_MAX. A change of a port moves its node's provider stamp as well, which so can stand for it. */

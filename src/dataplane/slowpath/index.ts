@@ -2,6 +2,7 @@
 export { type DecapOptions, decapNode, type EncapOptions, encapNode } from "./codec.js";
 export { dropFor, forwardTo, makeNode, ongoingFrame, type Pipeline, passFor } from "./evaluate.js";
 export {
+  CONSUME,
   CONTINUE,
   type DecideContext,
   type FrameAtPort,
@@ -19,4 +20,5 @@ export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
+export { providerResolution } from "./nve/provider-resolution.js";
 export type { LocalPort, LocalPorts, NveSnapshot } from "./nve/snapshot.js";

@@ -54,6 +54,8 @@ export type Outcome =
   | { readonly kind: "consume" };
 
 export const CONTINUE: Outcome = Object.freeze({ kind: "continue" });
+/** A responder took the packet: it has answered it, or nothing is to be said to it. */
+export const CONSUME: Outcome = Object.freeze({ kind: "consume" });
 
 /** What a layer is handed besides the snapshot and the packet. */
 export interface LayerContext {
@@ -64,6 +66,11 @@ export interface LayerContext {
   consulted(stamp: Stamp): void;
   /** This decision is for one packet only: the outcome depends on something that is not in the flow key. */
   doNotCache(): void;
+  /**
+   * Sends a frame of the node's own through one of its ports, because of this packet and after it: an answer, or an error message.
+   * Implies `doNotCache`. The frame is the layer's to give away.
+   */
+  emit(output: PortIndex, frame: Uint8Array): void;
   /** Present when somebody wants an explanation; layers tell it what they saw and why they chose. */
   readonly observer: Observer | null;
 }

@@ -83,10 +83,18 @@ export type Verdict =
   /** A responder took it. */
   | { readonly kind: "consume" };
 
+/** A frame that a responder has made, and the port of the node through which it leaves. */
+export interface Emission {
+  readonly output: PortIndex;
+  readonly frame: Uint8Array;
+}
+
 export interface Decision {
   readonly verdict: Verdict;
   /** May later packets with the same flow key get the same verdict without being decided again? */
   readonly cacheable: boolean;
   /** What the decision rests on; it is made again when one of these moves. */
   readonly stamps: readonly Stamp[];
+  /** Answers to the packet, besides its verdict; none if left out. A decision with answers is for one packet only. */
+  readonly emissions?: readonly Emission[];
 }

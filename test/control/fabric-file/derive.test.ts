@@ -117,6 +117,7 @@ describe("derivation", () => {
       dscp: { model: "pipe", value: 46 },
       receive: "strict",
       flood: "always",
+      resolve: "static",
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -125,6 +126,7 @@ describe("derivation", () => {
       dscp: { model: "uniform" },
       receive: "strict",
       flood: "always",
+      resolve: "static",
     });
   });
 

@@ -203,8 +203,8 @@ describe("how scalars are read", () => {
 });
 
 it("switches that nothing obeys yet are said to have no effect", () => {
-  const loaded = loadFabricFile(`${TWO_HOSTS}settings: { resolve: wire, ecn: linux }\n`, "lab.yaml");
+  const loaded = loadFabricFile(`${TWO_HOSTS}settings: { acceptRedirect: false, ecn: linux }\n`, "lab.yaml");
   expect(loaded.ok && loaded.findings.map(({ code, path }) => [code, path])).toEqual([
-    ["SETTING_WITHOUT_EFFECT", "settings.resolve"],
+    ["SETTING_WITHOUT_EFFECT", "settings.acceptRedirect"],
   ]);
 });

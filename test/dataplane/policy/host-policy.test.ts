@@ -43,6 +43,7 @@ const PARTS: HostPolicyParts = {
     dscp: { model: "uniform" },
     receive: "strict",
     flood: "always",
+    resolve: "static",
   },
   lookupRecords: LookupRecords.from([VM]),
   customerRoutes: ROUTES,

@@ -25,6 +25,7 @@ import {
   type Node,
   type NveSnapshot,
   OUTBOUND_LAYERS,
+  providerResolution,
 } from "../../../src/dataplane/slowpath/index.js";
 import {
   apply,
@@ -112,6 +113,7 @@ export const SETTINGS: NveSettings = {
   dscp: { model: "pipe", value: 0 },
   receive: "strict",
   flood: "always",
+  resolve: "static",
 };
 
 export const PA1 = "192.168.4.11";
@@ -243,7 +245,7 @@ function makeHost(
     () => snapshot,
     (_snapshot, ingress) =>
       ports.settingsOf(ingress).kind === "nic"
-        ? { layers: INBOUND_LAYERS, unreadable: Reason.RX_ETH_SHORT }
+        ? { layers: [providerResolution, ...INBOUND_LAYERS], unreadable: Reason.RX_ETH_SHORT }
         : { layers: OUTBOUND_LAYERS, unreadable: Reason.INVALID_PACKET },
   );
   return testHost(testNode, policy, ports, node(index));

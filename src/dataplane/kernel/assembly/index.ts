@@ -4,6 +4,9 @@
 //   fill rows 0 … n−1, begin(n)
 //   while ((unresolved = advance()) > 0)
 //     for each row in the unresolved list: find(row), or decide it and fill install(row) or transient()
+//   while responders have made frames
+//     for each: inject(cause) and write it, send(row, entry with the output)
+//     advance() as before
 //   … the burst is done: verdicts in the rows, frames in the streams, counts in the counters
 //
 // A burst goes through the nodes of the engine in rounds: all packets pass one node, those that reached another node's
@@ -22,9 +25,9 @@ import {
   ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
-import { carryOut, copyToStream, countReceived, portAt, resetArena, takeNextCount } from "./rewrite";
+import { carryOut, copyToStream, countReceived, inject, portAt, resetArena, takeNextCount } from "./rewrite";
 
-export { expire, stampSum, stateOf };
+export { expire, inject, stampSum, stateOf };
 
 /** Addresses of rows, 4 bytes each: the packets of this round. */
 let list: usize = 0;
@@ -82,7 +85,11 @@ export function advance(): u32 {
     position += groupCount;
     if (position >= count) {
       count = takeNextCount();
-      if (count == 0) return 0;
+      if (count == 0) {
+        groupCount = 0; // the caller may send frames on and come back
+        carriedOut = 0;
+        return 0;
+      }
       const next: u32 = load<u32>(CONTROL_LIST_NEXT);
       store<u32>(CONTROL_LIST_NEXT, <u32>list);
       store<u32>(CONTROL_LIST_CURRENT, next);
@@ -260,6 +267,11 @@ export function transient(reserve: u32): usize {
   transientCount++;
   memory.fill(entry, 0, ENTRY_SIZE);
   return entry;
+}
+
+/** Carries out an entry on the packet of a row that is in no list, such as an injected one. */
+export function send(row: usize, entry: usize): void {
+  carryOut(row, entry);
 }
 
 /** Binds an unresolved packet to an entry. */

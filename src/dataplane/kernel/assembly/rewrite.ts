@@ -12,7 +12,7 @@ import {
   ACTION_INNER_IPV6, ACTION_KEEP_MASK, ACTION_KEY_CHUNKS_MASK, ACTION_KEY_CHUNKS_SHIFT, ACTION_OUTER_TAGGED,
   ACTION_PATCH_IPV4, ACTION_PATCH_IPV6, ACTION_REPLICATE, ACTION_VERDICT_MASK, ACTION_VERDICT_SHIFT, CONTROL_ARENA,
   CONTROL_ARENA_END, CONTROL_ARENA_FULL, CONTROL_CONSUMED, CONTROL_COPIES, CONTROL_DELIVERED, CONTROL_DROPPED,
-  CONTROL_DROPS, CONTROL_EMITTED, CONTROL_LIST_NEXT, CONTROL_NODES, CONTROL_NOW_MS, CONTROL_PASSED, CONTROL_PORTS,
+  CONTROL_DROPS, CONTROL_EMITTED, CONTROL_INJECTED, CONTROL_LIST_NEXT, CONTROL_NODES, CONTROL_NOW_MS, CONTROL_PASSED, CONTROL_PORTS,
   CONTROL_ROWS, CONTROL_ROW_CAPACITY, CONTROL_ROW_COUNT, DROPS_PER_PORT, ENTRY_ACTION, ENTRY_BYTES,
   ENTRY_CHECKSUM_BASE, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_NODE, ENTRY_OUTPUT, ENTRY_PACKETS,
   ENTRY_QUEUE, ENTRY_REASON, ENTRY_TCP_FLAGS, ENTRY_TEMPLATE_LENGTH, HOPS_MAX, KEEP_FRAME, KEEP_INNER_NETWORK,
@@ -187,6 +187,35 @@ function duplicate(row: usize): usize {
   const twin = <usize>load<u32>(CONTROL_ROWS) + <usize>index * ROW_SIZE;
   memory.copy(twin, row, ROW_SIZE);
   return twin;
+}
+
+/**
+ * A further row for a frame of `length` octets that a responder has made because of the packet in row `cause`, whose time and place in
+ * the order it takes. The caller writes the frame at OFFSET. 0, with the frame counted as dropped, if there is no room for it,
+ * or if the packets that bring forth one another have passed too many nodes.
+ */
+export function inject(cause: usize, length: u32): usize {
+  increment(CONTROL_INJECTED);
+  const row = duplicate(cause);
+  if (!row) {
+    countDrop(cause, REASON_RESOURCES);
+    return 0;
+  }
+  const hops = <u32>load<u8>(cause, ROW_HOPS) + 1;
+  store<u16>(row, <u16>hops, ROW_HOPS); // and VERDICT
+  store<u32>(row, length, ROW_LENGTH);
+  store<u32>(row, 0, ROW_MISSING);
+  store<u32>(row, 0, ROW_REASON); // and KIND, CAUSE, QUEUE
+  store<u8>(row, 0, ROW_TCP_FLAGS);
+  const at: usize = hops > HOPS_MAX ? 0 : takeSlot(length);
+  if (!at) {
+    store<u32>(row, 0, ROW_LENGTH); // there is no frame to show
+    drop(row, hops > HOPS_MAX ? REASON_HOP_LIMIT : REASON_RESOURCES);
+    return 0;
+  }
+  store<u32>(row, <u32>at, ROW_OFFSET);
+  store<u32>(row, SLOT_HEADROOM, ROW_HEADROOM);
+  return row;
 }
 
 // Inlined, as `carryOut` and the parser's `flow` are: calls cost a tenth of the hot loop's time (docs/decisions/0010).

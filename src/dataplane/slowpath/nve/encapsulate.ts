@@ -13,7 +13,7 @@ import { providerStamp } from "../../policy/stamps.js";
 import type { DscpMode, EcnMode, EthernetFields, NodeIndex, NvgrePush } from "../../transposition/transposition.js";
 import type { Address, AddressFamily } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
-import type { FlowId } from "../../wire/bytes.js";
+import type { FlowId, Vsid } from "../../wire/bytes.js";
 import { flowIdOfHash, flowLabelOfHash } from "../../wire/entropy.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
 import { IPV4_LENGTH, IPV4_PACKET_MAX } from "../../wire/ipv4.js";
@@ -22,8 +22,9 @@ import { formatMac } from "../../wire/mac.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
 import { dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
-import type { Layer, PacketView } from "../layer.js";
-import { tell } from "./explain.js";
+import type { Layer, LayerContext, PacketView } from "../layer.js";
+import { icmpText, tell } from "./explain.js";
+import { tellSender } from "./gateway.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** What Windows sends; never copied from the packet inside. */
@@ -47,8 +48,11 @@ export const encapsulation: Layer<NveSnapshot> = {
     const frame = ongoingFrame(packet);
     if (isTooBig(frame, way.innerMtu)) {
       context.doNotCache();
-      const why = (): string => `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${way.innerMtu}`;
-      if (context.observer) tell(context.observer, saw(), why(), record);
+      const isTold = tellTooBig(policy, ports.settingsOf(packet.ingress).vsid, packet, way.innerMtu, context);
+      if (context.observer) {
+        const why = `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${way.innerMtu}`;
+        tell(context.observer, saw(), `${why}; ${icmpText(isTold, "packet too big")}`, record);
+      }
       return dropFor(tooBigReason(frame.ip));
     }
     plan.lengthLimit = way.innerMtu;
@@ -158,6 +162,13 @@ export function innerMtu(pathMtu: number, family: AddressFamily): number {
 
 /** Padding behind the IP packet travels along, so it counts. */
 export const isTooBig = (frame: ParsedFrame, limit: number): boolean => frame.end - frame.networkAt > limit;
+
+/** RFC 1191 §4, RFC 8201 §4: the sender learns what would fit. Padding that is too long is no fault of the packet. */
+function tellTooBig(policy: HostPolicy, vsid: Vsid, packet: PacketView, mtu: number, context: LayerContext): boolean {
+  const { ip } = packet.parsed;
+  if (!ip?.dontFragment || ip.end - ip.at <= mtu) return false;
+  return tellSender(policy, vsid, packet, { kind: "tooBig", mtu }, context);
+}
 
 /** IPv4 without DF might be fragmented inside; this host does not. */
 function tooBigReason(ip: ParsedIp | null): Reason {

@@ -41,6 +41,10 @@ export function frameText(frame: ParsedFrame): string {
   return `${formatMac(frame.source)} -> ${formatMac(frame.destination)}, EtherType ${hex(frame.etherType)}`;
 }
 
+/** Whether the sender hears of it. */
+export const icmpText = (isTold: boolean, what: string): string =>
+  isTold ? `the router tells the sender: ICMP ${what}` : `no ICMP ${what}: the sender may not be told of such a packet`;
+
 export const hex = (value: number): string => `0x${value.toString(16).padStart(4, "0")}`;
 
 /** `(VSID 5001, 10.0.0.7)`. */

@@ -4,7 +4,7 @@
  *   virtual subnet      which one, and no tag inside it
  *   local switching     Windows Server 2012 only: the switch comes before network virtualization
  *   EtherType           IPv4, IPv6 and ARP, nothing else
- *   address resolution  ARP and ND are answered, not forwarded
+ *   address resolution  ARP and ND are answered, or find their next hop and skip the next three layers
  *   source policy       the sender's address is the one that its record gives it
  *   packet class        broadcast and multicast, the router's own addresses, link-local
  *   next hop            route and record: wire VSID, MAC addresses, TTL
@@ -16,7 +16,7 @@
  * The ingress checks of the switch (source MAC, guards, storm limit) come before these layers, and are `vswitch`'s.
  */
 import { Reason } from "../../drop-reasons.js";
-import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
+import type { HostPolicy } from "../../policy/policy.js";
 import { portStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
 import {
   type Address,
@@ -28,19 +28,20 @@ import {
   sameAddress,
 } from "../../wire/address.js";
 import { formatAddress, formatPrefix } from "../../wire/address-text.js";
-import type { Mac, Vsid } from "../../wire/bytes.js";
+import type { Vsid } from "../../wire/bytes.js";
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethernet.js";
 import { formatMac, isGroupMac } from "../../wire/mac.js";
 import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
 import { isTpid, vidOf } from "../../wire/vlan.js";
 import { dropFor, passFor } from "../evaluate.js";
 import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
-import { addressResolution } from "./address-resolution.js";
+import { addressResolution, isAddressResolution } from "./address-resolution.js";
 import { deliverLocally } from "./deliver.js";
 import { encapsulation } from "./encapsulate.js";
-import { flowText, frameText, hex, keyText, nearestRecord, tell } from "./explain.js";
+import { flowText, frameText, hex, icmpText, keyText, nearestRecord, tell } from "./explain.js";
+import { tellSender } from "./gateway.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
-import { findAnyByMac, findByMac, findRecord } from "./records.js";
+import { findAnyByMac, findByMac, findOwn, findRecord } from "./records.js";
 import { replicate } from "./replicate.js";
 import type { NveSnapshot } from "./snapshot.js";
 
@@ -122,7 +123,7 @@ const sourcePolicy: Layer<NveSnapshot> = {
     const isAnonymous = isUnspecified(source) || isLinkLocal(source); // DHCP, DAD, and what never leaves the subnet
     const isAccepted = record !== undefined || isAnonymous;
     plan.sourceRecord =
-      record ?? (isAnonymous ? ownRecord(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
+      record ?? (isAnonymous ? findOwn(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
     if (context.observer) {
       const saw = `VSID ${plan.vsid}, source ${formatAddress(source)}, source MAC ${formatMac(plan.sourceMac)}`;
       if (record) tell(context.observer, saw, `accepted by a ${record.type} record`, record);
@@ -136,10 +137,6 @@ const sourcePolicy: Layer<NveSnapshot> = {
     return isAccepted ? CONTINUE : dropFor(Reason.TX_SRC_POLICY);
   },
 };
-
-/** A record of the sender's MAC that places it on this host: for packets whose source address names nobody. */
-const ownRecord = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined =>
-  findAnyByMac(policy, vsid, mac, (r) => policy.providerAddresses.find(r.providerAddress) !== undefined, context);
 
 /** What is not routed: groups, the router's own addresses, link-local. Windows Server 2012 R2 looks at the IP address only. */
 const packetClass: Layer<NveSnapshot> = {
@@ -231,6 +228,8 @@ const nextHop: Layer<NveSnapshot> = {
     if (context.observer) tellNextHop(vsid, packet, found, isRouted, isExpired, context);
     if (!isExpired) return CONTINUE;
     context.doNotCache();
+    const isTold = tellSender(policy, vsid, packet, { kind: "timeExceeded" }, context);
+    if (context.observer) tell(context.observer, flowText(vsid, packet.parsed), icmpText(isTold, "time exceeded"));
     return dropFor(Reason.TX_TTL_EXCEEDED);
   },
 };
@@ -316,15 +315,28 @@ const translationRule: Layer<NveSnapshot> = {
   },
 };
 
+/** A layer for packets whose next hop is not decided yet; ARP and ND have theirs from `addressResolution`. */
+function unlessResolved(layer: Layer<NveSnapshot>): Layer<NveSnapshot> {
+  return {
+    name: layer.name,
+    evaluate(snapshot, packet, context) {
+      const record = isAddressResolution(packet.parsed) ? packet.plan.destinationRecord : null;
+      if (!record) return layer.evaluate(snapshot, packet, context);
+      if (context.observer) tell(context.observer, frameText(packet.parsed), "address resolution has decided", record);
+      return CONTINUE;
+    },
+  };
+}
+
 /** The send side in order, for ports of VMs. */
 export const OUTBOUND_LAYERS: readonly Layer<NveSnapshot>[] = [
   virtualSubnet,
   localSwitching,
   etherType,
   addressResolution,
-  sourcePolicy,
-  packetClass,
-  nextHop,
+  unlessResolved(sourcePolicy),
+  unlessResolved(packetClass),
+  unlessResolved(nextHop),
   wireVsid,
   localDelivery,
   translationRule,

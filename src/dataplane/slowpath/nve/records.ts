@@ -43,6 +43,10 @@ export function findAnyByMac(
   return found;
 }
 
+/** A record of a VM's MAC that places it on this host: for packets whose source address names nobody. */
+export const findOwn = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined =>
+  findAnyByMac(policy, vsid, mac, (r) => policy.providerAddresses.find(r.providerAddress) !== undefined, context);
+
 const stampOf = (record: LookupRecord, context: LayerContext): Stamp =>
   isFoundByMac(record)
     ? macRecordStamp(context.node, record.virtualSubnetID)

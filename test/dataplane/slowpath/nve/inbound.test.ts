@@ -493,6 +493,7 @@ describe("explanations", () => {
   it("name every layer that was walked, each with a note", () => {
     const notes = strict.explain(workedPacket("a"), NIC);
     expect([...notes.keys()]).toEqual([
+      "provider address resolution",
       "provider address",
       "NVGRE header",
       "outer source",

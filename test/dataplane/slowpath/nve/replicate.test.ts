@@ -135,6 +135,19 @@ lookupRecords:
     expect(sent(lab, frame)).toHaveLength(4);
   });
 
+  it("ARP for an address without a record is flooded where a record is L2Only, and ends unanswered elsewhere", () => {
+    const question = Uint8Array.from([
+      ...[...macBytes(BROADCAST), ...macBytes(BLUE1), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+      ...[...macBytes(BLUE1), 10, 0, 0, 5, 0, 0, 0, 0, 0, 0, 10, 0, 0, 99],
+    ]);
+    expect(sent(createLab(LAB), question)).toEqual(["TX_UNANSWERED"]);
+    const lab = createLab(
+      withSettings(`lookupRecords:
+  - { virtualSubnetID: 5001, customerAddress: 0.0.0.0, macAddress: 06-06-00-00-00-77, providerAddress: 192.168.4.22, rule: TranslationMethodEncap, type: L2Only }`),
+    );
+    expect(sent(lab, question)).toEqual(["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"]);
+  });
+
   it("2012: local members only, and a drop where there are none", () => {
     const lab = createLab(withSettings("mode: 2012"));
     const frame = datagram("255.255.255.255", BROADCAST);
