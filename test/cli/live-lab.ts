@@ -72,7 +72,7 @@ export interface LiveObject {
   readonly kind: "status" | "result";
   readonly elapsedMs: number;
   readonly rates: { readonly in: number; readonly reasons: Record<string, number> };
-  readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies", number>;
+  readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
   readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
   readonly interfaces: readonly {
     readonly port: string;

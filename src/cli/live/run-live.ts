@@ -23,6 +23,8 @@ export interface LiveRunOptions {
 
 /** What strangers can make the slow path do per burst, so that known flows go on beside them (decision 0007). */
 const DECISIONS_PER_BURST = 16;
+/** What strangers can make responders say at one port, a second. */
+const ANSWERS_PER_SECOND = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Runs until a signal comes, or until every interface is at its end. */
@@ -35,6 +37,7 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   const choices: LabChoices = {
     mtus,
     decisionsPerBurst: DECISIONS_PER_BURST,
+    answersPerSecond: ANSWERS_PER_SECOND,
     ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
   };
   const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts: ports };
