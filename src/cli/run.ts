@@ -60,7 +60,7 @@ export function addRunCommand(program: Command): void {
     .option("--out <PORT=FILE>", "take the frames that leave the node at this port; may be repeated", portFile)
     .option(
       "--bind <PORT=URI>",
-      "cut the port's link and bind it to pcap:FILE, tap:NAME or afpacket:INTERFACE; may be repeated",
+      "cut the port's link and bind it to pcap:FILE, tap:NAME, afpacket:IFACE, xdp:IFACE or gen:SPEC; may be repeated",
       portUri,
     )
     .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
@@ -107,7 +107,6 @@ async function runOnInterfaces(labFile: string, options: RunOptions): Promise<vo
     "--drops": options.drops !== undefined,
     "--capture-all": options.captureAll !== undefined,
     "--flows": options.flows === true,
-    "--workers": options.workers > 1,
   };
   refuseBesideLive(Object.keys(given).filter((name) => given[name]));
   await runLive(labFile, { ...options, bind });
@@ -269,7 +268,7 @@ function checkBindings(bindings: readonly PortValue[]): void {
   for (const { port, value } of bindings) {
     if (isLiveUri(value) || (value.startsWith(FILE_SCHEME) && value !== FILE_SCHEME)) continue;
     const schemes = LIVE_SCHEMES.map((scheme) => `${scheme}:NAME`);
-    throw usageError(`--bind ${port}=${value}: expected pcap:FILE, ${schemes.join(" or ")}`);
+    throw usageError(`--bind ${port}=${value}: expected pcap:FILE, ${schemes.join(", ")}`);
   }
 }
 

@@ -37,8 +37,8 @@ export {
   type HostSurvey,
   surveyInterfaces,
 } from "./live/ifaces.js";
-export type { LiveCounters, LiveInterface } from "./live/live-interface.js";
-export { isLiveUri, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
+export type { LiveCounters, LiveInterface, LiveShare } from "./live/live-interface.js";
+export { isLiveUri, isShareable, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
 export {
   openPacedCapture,
   type PacedCapture,

@@ -177,7 +177,7 @@ describe("outputs", () => {
       [["--out", `host1/nic1=${at("w")}`, "--out", `host1/nic1=${at("v")}`], "given twice"],
       [["--out", `host1/nic9=${at("w")}`], "no port host1/nic9"],
       [["--out", "host1/nic1"], "PORT=FILE"],
-      [["--bind", "host1/nic1=xdp:eth0"], "xdp is not in this version"],
+      [["--bind", "host1/nic1=wifi:eth0"], "expected pcap:FILE"],
       [["--bind", "host1/nic1=eth0"], "expected pcap:FILE"],
       [["--burst", "257"], "1 to 256"],
       [["--out", "host1/nic1=-", "--json"], "exclude each other"],

@@ -73,6 +73,7 @@ export interface LiveObject {
   readonly elapsedMs: number;
   readonly rates: { readonly in: number; readonly reasons: Record<string, number> };
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
+  readonly inByWorker?: readonly number[];
   readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
   readonly interfaces: readonly {
     readonly port: string;

@@ -28,10 +28,19 @@ async function twoHosts(guests: readonly Guest[], mtu = UNDERLAY_MTU): Promise<N
 }
 
 /** An hnv that is one host of the lab file, with its guests on TAP devices. */
-async function startHost(lab: NetnsLab, file: string, host: string, ...guests: readonly Guest[]): Promise<LiveHnv> {
+const startHost = (lab: NetnsLab, file: string, host: string, ...guests: readonly Guest[]): Promise<LiveHnv> =>
+  startHostWith([], lab, file, host, ...guests);
+
+async function startHostWith(
+  options: readonly string[],
+  lab: NetnsLab,
+  file: string,
+  host: string,
+  ...guests: readonly Guest[]
+): Promise<LiveHnv> {
   const portOf = ({ namespace }: Guest): string => `${host}/${namespace[0]!.toUpperCase()}${namespace.slice(1)}`;
   const binds = guests.flatMap((guest) => ["--bind", `${portOf(guest)}=tap:${guest.namespace}`]);
-  const live = new LiveHnv(lab, host, [file, "--bind", `${host}/nic1=afpacket:nic1`, ...binds, "--json"]);
+  const live = new LiveHnv(lab, host, [file, "--bind", `${host}/nic1=afpacket:nic1`, ...binds, "--json", ...options]);
   await live.ready();
   for (const guest of guests) {
     const others = [BLUE1, BLUE2, RED1, RED2].filter(
@@ -82,6 +91,27 @@ for _ in range(int(sys.argv[2])):
 `;
 
 describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
+  test("two workers share the devices: both get frames, flows stay whole, counters add up", {
+    timeout: 90_000,
+  }, async () => {
+    const lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHostWith(["--workers", "2"], lab, LABS.plain, "host1", BLUE1);
+    const host2 = await startHostWith(["--workers", "2"], lab, LABS.plain, "host2", BLUE2);
+    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+    for (let connection = 0; connection < 6; connection++) {
+      const { sent, received } = await transfer(lab, BLUE1, BLUE2, MEBIBYTE);
+      expect(received).toBe(sent);
+    }
+    for (const { status, result } of await Promise.all([host1.end(), host2.end()])) {
+      expect(status).toBe(0);
+      expectConserved(result);
+      expect(result.inByWorker).toHaveLength(2);
+      for (const count of result.inByWorker!) expect(count).toBeGreaterThan(10);
+      expect(result.inByWorker!.reduce((sum, count) => sum + count)).toBe(result.totals.in);
+    }
+    expect([host1.stderr, host2.stderr]).toEqual(["", ""]);
+  });
+
   test("two tenants with equal addresses: ping, TCP both ways, and nobody hears the other", {
     timeout: 90_000,
   }, async () => {
@@ -310,8 +340,8 @@ describe("usage", () => {
     ],
     [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Red1=pcap:a.pcap"], "--bind PORT=pcap:FILE: cannot be given"],
     [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Blue1=tap:y"], "--bind host1/Blue1 is given twice"],
-    [["--bind", "host1/Blue1=tap:x", "--workers", "2", "--drops", "d.pcapng"], "--drops, --workers: cannot be given"],
-    [["--bind", "host1/Blue1=wifi:x"], "expected pcap:FILE, afpacket:NAME or tap:NAME"],
+    [["--bind", "host1/Blue1=tap:x", "--drops", "d.pcapng"], "--drops: cannot be given"],
+    [["--bind", "host1/Blue1=wifi:x"], "expected pcap:FILE, afpacket:NAME, gen:NAME, tap:NAME, xdp:NAME"],
     [["--bind", "host1/Blue1=tap:"], "tap:: expected"],
     [["--bind", "host1/Nobody=tap:x"], "the lab has no port host1/Nobody"],
     [["--in", "host1/Blue1=a.pcap", "--busy-poll"], "--busy-poll is for live interfaces"],

@@ -1,6 +1,6 @@
 /** What the main thread and the forwarding thread of a live run say to each other. Frames never come by here. */
 import type { PortIndex } from "../../dataplane/transposition/index.js";
-import type { LiveCounters } from "../../io/index.js";
+import type { LiveCounters, LiveShare } from "../../io/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
 import type { Counters } from "../results.js";
@@ -9,6 +9,9 @@ import type { Counters } from "../results.js";
 export interface LiveJob {
   readonly recipe: LabRecipe;
   readonly bindings: readonly { readonly port: PortIndex; readonly uri: string }[];
+  /** This thread's number, from 0. */
+  readonly worker: number;
+  readonly share: LiveShare;
   /** Never sleeps. */
   readonly busyPoll: boolean;
   /** One 32-bit word, shared: not 0 ends the run. */
@@ -21,6 +24,8 @@ export interface LiveState {
   readonly counters: Counters;
   /** In the order of the bindings. */
   readonly interfaces: readonly LiveCounters[];
+  /** Of several threads: what came in to each. */
+  readonly inByWorker?: readonly number[];
 }
 
 export type FromForwarder =

@@ -3,7 +3,7 @@
  * and the summary.
  */
 import { Worker } from "node:worker_threads";
-import { type LiveCounters, mtuOfLive } from "../../io/index.js";
+import { isShareable, type LiveCounters, type LiveShare, mtuOfLive } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
@@ -11,13 +11,15 @@ import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.
 import type { PortValue } from "../options.js";
 import { engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
 import { err, formatSeconds, out, painter, table } from "../terminal.js";
+import { workersFor } from "../workers/workers-for.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
-import { eventLines, type Rates, ratesBetween, StatusLine, statusText } from "./status.js";
+import { eventLines, type Rates, ratesBetween, StatusLine, statusText, sumStates } from "./status.js";
 
 export interface LiveRunOptions {
   readonly bind: readonly PortValue[];
   readonly flowCapacity?: number;
   readonly busyPoll?: boolean;
+  readonly workers: number;
   readonly json?: boolean;
 }
 
@@ -43,8 +45,19 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts: ports };
   const bindings = options.bind.map(({ value }, index) => ({ port: ports[index]!, uri: value }));
   const stop = new SharedArrayBuffer(4);
-  const run = new LiveRun(plain, options);
-  await run.until({ recipe, bindings, busyPoll: options.busyPoll === true, stop });
+  const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind));
+  const share: LiveShare = { workers, group: process.pid & 0xffff };
+  const jobs = Array.from(
+    { length: workers },
+    (_, worker): LiveJob => ({ recipe, bindings, worker, share, busyPoll: options.busyPoll === true, stop }),
+  );
+  await new LiveRun(plain, options, jobs).until(stop);
+}
+
+/** Goes on after "because". */
+function obstacleToWorkers(lab: Lab, bind: readonly PortValue[]): string | undefined {
+  const alone = bind.find(({ value }) => !isShareable(value));
+  return alone ? `${alone.value} cannot be shared` : lab.keepsStateAcrossFlows;
 }
 
 /** MTUs of devices that NICs of the lab are bound to. */
@@ -72,42 +85,67 @@ const mtuLines = ({ settings }: Lab, mtus: Readonly<Record<string, number>>): st
 class LiveRun {
   readonly #status = new StatusLine();
   #before: LiveState | undefined;
+  /** What each thread said last. */
+  readonly #states: (LiveState | undefined)[];
+  #boundCount = 0;
+  #endedCount = 0;
 
   constructor(
     private readonly lab: Lab,
     private readonly options: LiveRunOptions,
-  ) {}
+    private readonly jobs: readonly LiveJob[],
+  ) {
+    this.#states = jobs.map(() => undefined);
+  }
 
-  async until(job: LiveJob): Promise<void> {
-    const word = new Int32Array(job.stop);
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: job });
+  /** Until all threads have ended; `stop` tells them to. */
+  async until(stop: SharedArrayBuffer): Promise<void> {
+    const word = new Int32Array(stop);
+    const threads = this.jobs.map((job) => new Worker(new URL("./worker.js", import.meta.url), { workerData: job }));
     const end = (): void => {
       const asked = Atomics.exchange(word, 0, 1);
-      if (asked !== 0) void worker.terminate(); // a second signal: the user does not want to wait
+      if (asked !== 0) for (const thread of threads) void thread.terminate(); // a second signal: the user does not want to wait
     };
     for (const signal of SIGNALS) process.on(signal, end);
+    const endings = threads.map((thread, index) => this.#hear(thread, index));
     try {
-      await this.#hear(worker);
+      await Promise.all(endings);
     } finally {
+      Atomics.store(word, 0, 1); // one that failed ends the others, which give back what they hold
+      await Promise.allSettled(endings);
       this.#status.clear();
       for (const signal of SIGNALS) process.off(signal, end);
     }
   }
 
-  #hear(worker: Worker): Promise<void> {
+  #hear(thread: Worker, index: number): Promise<void> {
     return new Promise((resolve, reject) => {
       let isOver = false;
-      worker.on("message", (message: FromForwarder) => {
+      thread.on("message", (message: FromForwarder) => {
         if (message.kind === "failed") reject(new CliError(message.exitStatus, message.lines));
-        else if (message.kind === "bound") this.#showBound(message.mtus);
+        else if (message.kind === "bound") this.#bound(message.mtus);
         else {
           isOver ||= message.kind === "ended";
-          this.#show(message.state, message.kind === "ended");
+          this.#states[index] = message.state;
+          this.#showAll(message.kind === "ended", index);
         }
       });
-      worker.on("error", reject);
-      worker.on("exit", () => (isOver ? resolve() : reject(failure("the forwarding thread ended before its time"))));
+      thread.on("error", reject);
+      thread.on("exit", () => (isOver ? resolve() : reject(failure("the forwarding thread ended before its time"))));
     });
+  }
+
+  #bound(mtus: readonly (number | null)[]): void {
+    if (++this.#boundCount === this.jobs.length) this.#showBound(mtus);
+  }
+
+  /** The threads tell once a second each; the first one's word brings out what all have said. */
+  #showAll(hasEnded: boolean, index: number): void {
+    if (hasEnded) this.#endedCount++;
+    const isLast = this.#endedCount === this.jobs.length;
+    const states = this.#states.filter((state) => state !== undefined);
+    if (states.length === this.jobs.length && (isLast || (index === 0 && !hasEnded)))
+      this.#show(sumStates(states), isLast);
   }
 
   #showBound(mtus: readonly (number | null)[]): void {
@@ -140,12 +178,13 @@ class LiveRun {
     };
   }
 
-  #result({ elapsedMs, counters, interfaces }: LiveState): unknown {
+  #result({ elapsedMs, counters, interfaces, inByWorker }: LiveState): unknown {
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "result",
       ...engineResult(this.lab.engine, counters),
       interfaces: this.#interfaces(interfaces),
+      inByWorker,
       elapsedMs,
     };
   }

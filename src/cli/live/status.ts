@@ -1,7 +1,9 @@
 /** What a live run says while it runs: rates of the last second, and what happened to its interfaces. */
 import { type ReasonName, reasonName } from "../../dataplane/index.js";
+import type { LiveCounters } from "../../io/index.js";
 import type { PortValue } from "../options.js";
 import { countOf, formatNumber } from "../terminal.js";
+import { sumCounters } from "../workers/counters.js";
 import type { LiveState } from "./messages.js";
 
 /** Per second. */
@@ -24,6 +26,34 @@ export function ratesBetween(before: LiveState | undefined, now: LiveState): Rat
     dropped: rate(totals.dropped - (earlier?.dropped ?? 0)),
     reasons: reasonRates(before, now, rate),
   };
+}
+
+/** The counters of all threads as those of one. What happens to a device happens to it in every thread, and counts once. */
+export function sumStates(states: readonly LiveState[]): LiveState {
+  return {
+    elapsedMs: Math.max(...states.map(({ elapsedMs }) => elapsedMs)),
+    counters: sumCounters(states.map(({ counters }) => counters)),
+    inByWorker: states.map(({ counters }) => counters.totals.in),
+    interfaces: states[0]!.interfaces.map((_, index) =>
+      sumInterfaces(states.map(({ interfaces }) => interfaces[index]!)),
+    ),
+  };
+}
+
+function sumInterfaces(parts: readonly LiveCounters[]): LiveCounters {
+  const sum = (field: "received" | "sent" | "receiveDrops" | "sendDrops"): number =>
+    parts.reduce((total, part) => total + part[field], 0);
+  const events: Record<string, number> = {};
+  for (const part of parts) {
+    for (const [name, count] of Object.entries(part.events)) events[name] = Math.max(events[name] ?? 0, count);
+  }
+  const [received, sent, receiveDrops, sendDrops] = [
+    sum("received"),
+    sum("sent"),
+    sum("receiveDrops"),
+    sum("sendDrops"),
+  ];
+  return { received, sent, receiveDrops, sendDrops, events };
 }
 
 /** All ports together; reasons without a packet are left out. */

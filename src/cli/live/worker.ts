@@ -3,6 +3,7 @@
  * second, and ends when it is told to.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import { type LiveInterface, openLive, Poller, type TimedInterface } from "../../io/index.js";
 import { makeEngine } from "../engines.js";
 import { explainError } from "../errors.js";
@@ -37,7 +38,12 @@ const tell = (message: FromForwarder): void => port.postMessage(message);
 
 async function run(interfaces: LiveInterface[]): Promise<void> {
   const engine = await makeEngine(job.recipe);
-  for (const { uri } of job.bindings) interfaces.push(await openLive(uri, engine.memory));
+  for (const { uri } of job.bindings) interfaces.push(await openLive(uri, engine.memory, job.share));
+  // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
+  const offset = Math.floor((job.worker * 65_536) / job.share.workers);
+  engine.nodes.forEach((_, node) => {
+    engine.setIdentification(node as NodeIndex, offset);
+  });
   const bindings = job.bindings.map(({ port: at }, index) => ({ port: at, live: interfaces[index]! }));
   const forwarder = new Forwarder(engine, bindings);
   const poller = new Poller(interfaces);

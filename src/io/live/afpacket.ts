@@ -9,13 +9,16 @@ import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake } from "./intake.js";
-import type { LiveCounters, LiveInterface } from "./live-interface.js";
+import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
 import { deviceIndex, deviceMtu, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
 import { SendBatch } from "./send-batch.js";
 import { AF_PACKET, int32, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
 
 const PACKET_ADD_MEMBERSHIP = 1;
+const PACKET_FANOUT = 18;
+/** The kernel's symmetric hash of the flow; of GRE that carries Ethernet it takes the inner one. */
+const PACKET_FANOUT_HASH = 0;
 const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
@@ -53,6 +56,7 @@ export class AfPacketInterface implements LiveInterface {
   constructor(
     private readonly device: string,
     private readonly memory: PacketMemory,
+    private readonly share = UNSHARED,
   ) {
     this.uri = `afpacket:${device}`;
     this.#system = system();
@@ -61,7 +65,7 @@ export class AfPacketInterface implements LiveInterface {
     this.#copy = PacketRing.allocateCopy(memory);
     try {
       this.mtu = deviceMtu(this.#system, device);
-      this.#attachment = attach(this.#system, memory, device, this.#copy);
+      this.#attachment = attach(this.#system, memory, device, this.#copy, share);
       this.#noticeState(this.#attachment);
     } catch (error) {
       throw liveErrorOf(this.uri, error, "CAP_NET_RAW");
@@ -115,7 +119,7 @@ export class AfPacketInterface implements LiveInterface {
 
   #attachAgain(): void {
     try {
-      this.#attachment = attach(this.#system, this.memory, this.device, this.#copy);
+      this.#attachment = attach(this.#system, this.memory, this.device, this.#copy, this.share);
     } catch (error) {
       if (error instanceof SystemError) return; // still not there
       throw error;
@@ -144,7 +148,13 @@ export class AfPacketInterface implements LiveInterface {
   }
 }
 
-function attach(system: System, memory: PacketMemory, device: string, copy: number): Attachment {
+function attach(
+  system: System,
+  memory: PacketMemory,
+  device: string,
+  copy: number,
+  { workers, group }: LiveShare,
+): Attachment {
   const index = deviceIndex(system, device);
   const receiver = system.socket(AF_PACKET, SOCK_RAW, 0);
   let sender = -1;
@@ -159,6 +169,10 @@ function attach(system: System, memory: PacketMemory, device: string, copy: numb
     system.bind(sender, linkAddress(index, 0));
     const restore = stopJoining(system, index);
     system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
+    if (workers > 1) {
+      const fanout = int32(group | (PACKET_FANOUT_HASH << 16));
+      system.setSocketOption(receiver, SOL_PACKET, PACKET_FANOUT, fanout, "PACKET_FANOUT");
+    }
     return { index, receiver, sender, ring, restore };
   } catch (error) {
     ring?.close();

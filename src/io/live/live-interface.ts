@@ -7,6 +7,18 @@
  *
  * Nothing here waits: the runtime polls the descriptors of all interfaces together when none had anything to do.
  */
+/**
+ * How several threads share a device: each opens it, and the system hands every frame to one of them, both directions of a flow
+ * to the same.
+ */
+export interface LiveShare {
+  readonly workers: number;
+  /** Tells this program's sockets from those of others; below 65,536. */
+  readonly group: number;
+}
+
+export const UNSHARED: LiveShare = { workers: 1, group: 0 };
+
 export interface LiveInterface {
   /** As the user wrote it: `afpacket:eth1`. */
   readonly uri: string;

@@ -1,11 +1,11 @@
 /** What a port can be bound to, by URI: `tap:blue1`, `afpacket:eth1`. Each kind is loaded when it is needed. */
 import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { LiveError, SystemError } from "./errors.js";
-import type { LiveInterface } from "./live-interface.js";
+import { type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
 import { DEVICE_NAME_MAX, deviceMtu } from "./net-device.js";
 import { system } from "./system.js";
 
-type Open = (argument: string, memory: PacketMemory) => LiveInterface;
+type Open = (argument: string, memory: PacketMemory, share: LiveShare) => LiveInterface;
 
 interface Kind {
   readonly load: () => Promise<Open>;
@@ -13,20 +13,24 @@ interface Kind {
   readonly deviceIn: (argument: string) => string | null;
   /** Must the device be there, so that its MTU can be asked before it is opened? */
   readonly isThere: boolean;
+  /** Can several threads share it? */
+  readonly isShareable: boolean;
 }
 
 /** By scheme. */
 const KINDS: Readonly<Record<string, Kind>> = {
   afpacket: {
     isThere: true,
+    isShareable: true,
     deviceIn: (argument) => argument,
     load: async () => {
       const { AfPacketInterface } = await import("./afpacket.js");
-      return (device, memory) => new AfPacketInterface(device, memory);
+      return (device, memory, share) => new AfPacketInterface(device, memory, share);
     },
   },
   gen: {
     isThere: false,
+    isShareable: false,
     deviceIn: () => null,
     load: async () => {
       const { openGenerator } = await import("./generator.js");
@@ -35,14 +39,16 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   tap: {
     isThere: false,
+    isShareable: true,
     deviceIn: (argument) => argument,
     load: async () => {
       const { TapInterface } = await import("./tap.js");
-      return (device, memory) => new TapInterface(device, memory);
+      return (device, memory, share) => new TapInterface(device, memory, share);
     },
   },
   xdp: {
     isThere: true,
+    isShareable: false,
     deviceIn: (argument) => argument.replace(/#.*$/s, ""),
     load: async () => {
       const { XdpInterface } = await import("./xdp.js");
@@ -56,11 +62,14 @@ export const LIVE_SCHEMES: readonly string[] = Object.keys(KINDS);
 export const isLiveUri = (uri: string): boolean => Object.hasOwn(KINDS, schemeOf(uri));
 
 /** Opens what the URI names. Throws a LiveError that says in one line why it cannot. */
-export async function openLive(uri: string, memory: PacketMemory): Promise<LiveInterface> {
+export async function openLive(uri: string, memory: PacketMemory, share = UNSHARED): Promise<LiveInterface> {
   const { kind, argument } = parse(uri);
   const open = await kind.load();
-  return open(argument, memory);
+  return open(argument, memory, share);
 }
+
+/** Can several threads have a part each of what the URI names? */
+export const isShareable = (uri: string): boolean => parse(uri).kind.isShareable;
 
 /** The MTU of the network device that the URI names, before it is opened; null where the URI names none. */
 export function mtuOfLive(uri: string): number | null {

@@ -8,7 +8,7 @@ import { type PacketMemory, SLOT_HEADROOM } from "../../dataplane/packet/index.j
 import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
-import type { LiveCounters, LiveInterface } from "./live-interface.js";
+import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
 import { deviceRequest, hasDevice, isDeviceUp, nameInRequest, setDeviceUp } from "./net-device.js";
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { setPointer } from "./send-batch.js";
@@ -19,6 +19,8 @@ const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETIFF = 0x800454d2;
 /** A TAP device, no packet information before frames, but an offload header. */
 const FLAGS = 0x0002 | 0x1000 | 0x4000;
+/** IFF_MULTI_QUEUE: a queue for each thread; the device sends a flow where its frames came from. */
+const FLAG_MULTI_QUEUE = 0x0100;
 /** What may be left to us: checksums, TCP segmentation over IPv4 and IPv6. */
 const OFFLOADS = 0x01 | 0x02 | 0x04;
 const IFREQ_FLAGS = 16;
@@ -53,6 +55,7 @@ export class TapInterface implements LiveInterface {
   constructor(
     private readonly device: string,
     private readonly memory: PacketMemory,
+    private readonly share = UNSHARED,
   ) {
     this.uri = `tap:${device}`;
     this.#system = system();
@@ -62,11 +65,11 @@ export class TapInterface implements LiveInterface {
     this.#iovecs = memory.allocate(2 * IOVEC.SIZE);
     this.#noOffload = memory.allocate(OFFLOAD_HEADER_LENGTH);
     try {
-      this.#descriptor = attach(this.#system, device);
+      this.#descriptor = attach(this.#system, device, share);
     } catch (error) {
       throw liveErrorOf(this.uri, error, "CAP_NET_ADMIN");
     }
-    this.#isUp = this.#seemsUp();
+    this.#isUp = share.workers > 1 || this.#seemsUp(); // another thread may be about to set it up
   }
 
   get descriptor(): number {
@@ -134,7 +137,7 @@ export class TapInterface implements LiveInterface {
 
   #attachAgain(): void {
     try {
-      this.#descriptor = attach(this.#system, this.device);
+      this.#descriptor = attach(this.#system, this.device, this.share);
       this.#events.count("back");
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -176,12 +179,12 @@ export class TapInterface implements LiveInterface {
 }
 
 /** Attaches to the device, or makes it and sets it up. */
-function attach(system: System, device: string): number {
+function attach(system: System, device: string, { workers }: LiveShare): number {
   const isNew = !hasDevice(system, device);
   const descriptor = system.open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   try {
     const { bytes, view } = deviceRequest(device);
-    view.setUint16(IFREQ_FLAGS, FLAGS, true);
+    view.setUint16(IFREQ_FLAGS, workers > 1 ? FLAGS | FLAG_MULTI_QUEUE : FLAGS, true);
     system.ioctl(descriptor, TUNSETIFF, bytes, "TUNSETIFF");
     system.ioctlNumber(descriptor, TUNSETOFFLOAD, OFFLOADS, "TUNSETOFFLOAD");
     if (isNew) setDeviceUp(system, device);
