@@ -16,6 +16,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { firstMissing, run, searchPath } from "./programs.js";
 
 const PROGRAMS = ["ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl"];
@@ -33,6 +34,8 @@ const MARKER = Buffer.from("02686e7600ff02686e76000188b6656e64", "hex");
 /** What a dummy port can carry at most. */
 const DUMMY_MTU = 9000;
 
+/** Looks, 10 ms apart, before a frame counts as dropped. */
+const LATE_TURNS = 30;
 const PCAP_HEADER_LENGTH = 24;
 const PCAP_RECORD_LENGTH = 16;
 
@@ -249,8 +252,16 @@ export async function startOvs(settings: OvsSettings): Promise<Ovs> {
         take("vm");
         take("key");
         await push("wire", toHex(outer));
-        const inner = take("vm")[0];
-        const keyed = take("key")[0];
+        // The files of other ports than the marker's may be written a little later.
+        const vm: Uint8Array[] = [];
+        const key: Uint8Array[] = [];
+        for (let turn = 0; turn < LATE_TURNS && (vm.length === 0 || key.length === 0); turn++) {
+          if (turn > 0) await delay(10);
+          vm.push(...take("vm"));
+          key.push(...take("key"));
+        }
+        const [inner] = vm;
+        const [keyed] = key;
         if (!inner || !keyed) return null;
         return { tunId: Buffer.from(keyed).readUInt32BE(8), inner };
       }),
