@@ -32,7 +32,10 @@ const TUNNEL = ["--vsid", "5001", "--pa-src", "192.168.4.11", "--pa-dst", "192.1
 /** Tells the largest resident set when the process ends. */
 const REPORT = `data:text/javascript,import{writeFileSync as w}from"node:fs";process.on("exit",()=>w(${JSON.stringify(file("rss"))},String(process.resourceUsage().maxRSS)))`;
 const hnv = (...args) => [process.execPath, ["--import", REPORT, join(root, "bin/hnv"), ...args]];
-const lab = (name) => join(root, "examples", name);
+const run = (lab, port, ...more) => {
+  const frames = ["--in", `host1/Blue1=${file("vm.pcap")}`, "--out", `${port}=${file("out.pcap")}`];
+  return hnv("run", join(root, "examples", lab), ...frames, ...more);
+};
 const CASES = [
   ["encap", file("wire.pcap"), hnv("encap", file("vm.pcap"), file("wire.pcap"), ...TUNNEL)],
   ["decap", file("back.pcap"), hnv("decap", file("wire.pcap"), file("back.pcap"))],
@@ -42,44 +45,9 @@ const CASES = [
     hnv("encap", file("vm.pcap"), file("wire2.pcap"), ...TUNNEL, "--workers", "2"),
   ],
   ["decap, 2 workers", file("back.pcap"), hnv("decap", file("wire.pcap"), file("back.pcap"), "--workers", "2")],
-  [
-    "run, one node",
-    file("out.pcap"),
-    hnv(
-      "run",
-      lab("one-host-records.yaml"),
-      "--in",
-      `host1/Blue1=${file("vm.pcap")}`,
-      "--out",
-      `host1/nic1=${file("out.pcap")}`,
-    ),
-  ],
-  [
-    "run, 2 workers",
-    file("out.pcap"),
-    hnv(
-      "run",
-      lab("one-host-records.yaml"),
-      "--in",
-      `host1/Blue1=${file("vm.pcap")}`,
-      "--out",
-      `host1/nic1=${file("out.pcap")}`,
-      "--workers",
-      "2",
-    ),
-  ],
-  [
-    "run, three nodes",
-    file("out.pcap"),
-    hnv(
-      "run",
-      lab("two-tenants.yaml"),
-      "--in",
-      `host1/Blue1=${file("vm.pcap")}`,
-      "--out",
-      `host2/Blue2=${file("out.pcap")}`,
-    ),
-  ],
+  ["run, one node", file("out.pcap"), run("one-host-records.yaml", "host1/nic1")],
+  ["run, 2 workers", file("out.pcap"), run("one-host-records.yaml", "host1/nic1", "--workers", "2")],
+  ["run, three nodes", file("out.pcap"), run("two-tenants.yaml", "host2/Blue2")],
   ["plain C", file("c.pcap"), [file("wrap"), [file("vm.pcap"), file("c.pcap")]]],
   ["cp", file("copy.pcap"), ["cp", [file("vm.pcap"), file("copy.pcap")]]],
 ]

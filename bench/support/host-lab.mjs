@@ -1,5 +1,5 @@
 /** A whole host with the VM Blue1, one NIC, and lookup records of customers behind another host, from FIRST_CUSTOMER on. */
-import { LookupRecordsBuilder } from "../../dist/dataplane/policy/index.js";
+import { DEFAULT_NVE_SETTINGS, LookupRecordsBuilder } from "../../dist/dataplane/policy/index.js";
 import { ipv4Address } from "../../dist/dataplane/wire/index.js";
 import { kernelModule } from "../../dist/kernel-file.js";
 import { Lab } from "../../dist/vswitch/index.js";
@@ -14,14 +14,7 @@ export function hostLab(records, limits = {}) {
   for (let n = 0; n < records; n++) builder.add(VSID, ipv4Address(FIRST_CUSTOMER + n), 0x060700000000 + n, far);
   const host = {
     name: "host1",
-    nve: {
-      mode: "2012R2",
-      flowId: "hash",
-      ecn: "normal",
-      dscp: { model: "pipe", value: 0 },
-      receive: "strict",
-      flood: "always",
-    },
+    nve: DEFAULT_NVE_SETTINGS,
     nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600 }],
     adapters: [
       {

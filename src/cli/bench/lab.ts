@@ -5,7 +5,7 @@
  *     host1/Blue1 ── host1 ── host1/nic1      (network of the provider, not emulated)
  */
 import type { Engine } from "../../dataplane/index.js";
-import { type CustomerRoute, LookupRecordsBuilder } from "../../dataplane/policy/index.js";
+import { type CustomerRoute, DEFAULT_NVE_SETTINGS, LookupRecordsBuilder } from "../../dataplane/policy/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import { Address, type AddressFamily, ipv4Address, type Mac, type Vsid } from "../../dataplane/wire/index.js";
 import { Lab } from "../../vswitch/index.js";
@@ -55,15 +55,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
       hosts: [
         {
           name: "host1",
-          nve: {
-            mode: "2012R2",
-            flowId: "hash",
-            ecn: "normal",
-            dscp: { model: "pipe", value: 0 },
-            receive: "strict",
-            flood: "always",
-            resolve: "static",
-          },
+          nve: DEFAULT_NVE_SETTINGS,
           nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU }],
           adapters: [
             {

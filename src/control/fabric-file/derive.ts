@@ -14,6 +14,7 @@
 import {
   type CustomerRoute,
   DEFAULT_MTU,
+  DEFAULT_NVE_SETTINGS,
   type LookupRecord,
   LookupRecords,
   type LookupRecordTable,
@@ -92,14 +93,15 @@ export function deriveLab(file: FabricFile): LabSettings {
 function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
   const settings: SettingsDocument = { ...file.settings, ...host.settings };
   const { dscp = "pipe" } = settings;
+  const usual = DEFAULT_NVE_SETTINGS;
   return {
-    mode: host.mode ?? file.mode ?? "2012R2",
-    flowId: settings.flowId ?? "hash",
-    ecn: settings.ecn ?? "normal",
+    mode: host.mode ?? file.mode ?? usual.mode,
+    flowId: settings.flowId ?? usual.flowId,
+    ecn: settings.ecn ?? usual.ecn,
     dscp: dscp === "uniform" ? { model: "uniform" } : { model: "pipe", value: dscp === "pipe" ? 0 : dscp },
-    receive: settings.receive ?? "strict",
-    flood: settings.flood ?? "always",
-    resolve: settings.resolve ?? "static",
+    receive: settings.receive ?? usual.receive,
+    flood: settings.flood ?? usual.flood,
+    resolve: settings.resolve ?? usual.resolve,
   };
 }
 

@@ -129,6 +129,17 @@ export interface ChangedPolicy {
   readonly stamps: readonly Stamp[];
 }
 
+/** A host that nobody has told anything else. */
+export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
+  mode: "2012R2",
+  flowId: "hash",
+  ecn: "normal",
+  dscp: { model: "pipe", value: 0 },
+  receive: "strict",
+  flood: "always",
+  resolve: "static",
+});
+
 /**
  * The policy after the change; `policy` comes from `makeHostPolicy` or from here, and stays as it is. Throws a PolicyError, and
  * nothing has changed, where a cmdlet would refuse.

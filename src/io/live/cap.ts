@@ -19,6 +19,7 @@ import { fileURLToPath } from "node:url";
 import { ETHERNET_LENGTH, VLAN_TAG_LENGTH } from "../../dataplane/wire/index.js";
 import { liveErrorAt } from "./errors.js";
 import { type EventedInterface, PRESSING, requireMainThread } from "./evented.js";
+import { EventCounts } from "./events.js";
 import { FrameQueue } from "./frame-queue.js";
 import type { LiveCounters } from "./live-interface.js";
 import { packageObstacle } from "./optional-package.js";
@@ -87,7 +88,7 @@ export class CapInterface implements EventedInterface {
   #sent = 0;
   #receiveDrops = 0;
   #sendDrops = 0;
-  readonly #events: Record<string, number> = {};
+  readonly #events = new EventCounts();
 
   constructor(
     readonly uri: string,
@@ -117,7 +118,7 @@ export class CapInterface implements EventedInterface {
       const hear = (text: string): void => {
         if (!isFirst) {
           this.#sendDrops++;
-          this.#count(text);
+          this.#events.count(text);
           return;
         }
         isFirst = false;
@@ -136,13 +137,13 @@ export class CapInterface implements EventedInterface {
 
   /** The interface went down or away: tries again until it is back. */
   #ended(): void {
-    if (this.#isReady && !this.#isClosed) this.#count("interface lost");
+    if (this.#isReady && !this.#isClosed) this.#events.count("interface lost");
     this.#isReady = false;
     if (!this.#isClosed) this.#retry = setTimeout(() => this.#restart(), RETRY_MS);
   }
 
   async #restart(): Promise<void> {
-    if ((await this.start()) === "ready") this.#count("interface back");
+    if ((await this.start()) === "ready") this.#events.count("interface back");
   }
 
   #read(chunk: Buffer, hear: (text: string) => void): void {
@@ -161,7 +162,7 @@ export class CapInterface implements EventedInterface {
   #arrived(input: Buffer, at: number, end: number): void {
     if (end - at > this.#lengthMax) {
       this.#receiveDrops++;
-      this.#count("longer than the MTU");
+      this.#events.count("longer than the MTU");
       return;
     }
     const address = this.#queue.add(end - at);
@@ -204,17 +205,13 @@ export class CapInterface implements EventedInterface {
     this.#filled = 0;
   }
 
-  #count(event: string): void {
-    this.#events[event] = (this.#events[event] ?? 0) + 1;
-  }
-
   counters(): LiveCounters {
     return {
       received: this.#received,
       sent: this.#sent,
       receiveDrops: this.#receiveDrops,
       sendDrops: this.#sendDrops,
-      events: { ...this.#events },
+      events: this.#events.all(),
     };
   }
 

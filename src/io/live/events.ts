@@ -2,7 +2,7 @@
 export class EventCounts {
   readonly #counts = new Map<string, number>();
 
-  count(name: "down" | "up" | "gone" | "back" | "renamed"): void {
+  count(name: string): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
   }
 

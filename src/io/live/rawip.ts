@@ -56,6 +56,7 @@ import {
 } from "../../dataplane/wire/index.js";
 import { liveErrorAt } from "./errors.js";
 import { type EventedInterface, PRESSING, requireMainThread } from "./evented.js";
+import { EventCounts } from "./events.js";
 import { FrameQueue } from "./frame-queue.js";
 import type { LiveCounters } from "./live-interface.js";
 import { loadFor } from "./optional-package.js";
@@ -151,7 +152,7 @@ export class RawIpInterface implements EventedInterface {
   #sent = 0;
   #receiveDrops = 0;
   #sendDrops = 0;
-  readonly #events: Record<string, number> = {};
+  readonly #events = new EventCounts();
 
   constructor(
     readonly uri: string,
@@ -168,7 +169,7 @@ export class RawIpInterface implements EventedInterface {
     this.#mac = mac ?? madeUpMac(address);
     this.#buffer = Buffer.from(memory.memory.buffer);
     socket.on("message", (packet, source) => this.#arrived(packet, source));
-    socket.on("error", (error) => this.#count(error.message));
+    socket.on("error", (error) => this.#events.count(error.message));
   }
 
   receive(rows: number, max: number, nowNs: bigint): number {
@@ -291,12 +292,8 @@ export class RawIpInterface implements EventedInterface {
 
   #refuse(why: string): false {
     this.#sendDrops++;
-    this.#count(why);
+    this.#events.count(why);
     return false;
-  }
-
-  #count(event: string): void {
-    this.#events[event] = (this.#events[event] ?? 0) + 1;
   }
 
   /** `send` gives to the kernel at once. */
@@ -308,7 +305,7 @@ export class RawIpInterface implements EventedInterface {
       sent: this.#sent,
       receiveDrops: this.#receiveDrops,
       sendDrops: this.#sendDrops,
-      events: { ...this.#events },
+      events: this.#events.all(),
     };
   }
 

@@ -3,6 +3,7 @@ import {
   ANY_STAMP,
   changeHostPolicy,
   DEFAULT_GATEWAY_MAC,
+  DEFAULT_NVE_SETTINGS,
   type HostPolicyChange,
   type HostPolicyParts,
   LookupRecords,
@@ -36,15 +37,7 @@ const PA = {
 
 const PARTS: HostPolicyParts = {
   node: NODE,
-  settings: {
-    mode: "2012R2",
-    flowId: "hash",
-    ecn: "normal",
-    dscp: { model: "uniform" },
-    receive: "strict",
-    flood: "always",
-    resolve: "static",
-  },
+  settings: { ...DEFAULT_NVE_SETTINGS, dscp: { model: "uniform" } },
   lookupRecords: LookupRecords.from([VM]),
   customerRoutes: ROUTES,
   providerAddresses: [PA],

@@ -7,6 +7,7 @@
 import { Reason, reasonName } from "../../../src/dataplane/drop-reasons.js";
 import {
   type CustomerRoute,
+  DEFAULT_NVE_SETTINGS,
   type HostPolicy,
   type HostPolicyParts,
   type LookupRecord,
@@ -106,15 +107,7 @@ export const providerAddress = (address: string, more: Partial<ProviderAddress> 
   ...more,
 });
 
-export const SETTINGS: NveSettings = {
-  mode: "2012R2",
-  flowId: "hash",
-  ecn: "normal",
-  dscp: { model: "pipe", value: 0 },
-  receive: "strict",
-  flood: "always",
-  resolve: "static",
-};
+export const SETTINGS: NveSettings = DEFAULT_NVE_SETTINGS;
 
 export const PA1 = "192.168.4.11";
 export const PA2 = "192.168.4.22";
