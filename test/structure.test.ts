@@ -30,6 +30,7 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
     "dataplane/transposition",
     "dataplane/kernel",
   ],
+  "dataplane/timeline": ["dataplane/slowpath", "dataplane/transposition"],
   "dataplane/engine": [
     "dataplane/drop-reasons",
     "dataplane/packet",
@@ -37,6 +38,7 @@ const MAY_KNOW: Readonly<Record<string, readonly string[]>> = {
     "dataplane/transposition",
     "dataplane/kernel",
     "dataplane/flow",
+    "dataplane/timeline",
   ],
   "dataplane/trace": [
     "dataplane/drop-reasons",

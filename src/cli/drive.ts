@@ -3,7 +3,6 @@
  * user has had enough.
  */
 import type { Engine } from "../dataplane/index.js";
-import { ROW } from "../dataplane/packet/index.js";
 import type { CaptureOutput } from "../io/index.js";
 import type { Arrivals } from "./arrivals.js";
 import type { Departure } from "./departures.js";
@@ -27,16 +26,20 @@ export async function drive({ engine, arrivals, departures, drainsBeforeMore = f
   try {
     do {
       for (let count = arrivals.fill(rows); count > 0; count = arrivals.fill(rows)) {
-        runBurst(engine, count);
-        for (const departure of departures) {
-          const work = departure.afterBurst();
-          if (work) await work;
+        for (const _ of engine.run(count)) {
+          for (const departure of departures) {
+            const work = departure.afterBurst();
+            if (work) await work;
+          }
         }
         progress.update(() => engine.totals().in);
         interruption.check();
       }
       if (drainsBeforeMore) await drainAll(departures);
     } while (await interruption.unless(arrivals.more()));
+    for (const _ of engine.passTime(engine.nowMs + OVERTIME_MS)) {
+      for (const departure of departures) await departure.afterBurst();
+    }
     await drainAll(departures);
   } catch (error) {
     for (const output of outputsOf(departures)) await output.abandon();
@@ -48,11 +51,8 @@ export async function drive({ engine, arrivals, departures, drainsBeforeMore = f
   await finishAll(outputsOf(departures));
 }
 
-/** The clock of a burst is the time of its first frame. */
-export function runBurst(engine: Engine, count: number): void {
-  const timestampNs = engine.memory.u64(engine.memory.rows + ROW.TIMESTAMP);
-  engine.process(count, Number(timestampNs / 1_000_000n));
-}
+/** How long the clock runs on behind the last frame for what nodes still have to do. */
+const OVERTIME_MS = 10_000;
 
 const outputsOf = (departures: readonly Departure[]): readonly CaptureOutput[] =>
   departures.flatMap((departure) => departure.outputs);

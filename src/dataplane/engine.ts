@@ -48,6 +48,7 @@ import {
 import { PacketMemory } from "./packet/memory.js";
 import { AnswerLimit } from "./slowpath/answer-limit.js";
 import type { DecideContext, FrameAtPort, Node } from "./slowpath/layer.js";
+import { type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
 import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
 
 export interface PortSpec {
@@ -88,6 +89,8 @@ export interface EngineOptions extends EngineLimits {
   readonly ports: readonly PortSpec[];
   /** How many stamps the policies of the nodes use. */
   readonly stampCount: number;
+  /** Hears what nodes tell, while `run` and `passTime` settle their state. */
+  readonly onEvent?: (event: TimedEvent) => void;
 }
 
 /** Both directions are seen from the node: rx entered it at the port. */
@@ -171,6 +174,12 @@ export class Engine {
   #held = 0;
   /** The entry that sends an injected frame out of a port, as it is. */
   readonly #injection: number;
+  /** Only if a node has state. */
+  readonly #timeline: Timeline | null;
+  /** Stands for the packet that caused what a node sends by itself: only its time and sequence number count. */
+  readonly #instant: number;
+  /** Rows that wait while those of an earlier tick are run. */
+  readonly #waiting: Uint8Array;
   #nowMs = 0;
   #sweptMs = 0;
   #generation = 1;
@@ -192,6 +201,10 @@ export class Engine {
     this.#overload = this.memory.allocate(ENTRY_SIZE);
     writeEnd(this.memory, this.#overload, VERDICT.DROPPED, Reason.SLOWPATH_OVERLOAD);
     this.#injection = this.memory.allocate(ENTRY_SIZE); // all zero: the whole frame stays
+    const hasState = options.nodes.some(({ state }) => state !== undefined);
+    this.#timeline = hasState ? new Timeline(options.nodes, this.#timelineHost(options.onEvent)) : null;
+    this.#instant = this.memory.allocate(ROW_SIZE);
+    this.#waiting = new Uint8Array(hasState ? BURST_MAX * ROW_SIZE : 0);
     const { answersPerSecond } = options;
     this.#answerLimit = answersPerSecond === undefined ? null : new AnswerLimit(options.ports.length, answersPerSecond);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
@@ -248,9 +261,65 @@ export class Engine {
 
   /**
    * Runs the packets in rows 0 … count−1 to their ends. The caller has set OFFSET, LENGTH, HEADROOM, PORT, TIMESTAMP,
-   * SEQUENCE and MISSING of each; at most BURST_MAX rows and BURST_BYTES_MAX bytes. With no rows, only time goes on: who has no
-   * traffic calls it so now and then, for entries to age.
+   * SEQUENCE and MISSING of each; at most BURST_MAX rows and BURST_BYTES_MAX bytes. Goes in steps: after each, `lastBurst`, the
+   * streams and the rows show what it did, and the caller takes it before the next.
    */
+  *run(count: number): IterableIterator<void> {
+    const { memory } = this;
+    if (!this.#timeline) {
+      if (count > 0) this.process(count, Math.floor(this.#timeOf(memory.rows)));
+      yield;
+      return;
+    }
+    const { rows } = memory;
+    const restore = (first: number): void => {
+      memory.bytes.set(this.#waiting.subarray(first * ROW_SIZE, count * ROW_SIZE), rows);
+    };
+    this.#waiting.set(memory.bytes.subarray(rows, rows + count * ROW_SIZE));
+    for (let first = 0; first < count; ) {
+      if (first > 0) restore(first);
+      const tick = this.#timeline.tickOf(this.#timeOf(rows));
+      for (const _ of this.passTime(tick)) {
+        yield;
+        restore(first);
+      }
+      const length = this.#lengthOfTick(tick, count - first);
+      memory.setU32(this.#instant + ROW.SEQUENCE, memory.u32(rows + (length - 1) * ROW_SIZE + ROW.SEQUENCE));
+      this.process(length, tick);
+      yield;
+      first += length;
+    }
+  }
+
+  /**
+   * Lets the nodes settle all that is due until this time of the packets (`dataplane/timeline`), in steps as `run` does. `run` does so by itself
+   * up to the time of its packets; who has no traffic calls this, and then `process(0, …)`, now and then.
+   */
+  *passTime(untilMs: number): IterableIterator<void> {
+    const timeline = this.#timeline;
+    if (!timeline) return;
+    while (timeline.settleNext(untilMs)) {
+      if (this.#emitted.length === 0) continue;
+      this.#nowMs = timeline.nowMs;
+      this.memory.setU32(CONTROL.NOW_MS, this.#nowMs >>> 0);
+      this.memory.setU64(this.#instant + ROW.TIMESTAMP, BigInt(this.#nowMs) * 1_000_000n);
+      this.#kernel.begin(0);
+      this.#injectAll();
+      yield;
+    }
+  }
+
+  /** Time of the packets as far as they have been run, in milliseconds. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** When nodes have something to settle next; null if nothing waits. */
+  get nextInstantMs(): number | null {
+    return this.#timeline?.nextMs ?? null;
+  }
+
+  /** Runs rows 0 … count−1 as one burst of one time, whatever their own; with no rows, entries age. */
   process(count: number, nowMs: number): void {
     this.#nowMs = nowMs;
     this.memory.setU32(CONTROL.NOW_MS, nowMs >>> 0);
@@ -258,10 +327,25 @@ export class Engine {
     this.#round = -1;
     this.#kernel.begin(count);
     this.#finish();
-    while (this.#emitted.length > 0) {
-      this.#inject();
-      this.#finish();
-    }
+    this.#injectAll();
+  }
+
+  /** How many of the first `count` rows belong to this tick. */
+  #lengthOfTick(tick: number, count: number): number {
+    const { memory } = this;
+    let length = 1;
+    while (length < count && this.#timeline!.tickOf(this.#timeOf(memory.rows + length * ROW_SIZE)) <= tick) length++;
+    return length;
+  }
+
+  #timelineHost(onEvent: EngineOptions["onEvent"]): TimelineHost {
+    return {
+      emit: (port, frame) => {
+        this.#emitted.push({ row: this.#instant, emission: { port, direction: "out", frame } });
+      },
+      moveStamps: (stamps) => this.moveStamps(stamps),
+      notify: (event) => onEvent?.(event),
+    };
   }
 
   /** Rounds until every packet has met its end. */
@@ -271,17 +355,30 @@ export class Engine {
     }
   }
 
-  /** Sends what responders have made so far. */
+  /** Sends what nodes have made, and what they make of that, until there is no more. */
+  #injectAll(): void {
+    while (this.#emitted.length > 0) {
+      this.#inject();
+      this.#finish();
+    }
+  }
+
+  /** Sends what nodes have made so far. */
   #inject(): void {
     const { memory } = this;
     const sequenceOf = (row: number): number => memory.u32(row + ROW.SEQUENCE);
     const emitted = this.#emitted.sort((a, b) => (sequenceOf(a.row) - sequenceOf(b.row)) | 0);
     this.#emitted = [];
     for (const { row: cause, emission } of emitted) {
-      const row = this.#kernel.inject(cause, emission.frame.length) >>> 0;
+      const { port, direction, frame } = emission;
+      const row = this.#kernel.inject(cause, frame.length) >>> 0;
       if (row === 0) continue;
-      memory.bytes.set(emission.frame, memory.u32(row + ROW.OFFSET));
-      memory.setU16(this.#injection + ENTRY.OUTPUT, emission.output);
+      memory.bytes.set(frame, memory.u32(row + ROW.OFFSET));
+      if (direction === "in") {
+        this.#kernel.enter(row, port);
+        continue;
+      }
+      memory.setU16(this.#injection + ENTRY.OUTPUT, port);
       this.#kernel.send(row, this.#injection);
     }
   }
@@ -306,20 +403,28 @@ export class Engine {
       return;
     }
     const decision = this.#withAnswers(row, this.#decide(row));
-    const isAnswered = decision.emissions !== undefined; // by a frame made for this packet
-    const cache = decision.cacheable && !isAnswered && (cause === CAUSE.MISS || cause === CAUSE.STALE);
+    const isOnce = decision.emissions !== undefined || decision.effects !== undefined;
+    const cache = decision.cacheable && !isOnce && (cause === CAUSE.MISS || cause === CAUSE.STALE);
+    this.#raise(row, decision);
     const isKept = compileDecision(decision, this.#target, place, row, cache);
     // An outdated entry is decided again without regard to the budget, therefore only once.
     if (cause === CAUSE.STALE && !isKept) kernel.discard(place);
   }
 
-  /** Keeps the answers for later; if the port has used up what it may cause, the packet goes without. */
+  #raise(row: number, { effects }: Decision): void {
+    if (!effects) return;
+    const { node } = this.ports[this.memory.u16(row + ROW.PORT)]!;
+    for (const effect of effects) this.#timeline!.raise(node, effect, this.memory.u32(row + ROW.SEQUENCE));
+  }
+
+  /** Keeps what is to be sent for later; if the port has used up what it may cause, the packet goes without answers. */
   #withAnswers(row: number, decision: Decision): Decision {
     const { emissions } = decision;
     if (!emissions) return decision;
     const port = this.memory.u16(row + ROW.PORT);
-    if (this.#answerLimit?.take(port, emissions.length, this.#timeOf(row)) === false) {
-      this.#held += emissions.length;
+    const answers = emissions.filter(({ direction }) => direction === "out").length; // pieces of the packet are no answers
+    if (answers > 0 && this.#answerLimit?.take(port, answers, this.#timeOf(row)) === false) {
+      this.#held += answers;
       return decision.verdict.kind === "consume" ? dropOnce(Reason.RESPONDER_LIMIT) : decision;
     }
     for (const emission of emissions) this.#emitted.push({ row, emission });
@@ -370,11 +475,21 @@ export class Engine {
     const ends: PacketEnd[] = [];
     for (let first = 0; first < frames.length; ) {
       const count = this.#fill(frames, first, timestampNs);
-      this.process(count, Number(timestampNs / 1_000_000n));
-      for (const end of this.lastBurst()) ends.push({ ...end, frame: end.frame.slice() });
+      for (const _ of this.run(count)) this.#collectEnds(ends);
       first += count;
     }
     return ends;
+  }
+
+  /** Lets time pass without traffic, and reports how the frames ended that nodes sent by themselves. */
+  sendNothing(untilNs: bigint): PacketEnd[] {
+    const ends: PacketEnd[] = [];
+    for (const _ of this.passTime(Number(untilNs / 1_000_000n))) this.#collectEnds(ends);
+    return ends;
+  }
+
+  #collectEnds(ends: PacketEnd[]): void {
+    for (const end of this.lastBurst()) ends.push({ ...end, frame: end.frame.slice() });
   }
 
   #fill(

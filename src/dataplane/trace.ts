@@ -29,6 +29,8 @@ export interface TraceStep {
   readonly outputs: readonly TraceOutput[];
   /** What responders of the node send because of the frame. */
   readonly answers: readonly TraceOutput[];
+  /** What goes on as if it had entered the node, such as the pieces of the frame. */
+  readonly pieces: readonly { readonly port: PortIndex; readonly frame: Uint8Array }[];
   /** Set when the transposition itself refused the frame. */
   readonly refused: Reason;
 }
@@ -57,9 +59,11 @@ export function trace(
     const step = traceNode(engine, next.port, next.frame, nowMs, detail);
     steps.push(step);
     if (next.hops === HOPS_MAX) break;
+    const hops = next.hops + 1;
     for (const { peer, after } of [...step.outputs, ...step.answers]) {
-      if (peer !== null) waiting.push({ port: peer, frame: after, hops: next.hops + 1 });
+      if (peer !== null) waiting.push({ port: peer, frame: after, hops });
     }
+    for (const { port: at, frame: piece } of step.pieces) waiting.push({ port: at, frame: piece, hops });
   }
   return steps;
 }
@@ -80,11 +84,11 @@ function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: nu
       else outputs.push({ port: forward.output, after, peer: engine.peerOf(forward.output) });
     }
   }
-  const answers = (decision.emissions ?? []).map(({ output, frame: after }) => ({
-    port: output,
-    after,
-    peer: engine.peerOf(output),
-  }));
+  const emissions = decision.emissions ?? [];
+  const answers = emissions
+    .filter(({ direction }) => direction === "out")
+    .map(({ port: output, frame: after }) => ({ port: output, after, peer: engine.peerOf(output) }));
+  const pieces = emissions.filter(({ direction }) => direction === "in");
   const { name: node } = engine.nodes[engine.ports[port]!.node]!;
-  return { node, port, before: frame, layers, notes, decision, outputs, answers, refused };
+  return { node, port, before: frame, layers, notes, decision, outputs, answers, pieces, refused };
 }

@@ -17,6 +17,7 @@ import {
   providerResolution,
 } from "../dataplane/slowpath/index.js";
 import type { HostSnapshot } from "./host-snapshot.js";
+import type { HostState } from "./host-state.js";
 import { INGRESS } from "./ingress.js";
 import { switchFromAdapter, switchFromNic } from "./switching.js";
 
@@ -33,10 +34,14 @@ const FROM_NIC: Pipeline<HostSnapshot> = {
   unreadable: Reason.RX_ETH_SHORT,
 };
 
-/** The node of a host. `snapshot` is read anew for each decision, so that a change of policy is seen whole or not at all. */
-export const makeHostNode = (name: string, snapshot: () => HostSnapshot): Node =>
-  makeNode(name, snapshot, ({ ports }, ingress) => {
-    const port = ports.settingsOf(ingress);
-    if (port.kind === "nic") return FROM_NIC;
-    return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
-  });
+/** The node of a host. Its snapshot is read anew for each decision, so that a change of policy is seen whole or not at all. */
+export const makeHostNode = (host: HostState): Node =>
+  makeNode(
+    host.name,
+    () => host.snapshot,
+    ({ ports }, ingress) => {
+      const port = ports.settingsOf(ingress);
+      if (port.kind === "nic") return FROM_NIC;
+      return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
+    },
+  );

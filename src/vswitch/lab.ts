@@ -8,29 +8,23 @@
  * VM ports end outside of the lab; so do NICs when the lab has no provider network.
  */
 
-import { Engine, type EngineLimits, type PortSpec } from "../dataplane/index.js";
-import {
-  changeHostPolicy,
-  type HostPolicy,
-  type HostPolicyChange,
-  makeHostPolicy,
-  type ProviderAddress,
-  STAMP_COUNT,
-} from "../dataplane/policy/index.js";
+import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
+import { type HostPolicy, type HostPolicyChange, STAMP_COUNT } from "../dataplane/policy/index.js";
 import type { Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
 import { makeHostNode } from "./host.js";
-import { HostPorts } from "./host-ports.js";
-import type { HostSnapshot } from "./host-snapshot.js";
+import { HostState } from "./host-state.js";
 import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
-import type { HostSettings, LabSettings, ProviderAddressSettings } from "./settings.js";
+import type { LabSettings } from "./settings.js";
 
 const PROVIDER_NAME = "provider";
 
 export interface LabOptions extends EngineLimits {
   /** The compiled kernel (`dataplane/kernel/kernel.wasm`). */
   readonly kernel: WebAssembly.Module;
+  /** Hears what the nodes tell (`TimedEvent`). */
+  readonly onEvent?: (event: TimedEvent) => void;
 }
 
 export class Lab {
@@ -43,7 +37,7 @@ export class Lab {
   constructor(settings: LabSettings, options: LabOptions) {
     const plan = planPorts(settings);
     const hosts = settings.hosts.map((host, index) => new HostState(host, index as NodeIndex, plan.ports));
-    const nodes: Node[] = hosts.map((host) => makeHostNode(host.name, () => host.snapshot));
+    const nodes: Node[] = hosts.map((host) => makeHostNode(host));
     if (settings.provider) nodes.push(makeProvider(settings, plan.ports));
     this.settings = settings;
     this.#limitsAnswers = options.answersPerSecond !== undefined;
@@ -81,50 +75,9 @@ export class Lab {
   changePolicy(host: string, change: HostPolicyChange): void {
     const state = this.#hosts.get(host);
     if (!state) throw new RangeError(`no host is named ${host}`);
-    const { policy, stamps } = changeHostPolicy(state.snapshot.policy, change);
-    state.snapshot = { ...state.snapshot, policy };
-    this.engine.moveStamps(stamps);
+    this.engine.moveStamps(state.changePolicy(change));
   }
 }
-
-/** A host's snapshot, replaced as a whole. */
-class HostState {
-  readonly name: string;
-  snapshot: HostSnapshot;
-
-  constructor(settings: HostSettings, node: NodeIndex, ports: ReadonlyMap<string, PortIndex>) {
-    this.name = settings.name;
-    const portOf = (name: string): PortIndex => ports.get(`${settings.name}/${name}`)!;
-    this.snapshot = {
-      policy: makeHostPolicy({
-        node,
-        settings: settings.nve,
-        lookupRecords: settings.lookupRecords,
-        customerRoutes: settings.customerRoutes,
-        providerAddresses: settings.providerAddresses.map((address) => providerAddress(settings, address)),
-        providerRoutes: settings.providerRoutes,
-        neighbors: settings.neighbors,
-        interfaceMtus: settings.nics.map((nic) => nic.mtu),
-      }),
-      ports: new HostPorts(
-        settings.adapters.map((adapter) => ({ port: portOf(adapter.portName), settings: adapter })),
-        settings.nics.map((nic) => ({ port: portOf(nic.name), settings: nic })),
-      ),
-    };
-  }
-}
-
-/** In capture runs provider addresses are usable at once: duplicate address detection needs a live network. */
-const providerAddress = (host: HostSettings, settings: ProviderAddressSettings): ProviderAddress => ({
-  providerAddress: settings.address,
-  interfaceIndex: settings.interfaceIndex,
-  prefixLength: settings.prefixLength,
-  vlanID: settings.vlan,
-  macAddress: settings.mac ?? nicMacOf(host, settings.interfaceIndex),
-  addressState: "Preferred",
-});
-
-const nicMacOf = (host: HostSettings, interfaceIndex: number): Mac => host.nics[interfaceIndex - 1]!.mac;
 
 /** Numbers all ports, in the order of the file: hosts, then the provider network. */
 function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; specs: PortSpec[] } {

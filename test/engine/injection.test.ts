@@ -44,7 +44,7 @@ function responder(limits: EngineLimits = {}, answers = 1): Engine {
         const reply = frame.slice();
         reply[0] = 0xaa;
         reply[1] = index;
-        return { output: ingress, frame: reply };
+        return { port: ingress, direction: "out", frame: reply };
       };
       if (frame[11] === 1)
         return end(
@@ -125,7 +125,7 @@ describe("bounds", () => {
       (name): Node => ({
         name,
         decide: ({ bytes, start, end: until, ingress }) =>
-          end("consume", [{ output: ingress, frame: bytes.slice(start, until) }]),
+          end("consume", [{ port: ingress, direction: "out", frame: bytes.slice(start, until) }]),
       }),
     );
     const ports = [

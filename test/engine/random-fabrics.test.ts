@@ -101,8 +101,8 @@ describe("changes of policy while traffic runs", () => {
         const stale = after.stale - before.stale;
         // The flow is decided again; its entry was outdated, or gone because the last decision could not be cached.
         expect(after.misses - before.misses, `${what}: ${kind.kind}`).toBeGreaterThanOrEqual(1);
-        // Buckets are shared by hashing, so a flow or two may be asked without need.
-        expect(stale, `${what}: ${kind.kind}, ${flows.length} flows`).toBeLessThanOrEqual(touched + 2);
+        // Flows that share a bucket, or rest on more than an entry can name, are asked without need: some, never most.
+        expect(stale, `${what}: ${kind.kind}, ${flows.length} flows`).toBeLessThan(touched + flows.length / 4);
       };
       change({ kind: "recordRemoved", record }, { to: "TX_NO_RECORD", from: "RX_SRC_POLICY" });
       change({ kind: "recordAdded", record }, { to: "", from: "" });

@@ -31,17 +31,23 @@ export class Forwarder {
     this.#arrivals = engine.memory.allocate(bindings.length * BURST_MAX * ROW_SIZE);
   }
 
-  /** Gives how many frames came. `nowNs` counts from the epoch; `nowMs` is the engine's time, and never goes back. */
-  round(nowNs: bigint, nowMs: number): number {
+  /** Gives how many frames came. `nowNs` counts from the epoch, and never goes back. */
+  round(nowNs: bigint): number {
     let end = this.#arrivals;
     for (const { port, live } of this.#bindings) {
       const count = live.receive(end, BURST_MAX, nowNs);
       this.#setPlaces(end, count, port);
       end += count * ROW_SIZE;
     }
-    for (let first = this.#arrivals; first < end; ) first = this.#runBurst(first, end, nowMs);
+    for (let first = this.#arrivals; first < end; ) first = this.#runBurst(first, end);
     if (end > this.#arrivals) for (const { live } of this.#bindings) live.release();
     return (end - this.#arrivals) / ROW_SIZE;
+  }
+
+  /** Until nodes have something to do by themselves. */
+  untilNextInstantMs(nowNs: bigint): number {
+    const next = this.#engine.nextInstantMs;
+    return next === null ? Number.POSITIVE_INFINITY : Math.max(0, next - Number(nowNs / 1_000_000n));
   }
 
   #setPlaces(rows: number, count: number, port: PortIndex): void {
@@ -53,7 +59,7 @@ export class Forwarder {
   }
 
   /** Runs as many of these rows as a burst may have, and gives the first of those left. */
-  #runBurst(first: number, end: number, nowMs: number): number {
+  #runBurst(first: number, end: number): number {
     const { memory } = this.#engine;
     const most = Math.min(end, first + BURST_MAX * ROW_SIZE);
     let bytes = 0;
@@ -63,9 +69,15 @@ export class Forwarder {
       if (bytes > BURST_BYTES_MAX && row > first) break;
     }
     memory.bytes.copyWithin(memory.rows, first, row);
-    this.#engine.process((row - first) / ROW_SIZE, nowMs);
-    this.#sendAll();
+    for (const _ of this.#engine.run((row - first) / ROW_SIZE)) this.#sendAll();
     return row;
+  }
+
+  /** Time goes on without frames: nodes do what is due, and flow entries age. */
+  idle(nowNs: bigint): void {
+    const nowMs = Number(nowNs / 1_000_000n);
+    for (const _ of this.#engine.passTime(nowMs)) this.#sendAll();
+    this.#engine.process(0, nowMs);
   }
 
   /** Copies included. Frames that had to move lie in the arena, which the next burst uses again. */

@@ -55,7 +55,7 @@ async function run(interfaces: LiveInterface[]): Promise<void> {
   });
   const round = (): number => {
     clock.advance();
-    return forwarder.round(clock.nowNs, clock.nowMs);
+    return forwarder.round(clock.nowNs);
   };
 
   tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
@@ -68,8 +68,9 @@ async function run(interfaces: LiveInterface[]): Promise<void> {
       reportAt = clock.nowMs - (clock.nowMs % REPORT_EVERY_MS) + REPORT_EVERY_MS;
     }
     if (count > 0) continue;
-    engine.process(0, clock.nowMs);
-    if (!job.busyPoll) poller.wait(sleepMs(interfaces, clock.nowNs));
+    forwarder.idle(clock.nowNs);
+    if (!job.busyPoll)
+      poller.wait(Math.min(sleepMs(interfaces, clock.nowNs), forwarder.untilNextInstantMs(clock.nowNs)));
   }
   for (const until = clock.nowMs + DRAIN_MS; clock.nowMs < until; ) {
     if (round() === 0) poller.wait(DRAIN_STEP_MS);

@@ -86,6 +86,8 @@ const UNHEARD: LayerContext = {
   consulted: () => {},
   doNotCache: () => {},
   emit: () => {},
+  resubmit: () => {},
+  raise: () => {},
   observer: null,
 };
 

@@ -14,6 +14,7 @@ export interface KernelCalls {
   /** A row for a frame that was made because of the packet in row `cause`; 0 if it has no room, which is counted. */
   inject(cause: number, length: number): number;
   send(row: number, entry: number): void;
+  enter(row: number, port: number): void;
   stampSum(entry: number): number;
   expire(steps: number): void;
   stateOf(entry: number): number;

@@ -14,6 +14,7 @@ import { type ParsedFrame, parseFrame } from "../packet/parse.js";
 import { ANY_STAMP, isPortStamp, providerStamp } from "../policy/stamps.js";
 import type {
   Decision,
+  Effect,
   Emission,
   Forward,
   NodeIndex,
@@ -118,6 +119,7 @@ class Walk implements LayerContext {
   private stamps: Stamp[] = [];
   private cacheable = true;
   private emissions: Emission[] = [];
+  private effects: Effect[] = [];
 
   begin(context: DecideContext): void {
     this.node = context.node;
@@ -126,6 +128,7 @@ class Walk implements LayerContext {
     this.stamps = []; // the last one went out with its decision
     this.cacheable = true;
     this.emissions = [];
+    this.effects = [];
   }
 
   consulted(stamp: Stamp): void {
@@ -137,14 +140,25 @@ class Walk implements LayerContext {
   }
 
   emit(output: PortIndex, frame: Uint8Array): void {
-    this.emissions.push({ output, frame });
+    this.emissions.push({ port: output, direction: "out", frame });
+    this.cacheable = false;
+  }
+
+  resubmit(ingress: PortIndex, frame: Uint8Array): void {
+    this.emissions.push({ port: ingress, direction: "in", frame });
+    this.cacheable = false;
+  }
+
+  raise(effect: Effect): void {
+    this.effects.push(effect);
     this.cacheable = false;
   }
 
   decide(verdict: Ending, plan: Plan): Decision {
     const isBehindGuard = verdict.kind === "drop" && plan.decrementTtl;
     const decision = { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
-    return this.emissions.length === 0 ? decision : { ...decision, emissions: this.emissions };
+    if (this.emissions.length === 0 && this.effects.length === 0) return decision;
+    return { ...decision, emissions: this.emissions, effects: this.effects };
   }
 
   /** At most STAMPS_MAX. A change of a port moves its node's provider stamp as well, which so can stand for it. */

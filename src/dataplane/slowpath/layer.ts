@@ -9,7 +9,7 @@
 import type { Reason } from "../drop-reasons.js";
 import type { ParsedFrame } from "../packet/parse.js";
 import type { LookupRecord } from "../policy/policy.js";
-import type { Decision, Forward, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
+import type { Decision, Effect, Forward, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 
 /** The packet that is being decided: the bytes as they came, their parse, and what the layers so far want changed. */
@@ -71,6 +71,16 @@ export interface LayerContext {
    * Implies `doNotCache`. The frame is the layer's to give away.
    */
   emit(output: PortIndex, frame: Uint8Array): void;
+  /**
+   * Sends a frame on as if it had entered at a port of this node, because of this packet and after it: a piece of it, or what it
+   * completes. Implies `doNotCache`. The frame is the layer's to give away.
+   */
+  resubmit(ingress: PortIndex, frame: Uint8Array): void;
+  /**
+   * Wants the node's state changed because of this packet. The node settles it before the next tick (`dataplane/timeline`); this
+   * decision, and all others of the tick, see the state as it is. Implies `doNotCache`.
+   */
+  raise(effect: Effect): void;
   /** Present when somebody wants an explanation; layers tell it what they saw and why they chose. */
   readonly observer: Observer | null;
 }
@@ -106,6 +116,36 @@ export interface Node {
   readonly keepsStateAcrossFlows?: string;
   /** Decides one frame. `trace`, when given, is called before each layer with its name and gives that layer's observer. */
   decide(frame: FrameAtPort, context: DecideContext): Decision;
+  /** Left out by nodes whose decisions rest on nothing that packets or time change. */
+  readonly state?: NodeState;
+}
+
+/** The state of a node, which only changes between ticks (`dataplane/timeline`). */
+export interface NodeState {
+  /** Called once, at the time of the first packet. */
+  begin?(work: NodeWork): void;
+  /** Carries out what a decision has raised, or a timer that was set here. */
+  settle(effect: Effect, work: NodeWork): void;
+}
+
+/** What a node can do between two ticks. */
+export interface NodeWork {
+  readonly node: NodeIndex;
+  /** Time of the packets, in milliseconds; whole. */
+  readonly nowMs: number;
+  /** Sends a frame of the node's own through one of its ports. */
+  emit(output: PortIndex, frame: Uint8Array): void;
+  /** Has the effect settled at that time, or at the next tick if it has passed. There is no taking back: see whether it still matters. */
+  setTimer(atMs: number, effect: Effect): void;
+  /** State has changed that decisions have read under these stamps. */
+  moveStamps(stamps: Iterable<Stamp>): void;
+  /** Tells those who watch the lab. */
+  notify(event: NodeEvent): void;
+}
+
+/** Something that an operator, or a management agent, wants to hear of. */
+export interface NodeEvent {
+  readonly kind: string;
 }
 
 export interface FrameAtPort {

@@ -83,10 +83,19 @@ export type Verdict =
   /** A responder took it. */
   | { readonly kind: "consume" };
 
-/** A frame that a responder has made, and the port of the node through which it leaves. */
+/**
+ * A frame that a node has made because of a packet: it leaves through a port, or goes on as if it had just entered at one, as the pieces
+ * of a packet do.
+ */
 export interface Emission {
-  readonly output: PortIndex;
+  readonly port: PortIndex;
+  readonly direction: "out" | "in";
   readonly frame: Uint8Array;
+}
+
+/** What a decision wants changed in the state of its node: plain data, which the node understands (`Node.state`). */
+export interface Effect {
+  readonly kind: string;
 }
 
 export interface Decision {
@@ -95,6 +104,8 @@ export interface Decision {
   readonly cacheable: boolean;
   /** What the decision rests on; it is made again when one of these moves. */
   readonly stamps: readonly Stamp[];
-  /** Answers to the packet, besides its verdict; none if left out. A decision with answers is for one packet only. */
+  /** Frames made because of the packet, besides its verdict; none if left out. Such a decision is for one packet only. */
   readonly emissions?: readonly Emission[];
+  /** Changes of the node's state because of the packet; none if left out. Such a decision is for one packet only. */
+  readonly effects?: readonly Effect[];
 }

@@ -5,7 +5,7 @@
 //   while ((unresolved = advance()) > 0)
 //     for each row in the unresolved list: find(row), or decide it and fill install(row) or transient()
 //   while responders have made frames
-//     for each: inject(cause) and write it, send(row, entry with the output)
+//     for each: inject(cause) and write it, send(row, entry with the output) or enter(row, port)
 //     advance() as before
 //   … the burst is done: verdicts in the rows, frames in the streams, counts in the counters
 //
@@ -25,9 +25,9 @@ import {
   ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
-import { carryOut, copyToStream, countReceived, inject, portAt, resetArena, takeNextCount } from "./rewrite";
+import { carryOut, copyToStream, countReceived, enter, inject, portAt, resetArena, takeNextCount } from "./rewrite";
 
-export { expire, inject, stampSum, stateOf };
+export { enter, expire, inject, stampSum, stateOf };
 
 /** Addresses of rows, 4 bytes each: the packets of this round. */
 let list: usize = 0;

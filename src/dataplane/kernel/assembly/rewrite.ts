@@ -218,6 +218,13 @@ export function inject(cause: usize, length: u32): usize {
   return row;
 }
 
+/** Sends the frame of a row that is in no list into a node, as if it had come to this port over a link. */
+export function enter(row: usize, port: u32): void {
+  store<u16>(row, <u16>port, ROW_PORT);
+  store<u32>(<usize>load<u32>(CONTROL_LIST_NEXT) + (<usize>nextCount << 2), <u32>row);
+  nextCount++;
+}
+
 // Inlined, as `carryOut` and the parser's `flow` are: calls cost a tenth of the hot loop's time (docs/decisions/0010).
 // @ts-ignore: decorator
 @inline

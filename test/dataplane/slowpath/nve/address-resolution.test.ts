@@ -81,7 +81,7 @@ const advertisement = (from: string, target: string, to: string, toAddress: stri
 function outcomeOf(decision: Decision, ingress = HOST1.blue1): readonly string[] {
   expect(decision.cacheable, "what messages say is in no flow key").toBe(false);
   const emissions = decision.emissions ?? [];
-  for (const { output } of emissions) expect(output).toBe(ingress);
+  for (const { port } of emissions) expect(port).toBe(ingress);
   return [verdictName(decision), ...emissions.map((emission) => hexOf(emission.frame))];
 }
 const ask = (testHost: TestHost, bytes: Uint8Array, ingress = HOST1.blue1): readonly string[] =>

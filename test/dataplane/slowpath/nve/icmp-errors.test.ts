@@ -54,7 +54,7 @@ function told(bytes: Uint8Array, testHost = host()): { verdict: string; error: U
   const decision = testHost.decide(bytes, HOST1.blue1);
   const emissions = decision.emissions ?? [];
   expect(emissions.length).toBeLessThanOrEqual(1);
-  for (const { output } of emissions) expect(output).toBe(HOST1.blue1);
+  for (const { port } of emissions) expect(port).toBe(HOST1.blue1);
   if (emissions.length > 0) expect(decision.cacheable).toBe(false);
   return { verdict: verdictName(decision), error: emissions[0]?.frame ?? null };
 }

@@ -53,7 +53,7 @@ const reply = (target = PA1, to = PA2): string =>
 function ask(bytes: Uint8Array, testHost = host(), ingress = NIC): readonly string[] {
   const decision = testHost.decide(bytes, ingress);
   expect(decision.cacheable, "what ARP says is in no flow key").toBe(false);
-  for (const { output } of decision.emissions ?? []) expect(output).toBe(ingress);
+  for (const { port } of decision.emissions ?? []) expect(port).toBe(ingress);
   return [verdictName(decision), ...(decision.emissions ?? []).map((emission) => hexOf(emission.frame))];
 }
 

@@ -1,0 +1,133 @@
+/**
+ * State that outlives packets, and when it changes.
+ *
+ * Decisions read the state of their node and never write it; they raise *effects*. Time goes in ticks of a millisecond of the packets' own
+ * time. All packets of one tick see the same state; between two ticks timers that are due and the effects of the tick before are
+ * settled, first those, then these in the order of the packets that raised them:
+ *
+ *     tick 41                 │ settle: timers due by 42, effects of tick 41 │ tick 42 …
+ *     packets ─► decisions    │ node.state.settle(effect) ─► new state,      │ packets ─► decisions
+ *                  └ effects ─┘   stamps moved, frames, timers, notices      │
+ *
+ * So it does not matter how the packets of a tick are cut into bursts, and the same capture gives the same bytes.
+ */
+
+import type { Node, NodeEvent, NodeWork } from "../slowpath/layer.js";
+import type { Effect, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
+import { Agenda } from "./agenda.js";
+
+/** What a node tells whoever watches the lab. */
+export interface TimedEvent {
+  /** Time of the packets, in milliseconds. */
+  readonly timeMs: number;
+  readonly node: NodeIndex;
+  readonly event: NodeEvent;
+}
+
+/** What the engine does for those who settle. */
+export interface TimelineHost {
+  /** Sends a frame out of a port, at the instant that is being settled. */
+  emit(port: PortIndex, frame: Uint8Array): void;
+  moveStamps(stamps: Iterable<Stamp>): void;
+  notify(event: TimedEvent): void;
+}
+
+interface Raised {
+  readonly node: NodeIndex;
+  readonly effect: Effect;
+  readonly sequence: number;
+}
+
+export class Timeline {
+  readonly #nodes: readonly Node[];
+  readonly #host: TimelineHost;
+  readonly #agenda = new Agenda<(nowMs: number) => void>();
+  /** Effects of the tick in hand. */
+  #raised: Raised[] = [];
+  #raisedTick = 0;
+  #hasBegun = false;
+  #nowMs = 0;
+
+  constructor(nodes: readonly Node[], host: TimelineHost) {
+    this.#nodes = nodes;
+    this.#host = host;
+  }
+
+  /** Time as far as everything is settled. It never goes back, as that of packets may. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** The tick in which a packet with this time is decided. */
+  tickOf(timeMs: number): number {
+    return Math.max(Math.floor(timeMs), this.#nowMs);
+  }
+
+  /** Is there anything to settle before this tick? */
+  isDue(tick: number): boolean {
+    return !this.#hasBegun || (this.nextMs ?? Number.POSITIVE_INFINITY) <= tick;
+  }
+
+  /** A decision that is made now wants this changed. */
+  raise(node: NodeIndex, effect: Effect, sequence: number): void {
+    this.#raised.push({ node, effect, sequence });
+    this.#raisedTick = this.#nowMs;
+  }
+
+  /** Has `action` called at a time, or at the next tick if that has passed. */
+  schedule(atMs: number, action: (nowMs: number) => void): void {
+    this.#agenda.put(Math.max(Math.ceil(atMs), this.#nowMs + 1), action);
+  }
+
+  /** The next instant at which something is settled; null if nothing waits. */
+  get nextMs(): number | null {
+    const timer = this.#agenda.nextMs;
+    if (this.#raised.length === 0) return timer;
+    const effects = this.#raisedTick + 1;
+    return timer === null ? effects : Math.min(timer, effects);
+  }
+
+  /** Settles the next instant, if it is not later than this one. False: there is nothing more to settle until then. */
+  settleNext(byMs: number): boolean {
+    if (!this.#hasBegun) return this.#begin(byMs);
+    const next = this.nextMs;
+    if (next === null || next > byMs) {
+      this.#nowMs = Math.max(this.#nowMs, byMs);
+      return false;
+    }
+    const nowMs = Math.max(next, this.#nowMs);
+    this.#nowMs = nowMs;
+    for (let action = this.#agenda.takeDue(nowMs); action; action = this.#agenda.takeDue(nowMs)) action(nowMs);
+    if (this.#raised.length > 0 && this.#raisedTick < nowMs) this.#settleRaised(nowMs);
+    return true;
+  }
+
+  #settleRaised(nowMs: number): void {
+    const raised = this.#raised.sort((a, b) => (a.sequence - b.sequence) | 0); // numbers wrap
+    this.#raised = [];
+    for (const { node, effect } of raised) this.#nodes[node]!.state!.settle(effect, this.#work(node, nowMs));
+  }
+
+  #begin(nowMs: number): boolean {
+    this.#hasBegun = true;
+    this.#nowMs = nowMs;
+    this.#nodes.forEach(({ state }, index) => {
+      const node = index as NodeIndex;
+      state?.begin?.(this.#work(node, nowMs));
+    });
+    return true;
+  }
+
+  #work(node: NodeIndex, nowMs: number): NodeWork {
+    const host = this.#host;
+    return {
+      node,
+      nowMs,
+      emit: (port, frame) => host.emit(port, frame),
+      setTimer: (atMs, effect) =>
+        this.schedule(atMs, (dueMs) => this.#nodes[node]!.state!.settle(effect, this.#work(node, dueMs))),
+      moveStamps: (stamps) => host.moveStamps(stamps),
+      notify: (event) => host.notify({ timeMs: nowMs, node, event }),
+    };
+  }
+}
