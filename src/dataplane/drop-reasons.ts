@@ -116,7 +116,11 @@ const ROWS = [
   row("PROVIDER_UNRESOLVED", null, "No host owns the destination address in its provider subnet."),
   row("PROVIDER_TTL", null, "The TTL or hop limit ran out at the provider router."),
   row("PROVIDER_MTU", null, "The packet is larger than the provider subnet's MTU."),
-  row("PROVIDER_GROUP", null, "Broadcast or multicast, which the provider network does not carry."),
+  row(
+    "PROVIDER_GROUP",
+    null,
+    "Broadcast or multicast in a VLAN of the provider network in which no other host has an address.",
+  ),
 
   // The engine itself.
   row("CAPTURE_CUT", null, "The capture holds only a part of the frame."),

@@ -340,8 +340,8 @@ export class Engine {
 
   #timelineHost(onEvent: EngineOptions["onEvent"]): TimelineHost {
     return {
-      emit: (port, frame) => {
-        this.#emitted.push({ row: this.#instant, emission: { port, direction: "out", frame } });
+      emit: (emission) => {
+        this.#emitted.push({ row: this.#instant, emission });
       },
       moveStamps: (stamps) => this.moveStamps(stamps),
       notify: (event) => onEvent?.(event),

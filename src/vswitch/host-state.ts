@@ -1,17 +1,22 @@
-/** What a host knows. Decisions see `snapshot`, whose parts are replaced as a whole. */
+/**
+ * What a host knows, and how packets and time change it. Decisions see `snapshot`; what they raise, and timers, come to `settle`
+ * between two ticks.
+ */
 import {
   changeHostPolicy,
+  type HostPolicy,
   type HostPolicyChange,
   makeHostPolicy,
   type ProviderAddress,
 } from "../dataplane/policy/index.js";
-import type { NodeIndex, PortIndex, Stamp } from "../dataplane/transposition/index.js";
+import { type NodeState, type NodeWork, type NveEffect, NveState, type NveWork } from "../dataplane/slowpath/index.js";
+import type { Effect, NodeIndex, PortIndex, Stamp } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
 import { HostPorts } from "./host-ports.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import type { HostSettings, ProviderAddressSettings } from "./settings.js";
 
-export class HostState {
+export class HostState implements NodeState {
   readonly name: string;
   #snapshot: HostSnapshot;
 
@@ -33,12 +38,33 @@ export class HostState {
         settings.adapters.map((adapter) => ({ port: portOf(adapter.portName), settings: adapter })),
         settings.nics.map((nic) => ({ port: portOf(nic.name), settings: nic })),
       ),
+      state: new NveState(),
     };
   }
 
   /** What decisions go by until the next change. */
   get snapshot(): HostSnapshot {
     return this.#snapshot;
+  }
+
+  begin(work: NodeWork): void {
+    this.#snapshot.state.begin(this.#nveWork(work));
+  }
+
+  settle(effect: Effect, work: NodeWork): void {
+    this.#snapshot.state.settle(effect as NveEffect, this.#nveWork(work));
+  }
+
+  #nveWork(work: NodeWork): NveWork {
+    const policy = (): HostPolicy => this.#snapshot.policy;
+    return {
+      ...work,
+      get policy() {
+        return policy();
+      },
+      ports: this.#snapshot.ports,
+      changePolicy: (change) => work.moveStamps(this.changePolicy(change)),
+    };
   }
 
   /** Changes the policy, as a cmdlet does, and names the stamps that move with it. Throws a PolicyError where a cmdlet would refuse. */

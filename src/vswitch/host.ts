@@ -16,6 +16,7 @@ import {
   type Pipeline,
   providerResolution,
 } from "../dataplane/slowpath/index.js";
+import type { PortIndex } from "../dataplane/transposition/index.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import type { HostState } from "./host-state.js";
 import { INGRESS } from "./ingress.js";
@@ -35,13 +36,14 @@ const FROM_NIC: Pipeline<HostSnapshot> = {
 };
 
 /** The node of a host. Its snapshot is read anew for each decision, so that a change of policy is seen whole or not at all. */
-export const makeHostNode = (host: HostState): Node =>
-  makeNode(
-    host.name,
-    () => host.snapshot,
-    ({ ports }, ingress) => {
-      const port = ports.settingsOf(ingress);
-      if (port.kind === "nic") return FROM_NIC;
-      return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
-    },
-  );
+export function makeHostNode(host: HostState): Node {
+  const pipelineOf = ({ ports }: HostSnapshot, ingress: PortIndex): Pipeline<HostSnapshot> => {
+    const port = ports.settingsOf(ingress);
+    if (port.kind === "nic") return FROM_NIC;
+    return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
+  };
+  const node = makeNode(host.name, () => host.snapshot, pipelineOf, host);
+  const { resolve } = host.snapshot.policy.settings;
+  if (resolve !== "wire") return node;
+  return { ...node, keepsStateAcrossFlows: `${host.name} asks for its neighbors, for all flows together` };
+}

@@ -2,20 +2,26 @@
  * The provider network as one node: bridges by VLAN, and routes between its subnets.
  *
  * Every NIC of the lab ends at one of its ports, which carry all provider VLANs as trunks. It knows where each MAC and each
- * provider address lives, since the lab says so; it learns and floods nothing. A frame for the router's MAC is routed, any
- * other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
+ * provider address lives, since the lab says so, and learns nothing; group addresses reach all provider addresses of the VLAN. A frame
+ * for the router's MAC is routed, any other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
  */
 import { Reason } from "../dataplane/index.js";
 import {
+  answerWith,
+  CONSUME,
   CONTINUE,
   dropFor,
+  forwardOf,
   forwardTo,
+  inVlan,
+  isAddressResolution,
   type Layer,
   type LayerContext,
   makeNode,
   type Node,
   type Outcome,
   type PacketView,
+  readMessage,
 } from "../dataplane/slowpath/index.js";
 import type { Forward, PortIndex } from "../dataplane/transposition/index.js";
 import {
@@ -47,6 +53,8 @@ export interface ProviderSnapshot {
   readonly stations: readonly ProviderStation[];
   /** By VLAN, then MAC. */
   readonly macs: ReadonlyMap<number, ReadonlyMap<Mac, PortIndex>>;
+  /** By VLAN, the ports behind which it has provider addresses. */
+  readonly members: ReadonlyMap<number, readonly PortIndex[]>;
 }
 
 /** `nicMacs` are reachable on every VLAN, as a trunk's NIC is; provider addresses with a MAC of their own on theirs. */
@@ -57,8 +65,13 @@ export function makeProviderSnapshot(
 ): ProviderSnapshot {
   const macs = new Map<number, Map<Mac, PortIndex>>();
   for (const { vlan } of settings.subnets) macs.set(vlan, new Map(nicMacs));
-  for (const { vlan, mac, port } of stations) macs.get(vlan)?.set(mac, port);
-  return { settings, stations, macs };
+  const members = new Map<number, PortIndex[]>();
+  for (const { vlan, mac, port } of stations) {
+    macs.get(vlan)?.set(mac, port);
+    const ports = members.get(vlan) ?? [];
+    if (!ports.includes(port)) members.set(vlan, [...ports, port]);
+  }
+  return { settings, stations, macs, members };
 }
 
 export const makeProviderNode = (name: string, snapshot: ProviderSnapshot): Node =>
@@ -103,8 +116,16 @@ const bridge: Layer<ProviderSnapshot> = {
       return CONTINUE;
     }
     if (isGroupMac(destination)) {
-      observer?.note({ saw: saw(), decided: "drop: group addresses are not carried" });
-      return dropFor(Reason.PROVIDER_GROUP);
+      const others = (snapshot.members.get(vlanOf(packet)) ?? []).filter((port) => port !== packet.ingress);
+      observer?.note({
+        saw: saw(),
+        decided: `to the ${others.length} other ports with a provider address in the VLAN`,
+      });
+      if (others.length === 0) return dropFor(Reason.PROVIDER_GROUP);
+      const subnet = subnetOf(snapshot, packet);
+      if (subnet && networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
+      packet.plan.lengthLimit = subnet?.mtu ?? null;
+      return { kind: "forward", outputs: others.map((port) => forwardOf(packet, port, null)) };
     }
     const port = snapshot.macs.get(vlanOf(packet))?.get(destination);
     if (port === undefined || port === packet.ingress) {
@@ -169,7 +190,25 @@ const route: Layer<ProviderSnapshot> = {
   },
 };
 
-const LAYERS: readonly Layer<ProviderSnapshot>[] = [vlan, bridge, route];
+/** The router answers for its addresses, in the VLAN of each. */
+const gatewayResolution: Layer<ProviderSnapshot> = {
+  name: "provider gateway",
+  evaluate({ settings }, packet, context): Outcome {
+    const { parsed } = packet;
+    const message = isAddressResolution(parsed) ? readMessage(packet.bytes, parsed) : null;
+    const vlanID = vlanOf(packet);
+    const isGateway = ({ vlan: own, gateway }: ProviderSubnetSettings): boolean =>
+      message?.kind === "question" && own === vlanID && gateway !== null && sameAddress(gateway, message.target);
+    const isAsked = settings.subnets.some(isGateway);
+    const decided = isAsked ? "answered: the address is the provider router's" : "does not ask for the provider router";
+    context.observer?.note({ saw: `EtherType 0x${parsed.etherType.toString(16)}`, decided });
+    if (!isAsked || message?.kind !== "question") return CONTINUE;
+    context.emit(packet.ingress, inVlan(answerWith(message, settings.routerMac, true), vlanID));
+    return CONSUME;
+  },
+};
+
+const LAYERS: readonly Layer<ProviderSnapshot>[] = [vlan, gatewayResolution, bridge, route];
 
 function tooBig(packet: PacketView, subnet: ProviderSubnetSettings, context: LayerContext): Outcome {
   context.doNotCache(); // neither is the length

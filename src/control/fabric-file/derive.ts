@@ -70,6 +70,7 @@ export function deriveLab(file: FabricFile): LabSettings {
   const neighbors = layers(deriveNeighbors(file, plan), file.neighbors ?? [], readNeighbor, (n) =>
     addressKey(n.address),
   );
+  const written = layers([], file.neighbors ?? [], readNeighbor, (n) => addressKey(n.address));
   const tableOf = oncePer<readonly LookupRecord[], LookupRecordTable>((list) => LookupRecords.from(list));
 
   const hosts = file.hosts.map((host, h): HostSettings => {
@@ -82,7 +83,7 @@ export function deriveLab(file: FabricFile): LabSettings {
       adapters: adapterSettings(host),
       providerAddresses: addresses,
       providerRoutes: providerRoutes(file, host, addresses, plan),
-      neighbors: neighbors(host.name),
+      neighbors: (nve.resolve === "wire" ? written : neighbors)(host.name), // the wire tells the others
       customerRoutes: routes(host.name),
       lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
     };
@@ -102,6 +103,7 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     receive: settings.receive ?? usual.receive,
     flood: settings.flood ?? usual.flood,
     resolve: settings.resolve ?? usual.resolve,
+    duplicateAddressDetection: settings.duplicateAddressDetection ?? usual.duplicateAddressDetection,
   };
 }
 

@@ -69,8 +69,12 @@ const settings = z
     }),
     resolve: z.enum(["static", "wire"]).optional().meta({
       description:
-        "wire: provider addresses answer ARP and ND on their VLAN. Provider neighbors themselves are known either way.",
+        "wire: hosts ask for provider neighbors, and answer for their provider addresses, by ARP and ND. static: all are known.",
       default: "static",
+    }),
+    duplicateAddressDetection: z.boolean().optional().meta({
+      description: "With resolve: wire, find out whether a provider address is free before using it.",
+      default: true,
     }),
   })
   .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });

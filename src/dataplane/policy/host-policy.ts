@@ -138,6 +138,7 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   receive: "strict",
   flood: "always",
   resolve: "static",
+  duplicateAddressDetection: true,
 });
 
 /**

@@ -76,8 +76,10 @@ export interface NveSettings {
   readonly receive: "strict" | "lenient";
   /** Carry broadcast and multicast to other hosts in every virtual subnet, or only where a record is L2Only. */
   readonly flood: "always" | "l2only";
-  /** wire: answer ARP and ND of the provider network for our provider addresses. */
+  /** wire: ask for provider neighbors, and answer for our provider addresses, by ARP and ND. static: all is known. */
   readonly resolve: "static" | "wire";
+  /** With `resolve: wire`, find out whether a provider address is free before using it. */
+  readonly duplicateAddressDetection: boolean;
 }
 
 /** Index of a record within its table; valid for that table object only. */
@@ -144,6 +146,7 @@ export interface ProviderRouteTable {
 
 export interface NeighborTable {
   find(address: Address): Mac | undefined;
+  readonly all: readonly Neighbor[];
 }
 
 /** Everything the NVE of one host decides by. */

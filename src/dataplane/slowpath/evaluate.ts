@@ -29,6 +29,7 @@ import type {
   Layer,
   LayerContext,
   Node,
+  NodeState,
   Observer,
   Outcome,
   PacketView,
@@ -50,16 +51,18 @@ const REST_ON_ANY: readonly Stamp[] = Object.freeze([ANY_STAMP]);
 
 /**
  * A node that decides by `layers`. `snapshot` is asked once for each frame, so a decision never sees half of a change;
- * `pipelineOf` names the layers for the port that the frame entered at.
+ * `pipelineOf` names the layers for the port that the frame entered at; `state` settles what they raise.
  */
 export function makeNode<Snapshot>(
   name: string,
   snapshot: () => Snapshot,
   pipelineOf: (snapshot: Snapshot, ingress: PortIndex) => Pipeline<Snapshot>,
+  state?: NodeState,
 ): Node {
   const walk = new Walk(); // one for all frames: deciding is never entered twice
   return {
     name,
+    ...(state ? { state } : {}),
     decide(frame: FrameAtPort, context: DecideContext): Decision {
       const current = snapshot();
       const { layers, unreadable } = pipelineOf(current, frame.ingress);

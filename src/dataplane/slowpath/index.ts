@@ -1,6 +1,6 @@
 /** The door of `slowpath`: the contract of layers, the walk through them, the NVE's layers, and the tunnel codec. */
 export { type DecapOptions, decapNode, type EncapOptions, encapNode } from "./codec.js";
-export { dropFor, forwardTo, makeNode, ongoingFrame, type Pipeline, passFor } from "./evaluate.js";
+export { dropFor, forwardOf, forwardTo, makeNode, ongoingFrame, type Pipeline, passFor } from "./evaluate.js";
 export {
   CONSUME,
   CONTINUE,
@@ -18,10 +18,15 @@ export {
   type PacketView,
   type Plan,
 } from "./layer.js";
+export { answerWith, isAddressResolution, readMessage } from "./nve/address-resolution.js";
 export { deliverLocally } from "./nve/deliver.js";
 export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
+export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
+export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";
-export type { LocalPort, LocalPorts, NveSnapshot } from "./nve/snapshot.js";
+export type { NveSnapshot } from "./nve/snapshot.js";
+export { type NveEffect, NveState } from "./nve/state.js";
+export type { NveWork } from "./nve/work.js";

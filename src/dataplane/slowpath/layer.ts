@@ -80,7 +80,7 @@ export interface LayerContext {
    * Wants the node's state changed because of this packet. The node settles it before the next tick (`dataplane/timeline`); this
    * decision, and all others of the tick, see the state as it is. Implies `doNotCache`.
    */
-  raise(effect: Effect): void;
+  raise<Raised extends Effect>(effect: Raised): void;
   /** Present when somebody wants an explanation; layers tell it what they saw and why they chose. */
   readonly observer: Observer | null;
 }
@@ -135,17 +135,20 @@ export interface NodeWork {
   readonly nowMs: number;
   /** Sends a frame of the node's own through one of its ports. */
   emit(output: PortIndex, frame: Uint8Array): void;
+  /** Sends a frame on as if it had entered at a port of the node: one that had to wait. */
+  resubmit(ingress: PortIndex, frame: Uint8Array): void;
   /** Has the effect settled at that time, or at the next tick if it has passed. There is no taking back: see whether it still matters. */
-  setTimer(atMs: number, effect: Effect): void;
+  setTimer<Timed extends Effect>(atMs: number, effect: Timed): void;
   /** State has changed that decisions have read under these stamps. */
   moveStamps(stamps: Iterable<Stamp>): void;
   /** Tells those who watch the lab. */
   notify(event: NodeEvent): void;
 }
 
-/** Something that an operator, or a management agent, wants to hear of. */
+/** Something that an operator, or a management agent, wants to hear of; plain data, as it is printed. */
 export interface NodeEvent {
   readonly kind: string;
+  readonly [detail: string]: string | number | null;
 }
 
 export interface FrameAtPort {

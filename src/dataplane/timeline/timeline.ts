@@ -13,7 +13,7 @@
  */
 
 import type { Node, NodeEvent, NodeWork } from "../slowpath/layer.js";
-import type { Effect, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
+import type { Effect, Emission, NodeIndex, Stamp } from "../transposition/transposition.js";
 import { Agenda } from "./agenda.js";
 
 /** What a node tells whoever watches the lab. */
@@ -26,8 +26,8 @@ export interface TimedEvent {
 
 /** What the engine does for those who settle. */
 export interface TimelineHost {
-  /** Sends a frame out of a port, at the instant that is being settled. */
-  emit(port: PortIndex, frame: Uint8Array): void;
+  /** Sends a frame of a node's own, at the instant that is being settled. */
+  emit(emission: Emission): void;
   moveStamps(stamps: Iterable<Stamp>): void;
   notify(event: TimedEvent): void;
 }
@@ -123,7 +123,8 @@ export class Timeline {
     return {
       node,
       nowMs,
-      emit: (port, frame) => host.emit(port, frame),
+      emit: (port, frame) => host.emit({ port, direction: "out", frame }),
+      resubmit: (port, frame) => host.emit({ port, direction: "in", frame }),
       setTimer: (atMs, effect) =>
         this.schedule(atMs, (dueMs) => this.#nodes[node]!.state!.settle(effect, this.#work(node, dueMs))),
       moveStamps: (stamps) => host.moveStamps(stamps),

@@ -4,6 +4,8 @@ export type {
   Decision,
   DscpMode,
   EcnMode,
+  Effect,
+  Emission,
   EthernetFields,
   Forward,
   NodeIndex,

@@ -25,6 +25,7 @@ import {
   makeNode,
   type Node,
   type NveSnapshot,
+  NveState,
   OUTBOUND_LAYERS,
   providerResolution,
 } from "../../../src/dataplane/slowpath/index.js";
@@ -232,7 +233,7 @@ function makeHost(
     settings: { ...SETTINGS, ...settings },
   });
   const ports = new TestPorts({ ...portsOf, ...otherPorts });
-  const snapshot: NveSnapshot = { policy, ports };
+  const snapshot: NveSnapshot = { policy, ports, state: new NveState() };
   const testNode = makeNode(
     `host${index}`,
     () => snapshot,

@@ -22,17 +22,19 @@ import { formatMac } from "../../wire/mac.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
 import { dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
-import type { Layer, LayerContext, PacketView } from "../layer.js";
+import { CONSUME, type Layer, type LayerContext, type PacketView } from "../layer.js";
 import { icmpText, tell } from "./explain.js";
 import { tellSender } from "./gateway.js";
 import type { NveSnapshot } from "./snapshot.js";
+import type { NveEffect } from "./state.js";
 
 /** What Windows sends; never copied from the packet inside. */
 export const OUTER_TTL = 128;
 
 export const encapsulation: Layer<NveSnapshot> = {
   name: "encapsulation",
-  evaluate({ policy, ports }, packet, context) {
+  evaluate(snapshot, packet, context) {
+    const { policy, ports } = snapshot;
     const { plan } = packet;
     const record = plan.destinationRecord!;
     const destination = record.providerAddress;
@@ -42,7 +44,7 @@ export const encapsulation: Layer<NveSnapshot> = {
     const way = wayTo(policy, packet, destination);
     if (isRefusal(way)) {
       if (context.observer) tell(context.observer, saw(), way.why(), record);
-      return dropFor(way.reason);
+      return askForNextHop(snapshot, packet, way, context) ? CONSUME : dropFor(way.reason);
     }
     // Does it fit? Every longer packet is asked again.
     const frame = ongoingFrame(packet);
@@ -62,6 +64,25 @@ export const encapsulation: Layer<NveSnapshot> = {
   },
 };
 
+/**
+ * If only the next hop's MAC address is missing, and the wire can tell (`resolve: wire`), asks for it; the packet waits until
+ * then and is decided again. Returns whether it waits.
+ */
+export function askForNextHop(
+  { policy, state }: NveSnapshot,
+  packet: PacketView,
+  { unresolved }: Refusal,
+  context: LayerContext,
+): boolean {
+  if (!unresolved || policy.settings.resolve !== "wire") return false;
+  context.doNotCache();
+  if (!state.neighbors.mayWait(unresolved.address)) return false;
+  const frame = packet.bytes.slice(packet.start, packet.end);
+  context.raise<NveEffect>({ kind: "neighborWanted", ...unresolved, packet: { port: packet.ingress, frame } });
+  if (context.observer) tell(context.observer, formatAddress(unresolved.address), "asked for; the packet waits");
+  return true;
+}
+
 /** How a packet gets to a provider address. */
 export interface Way extends Tunnel {
   readonly interfaceIndex: number;
@@ -72,6 +93,8 @@ export interface Way extends Tunnel {
 
 export interface Refusal {
   readonly reason: Reason;
+  /** Set where the next hop's MAC address is all that is missing: whom to ask for, and from which address. */
+  readonly unresolved?: { readonly address: Address; readonly from: ProviderAddress };
   /** For people; made on demand. */
   readonly why: () => string;
 }
@@ -94,7 +117,8 @@ export function wayTo(policy: HostPolicy, packet: PacketView, destination: Addre
   }
   const hopMac = policy.neighbors.find(hop);
   if (hopMac === undefined) {
-    return { reason: Reason.TX_PA_UNRESOLVED, why: () => `the MAC address of ${formatAddress(hop)} is not known` };
+    const why = () => `the MAC address of ${formatAddress(hop)} is not known`;
+    return { reason: Reason.TX_PA_UNRESOLVED, why, unresolved: { address: hop, from: source } };
   }
 
   return {

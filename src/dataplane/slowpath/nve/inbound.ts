@@ -20,10 +20,11 @@ import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView 
 import { isAddressResolution, isArp, isNeighborDiscovery } from "./address-resolution.js";
 import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
+import type { LocalPorts } from "./local-ports.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
 import { copiesHere } from "./replicate.js";
-import type { LocalPorts, NveSnapshot } from "./snapshot.js";
+import type { NveSnapshot } from "./snapshot.js";
 
 /** Rows 2 to 9: an IP packet with GRE for one of our provider addresses. */
 const providerAddress: Layer<NveSnapshot> = {

@@ -1,6 +1,7 @@
 /**
  * ARP and neighbor discovery of the provider network: the host answers for its provider addresses, each on its NIC and VLAN, so that
- * peers on a real wire find it, and so that nobody else takes such an address (RFC 5227 §2.1.1, RFC 4862 §5.4.3).
+ * peers on a real wire find it, and so that nobody else takes such an address (RFC 5227 §2.1.1, RFC 4862 §5.4.3); and it hears where its
+ * neighbors are (`provider-neighbors.ts`), and who else claims its addresses (`duplicate-detection.ts`).
  *
  * Only with `resolve: wire`. Otherwise neighbors are known on both sides, and what of this kind arrives is left to whoever else lives
  * on the host, as is what asks for other addresses.
@@ -8,13 +9,17 @@
 import type { ParsedFrame } from "../../packet/parse.js";
 import type { ProviderAddress } from "../../policy/policy.js";
 import { providerStamp } from "../../policy/stamps.js";
+import type { Address } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import { isGroupMac } from "../../wire/mac.js";
-import { makeTci, TPID_CTAG, VLAN_TAG_LENGTH, VLAN_TAG_OFFSET, vidOf, writeVlanTag } from "../../wire/vlan.js";
-import { CONSUME, CONTINUE, type Layer, type PacketView } from "../layer.js";
+import { vidOf } from "../../wire/vlan.js";
+import { CONSUME, CONTINUE, type Layer, type LayerContext, type PacketView } from "../layer.js";
+import type { Claims, Question, Statement } from "../responders/message.js";
 import { answerWith, isAddressResolution, readMessage } from "./address-resolution.js";
 import { frameText, tell } from "./explain.js";
+import { inVlan } from "./provider-frames.js";
 import type { NveSnapshot } from "./snapshot.js";
+import type { NveEffect } from "./state.js";
 
 export const providerResolution: Layer<NveSnapshot> = {
   name: "provider address resolution",
@@ -27,40 +32,71 @@ export const providerResolution: Layer<NveSnapshot> = {
     }
     context.doNotCache();
     const message = readMessage(packet.bytes, parsed);
-    const pa = message?.kind === "question" ? addressAt(snapshot, packet, message.target) : undefined;
-    if (message?.kind !== "question" || !pa) {
-      if (context.observer) tell(context.observer, frameText(parsed), "does not ask for a provider address here");
+    const saw = (): string => frameText(parsed);
+    if (message === null || message.kind === "other") {
+      if (context.observer) tell(context.observer, saw(), "nothing that hosts of the provider network ask or answer");
       return CONTINUE;
     }
-    context.emit(packet.ingress, inVlan(answerWith(message, pa.macAddress, false), pa.vlanID));
-    if (context.observer)
-      tell(context.observer, frameText(parsed), `answered for ${formatAddress(message.target)}`, pa);
-    return CONSUME;
+    const conflict = conflictWith(snapshot, packet, message);
+    if (conflict) {
+      const { providerAddress: address } = conflict;
+      context.raise<NveEffect>({ kind: "addressConflict", address, mac: message.claims.mac });
+      if (context.observer)
+        tell(context.observer, saw(), "somebody else has, or wants, this provider address", conflict);
+      return CONTINUE;
+    }
+    const isHeard = noteNeighbors(snapshot, packet, message.claims, context);
+    const pa = message.kind === "question" ? addressAt(snapshot, packet, message.target) : undefined;
+    if (message.kind === "question" && pa) {
+      context.emit(packet.ingress, inVlan(answerWith(message, pa.macAddress, false), pa.vlanID));
+      if (context.observer) tell(context.observer, saw(), `answered for ${formatAddress(message.target)}`, pa);
+      return CONSUME;
+    }
+    if (context.observer) tell(context.observer, saw(), isHeard ? "heard where a neighbor is" : "not for this host");
+    return isHeard && message.kind === "answer" ? CONSUME : CONTINUE;
   },
 };
 
-/** The provider address in use at the NIC and in the VLAN where the frame arrived. A tentative one is not ours yet. */
-function addressAt(
-  { policy, ports }: NveSnapshot,
-  { ingress, parsed }: PacketView,
-  address: ProviderAddress["providerAddress"],
+/** The provider address here that the sender claims for itself, or while we do not have it yet wants too. */
+function conflictWith(
+  snapshot: NveSnapshot,
+  packet: PacketView,
+  message: Question | Statement,
 ): ProviderAddress | undefined {
-  const pa = policy.providerAddresses.find(address);
-  const isInUse = pa?.addressState === "Preferred" || pa?.addressState === "Deprecated";
-  if (!isInUse || ports.nicPort(pa.interfaceIndex) !== ingress || pa.vlanID !== vlanOf(parsed)) return undefined;
+  const { addresses, mac } = message.claims;
+  const wanted = message.kind === "question" && message.asker === null ? [message.target] : [];
+  for (const address of [...addresses, ...wanted]) {
+    const pa = placedAt(snapshot, packet, address);
+    if (!pa || mac === pa.macAddress) continue;
+    if (pa.addressState === "Tentative" || addresses.includes(address)) return pa;
+  }
+  return undefined;
+}
+
+/** Notes where the sender is, if somebody has asked for it; returns whether. */
+function noteNeighbors({ state }: NveSnapshot, packet: PacketView, claims: Claims, context: LayerContext): boolean {
+  const known = claims.addresses.filter((address) => state.neighbors.isKnown(address));
+  const at = { port: packet.ingress, vlan: vlanOf(packet.parsed) };
+  for (const address of known) context.raise<NveEffect>({ kind: "neighborHeard", address, mac: claims.mac, ...at });
+  return known.length > 0;
+}
+
+/** The provider address in use at the NIC and in the VLAN where the frame arrived. A tentative one is not ours yet. */
+function addressAt(snapshot: NveSnapshot, packet: PacketView, address: Address): ProviderAddress | undefined {
+  const { ports } = snapshot;
+  const { ingress, parsed } = packet;
+  const pa = placedAt(snapshot, packet, address);
+  if (pa?.addressState !== "Preferred" && pa?.addressState !== "Deprecated") return undefined;
   const { destination } = parsed;
   const isForUs = isGroupMac(destination) || destination === pa.macAddress || destination === ports.nicMac(ingress);
   return isForUs ? pa : undefined;
 }
 
-const vlanOf = ({ tag }: ParsedFrame): number => (tag === null ? 0 : vidOf(tag));
-
-/** The frame with a tag of this VLAN; 0: as it is. */
-function inVlan(frame: Uint8Array, vlan: number): Uint8Array {
-  if (vlan === 0) return frame;
-  const tagged = new Uint8Array(frame.length + VLAN_TAG_LENGTH);
-  tagged.set(frame.subarray(0, VLAN_TAG_OFFSET));
-  writeVlanTag(tagged, VLAN_TAG_OFFSET, TPID_CTAG, makeTci(0, false, vlan));
-  tagged.set(frame.subarray(VLAN_TAG_OFFSET), VLAN_TAG_OFFSET + VLAN_TAG_LENGTH);
-  return tagged;
+/** The provider address of the NIC and the VLAN where the frame arrived, whatever its state. */
+function placedAt({ policy, ports }: NveSnapshot, packet: PacketView, address: Address): ProviderAddress | undefined {
+  const pa = policy.providerAddresses.find(address);
+  const isHere = pa && ports.nicPort(pa.interfaceIndex) === packet.ingress && pa.vlanID === vlanOf(packet.parsed);
+  return isHere ? pa : undefined;
 }
+
+const vlanOf = ({ tag }: ParsedFrame): number => (tag === null ? 0 : vidOf(tag));

@@ -17,9 +17,16 @@ import { formatAddress } from "../../wire/address-text.js";
 import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
 import { dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
 import type { LayerContext, Outcome, PacketView } from "../layer.js";
-import { isRefusal, isTooBig, nvgrePush, wayTo } from "./encapsulate.js";
+import { isRefusal, isTooBig, nvgrePush, type Refusal, wayTo } from "./encapsulate.js";
 import { tell } from "./explain.js";
 import type { NveSnapshot } from "./snapshot.js";
+import type { NveEffect } from "./state.js";
+
+/** The copy for a next hop that is not known yet is not made, but later ones shall be. */
+function askForCopies({ settings }: HostPolicy, { unresolved }: Refusal, context: LayerContext): void {
+  if (!unresolved || settings.resolve !== "wire") return;
+  context.raise<NveEffect>({ kind: "neighborWanted", ...unresolved, packet: null });
+}
 
 /** From an adapter to all others of its virtual subnet, here and elsewhere. */
 export function replicate(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
@@ -33,6 +40,7 @@ export function replicate(snapshot: NveSnapshot, packet: PacketView, context: La
     const isUnsent = isRefusal(way) ? way.reason : tooBigFor(way.innerMtu, packet, context);
     if (isUnsent !== undefined || isRefusal(way)) {
       refused = isUnsent;
+      if (isRefusal(way)) askForCopies(policy, way, context);
       const why = isRefusal(way) ? way.why() : `longer than the inner MTU of ${way.innerMtu}`;
       if (context.observer) tell(context.observer, `member at ${formatAddress(member)}`, `no copy: ${why}`);
       continue;

@@ -3,7 +3,7 @@
  */
 import { Reason } from "../../drop-reasons.js";
 import type { ParsedFrame } from "../../packet/parse.js";
-import { ipv4Address, isUnspecified, sameAddress } from "../../wire/address.js";
+import { type Address, ipv4Address, isUnspecified, sameAddress } from "../../wire/address.js";
 import {
   ARP_LENGTH,
   ARP_REPLY,
@@ -17,7 +17,7 @@ import {
 } from "../../wire/arp.js";
 import type { Mac } from "../../wire/bytes.js";
 import { ETHERNET_LENGTH, ETHERTYPE_ARP, writeEthernet } from "../../wire/ethernet.js";
-import { isGroupMac } from "../../wire/mac.js";
+import { BROADCAST_MAC, isGroupMac } from "../../wire/mac.js";
 import type { Message, Question } from "./message.js";
 
 /** What the ARP message in a frame says; null if it is malformed, or not about IPv4 over Ethernet. */
@@ -47,6 +47,29 @@ export function arpReply({ target, asker, askerMac }: Question, mac: Mac): Uint8
     senderAddress: target,
     targetMac: askerMac,
     targetAddress: asker ?? UNSPECIFIED_IPV4,
+  });
+  return frame;
+}
+
+/** Who asks for `target`, and from where: a request (RFC 826), or with no sender address a probe (RFC 5227 §2.1). */
+export interface Asking {
+  readonly mac: Mac;
+  /** null: the asker has no address yet. */
+  readonly address: Address | null;
+  readonly target: Address;
+  /** Where the target was last; null asks everybody. */
+  readonly targetMac: Mac | null;
+}
+
+export function arpRequest({ mac, address, target, targetMac }: Asking): Uint8Array {
+  const frame = new Uint8Array(ETHERNET_LENGTH + ARP_LENGTH);
+  writeEthernet(frame, 0, targetMac ?? BROADCAST_MAC, mac, ETHERTYPE_ARP);
+  writeArp(frame, ETHERNET_LENGTH, {
+    operation: ARP_REQUEST,
+    senderMac: mac,
+    senderAddress: address ?? UNSPECIFIED_IPV4,
+    targetMac: 0 as Mac, // RFC 5227 §1.1: ignored, and should be zero
+    targetAddress: target,
   });
   return frame;
 }

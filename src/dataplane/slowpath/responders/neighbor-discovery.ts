@@ -29,6 +29,7 @@ import {
 } from "../../wire/icmpv6.js";
 import { PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
 import { IPV6_LENGTH, writeIpv6 } from "../../wire/ipv6.js";
+import type { Asking } from "./arp.js";
 import type { Message, Question } from "./message.js";
 
 /** Who receives it knows that no router has forwarded the message (RFC 4861 §3.1). */
@@ -106,3 +107,30 @@ export function neighborAdvertisement(
   setIcmpv6Checksum(frame, ipAt, at, frame.length);
   return frame;
 }
+
+/**
+ * The solicitation (RFC 4861 §4.3) that asks for an address: everybody who may have it, or the station where it was last. Without
+ * an address of the asker's own it is duplicate address detection (RFC 4862 §5.4.2).
+ */
+export function neighborSolicitation({ mac, address, target, targetMac }: Asking): Uint8Array {
+  const ipAt = ETHERNET_LENGTH;
+  const at = ipAt + IPV6_LENGTH;
+  const payloadLength = ND_NEIGHBOR_LENGTH + (address ? MAC_OPTION_LENGTH : 0);
+  const frame = new Uint8Array(at + payloadLength);
+  const group = { ...SOLICITED_NODES, w3: (SOLICITED_NODES.w3 | (target.w3 & 0x00ff_ffff)) >>> 0 };
+  const groupMac = (0x3333_0000_0000 + group.w3) as Mac; // RFC 2464 §7
+  writeEthernet(frame, 0, targetMac ?? groupMac, mac, ETHERTYPE_IPV6);
+  writeIpv6(frame, ipAt, {
+    source: address ?? UNSPECIFIED_IPV6,
+    destination: targetMac === null ? group : target,
+    nextHeader: PROTOCOL_ICMPV6,
+    hopLimit: ND_HOP_LIMIT,
+    payloadLength,
+  });
+  writeNeighborMessage(frame, at, ND_NEIGHBOR_SOLICITATION, 0, target, address ? mac : null);
+  setIcmpv6Checksum(frame, ipAt, at, frame.length);
+  return frame;
+}
+
+const SOLICITED_NODES = parseAddress("ff02::1:ff00:0")!;
+const UNSPECIFIED_IPV6 = parseAddress("::")!;

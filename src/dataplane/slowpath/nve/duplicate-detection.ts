@@ -1,0 +1,89 @@
+/**
+ * Duplicate address detection for provider addresses (RFC 5227, RFC 4862 §5.4): Tentative until nobody has answered for it, then
+ * Preferred and announced; Duplicate if somebody has. An address in use is defended, and stays.
+ */
+import type { ProviderAddress } from "../../policy/policy.js";
+import { type Address, sameAddress } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import type { Mac } from "../../wire/bytes.js";
+import { formatMac } from "../../wire/mac.js";
+import { announcementOf, probeFor } from "./provider-frames.js";
+import type { NveWork } from "./work.js";
+
+/** RFC 5227 §1.1 would have pauses of random length; one second is in their range, and the same in every run. */
+const PROBE_INTERVAL_MS = 1_000;
+/** PROBE_NUM of RFC 5227 §1.1; DupAddrDetectTransmits of RFC 4862 §5.1. */
+const PROBES = { 4: 3, 6: 1 } as const;
+/** ANNOUNCE_NUM and ANNOUNCE_INTERVAL of RFC 5227 §1.1. */
+const ANNOUNCEMENTS = 2;
+const ANNOUNCE_INTERVAL_MS = 2_000;
+/** DEFEND_INTERVAL of RFC 5227 §1.1. */
+const DEFEND_INTERVAL_MS = 10_000;
+
+export type DuplicateEffect =
+  | { readonly kind: "addressProbe"; readonly address: Address; readonly sent: number }
+  | { readonly kind: "addressAnnounce"; readonly address: Address; readonly sent: number }
+  /** Somebody else has the address, or wants it while we do not have it yet. */
+  | { readonly kind: "addressConflict"; readonly address: Address; readonly mac: Mac };
+
+export class DuplicateDetection {
+  /** When each address was defended last. */
+  readonly #defendedMs = new Map<string, number>();
+
+  begin(work: NveWork): void {
+    if (!work.policy.settings.duplicateAddressDetection) return;
+    for (const { providerAddress } of work.policy.providerAddresses.all) {
+      this.#setState(providerAddress, "Tentative", work);
+      this.settle({ kind: "addressProbe", address: providerAddress, sent: 0 }, work);
+    }
+  }
+
+  settle(effect: DuplicateEffect, work: NveWork): void {
+    const pa = work.policy.providerAddresses.find(effect.address);
+    if (!pa) return;
+    if (effect.kind === "addressProbe") this.#probe(pa, effect.sent, work);
+    else if (effect.kind === "addressAnnounce") announce(pa, effect.sent, work);
+    else this.#conflict(pa, effect.mac, work);
+  }
+
+  #probe(pa: ProviderAddress, sent: number, work: NveWork): void {
+    const { providerAddress: address } = pa;
+    if (pa.addressState !== "Tentative") return;
+    if (sent === PROBES[address.family]) {
+      this.#setState(address, "Preferred", work);
+      announce(pa, 0, work);
+      return;
+    }
+    work.emit(work.ports.nicPort(pa.interfaceIndex), probeFor(pa));
+    work.setTimer<DuplicateEffect>(work.nowMs + PROBE_INTERVAL_MS, { kind: "addressProbe", address, sent: sent + 1 });
+  }
+
+  #conflict(pa: ProviderAddress, mac: Mac, work: NveWork): void {
+    const { providerAddress: address } = pa;
+    if (pa.addressState === "Tentative") this.#setState(address, "Duplicate", work, mac);
+    if (pa.addressState !== "Preferred" || address.family === 6) return;
+    const key = formatAddress(address);
+    const last = this.#defendedMs.get(key);
+    if (last !== undefined && work.nowMs - last < DEFEND_INTERVAL_MS) return; // RFC 5227 §2.4 (b): or two would go on for ever
+    this.#defendedMs.set(key, work.nowMs);
+    work.emit(work.ports.nicPort(pa.interfaceIndex), announcementOf(pa));
+    work.notify({ kind: "addressDefended", address: key, mac: formatMac(mac) });
+  }
+
+  #setState(address: Address, addressState: ProviderAddress["addressState"], work: NveWork, mac?: Mac): void {
+    const providerAddresses = work.policy.providerAddresses.all.map((pa) =>
+      sameAddress(pa.providerAddress, address) ? { ...pa, addressState } : pa,
+    );
+    work.changePolicy({ kind: "providerReplaced", providerAddresses });
+    const conflict = mac === undefined ? {} : { mac: formatMac(mac) };
+    work.notify({ kind: "providerAddressChanged", address: formatAddress(address), addressState, ...conflict });
+  }
+}
+
+function announce(pa: ProviderAddress, sent: number, work: NveWork): void {
+  const { providerAddress: address } = pa;
+  if (address.family === 6 || sent === ANNOUNCEMENTS) return;
+  work.emit(work.ports.nicPort(pa.interfaceIndex), announcementOf(pa));
+  const next: DuplicateEffect = { kind: "addressAnnounce", address, sent: sent + 1 };
+  work.setTimer(work.nowMs + ANNOUNCE_INTERVAL_MS, next);
+}

@@ -1,0 +1,30 @@
+/** The ports that a host's switch has right now. `vswitch` implements `LocalPorts`; the NVE's layers ask no more of a switch than this. */
+import type { PortIndex } from "../../transposition/transposition.js";
+import type { Mac, Vsid } from "../../wire/bytes.js";
+
+export interface LocalPort {
+  /** A VM's network adapter, or a physical NIC that faces the provider network. */
+  readonly kind: "adapter" | "nic";
+  readonly mac: Mac;
+  /** The adapter's virtual subnet; 0 for adapters outside of network virtualization and for NICs. */
+  readonly vsid: Vsid;
+  /** The NIC's interface index, from 1; 0 for adapters. */
+  readonly interfaceIndex: number;
+}
+
+/**
+ * The ports of one host. Adding, removing or changing a port moves `portStamp(port)` and `providerStamp(node)`: decisions
+ * that found no port have no port to name.
+ */
+export interface LocalPorts {
+  settingsOf(port: PortIndex): LocalPort;
+  /** The adapter of this virtual subnet that owns the MAC address. */
+  portOf(vsid: Vsid, mac: Mac): PortIndex | undefined;
+  /** The adapters of this virtual subnet, in the order of their ports. */
+  portsOf(vsid: Vsid): readonly PortIndex[];
+  /** Is any adapter of the host in this virtual subnet? */
+  hasVsid(vsid: Vsid): boolean;
+  /** The NIC's port by its interface index, or the team's that owns it. */
+  nicPort(interfaceIndex: number): PortIndex;
+  nicMac(port: PortIndex): Mac;
+}

@@ -1,0 +1,34 @@
+/**
+ * What the NVE of one host remembers of packets and of time. Layers read it; only what they raise, and timers, change it, between two
+ * ticks. Each part is a store with its own effects.
+ */
+import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
+import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
+import type { NveWork } from "./work.js";
+
+/** What layers raise, by store. */
+export type NveEffect = NeighborEffect | DuplicateEffect;
+
+export class NveState {
+  readonly neighbors = new ProviderNeighbors();
+  readonly duplicates = new DuplicateDetection();
+
+  begin(work: NveWork): void {
+    if (work.policy.settings.resolve === "wire") this.duplicates.begin(work);
+  }
+
+  settle(effect: NveEffect, work: NveWork): void {
+    switch (effect.kind) {
+      case "neighborWanted":
+      case "neighborHeard":
+      case "neighborTimer":
+        this.neighbors.settle(effect, work);
+        break;
+      case "addressProbe":
+      case "addressConflict":
+      case "addressAnnounce":
+        this.duplicates.settle(effect, work);
+        break;
+    }
+  }
+}
