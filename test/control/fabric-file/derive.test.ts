@@ -118,6 +118,7 @@ describe("derivation", () => {
       receive: "strict",
       flood: "always",
       resolve: "static",
+      duplicateAddressDetection: true,
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -127,6 +128,7 @@ describe("derivation", () => {
       receive: "strict",
       flood: "always",
       resolve: "static",
+      duplicateAddressDetection: true,
     });
   });
 
