@@ -47,6 +47,8 @@ export {
   type FrameAtPort,
   type FrameEnd,
   type LabCounters,
+  type LabEvent,
   loadLab,
   type ReasonText,
 } from "./library.js";
+export type { LabChange } from "./vswitch/index.js";

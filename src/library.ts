@@ -23,13 +23,24 @@ import {
 import type { HostPolicy, HostPolicyChange } from "./dataplane/policy/index.js";
 import type { PortIndex } from "./dataplane/transposition/index.js";
 import { kernelModule } from "./kernel-file.js";
-import { Lab } from "./vswitch/index.js";
+import { Lab, type LabChange } from "./vswitch/index.js";
 
 export interface CreateLabOptions {
   /** What problems call the text; no file is opened. */
   readonly fileName?: string;
   /** Most flow entries at a time; 131072 if left out. */
   readonly flowCapacity?: number;
+  /** Hears what happens: neighbors found and lost, notifications of the hosts, `events:` of the file. */
+  readonly onEvent?: (event: LabEvent) => void;
+}
+
+/** Something that happened, at a time of the frames. */
+export interface LabEvent {
+  readonly timeMs: number;
+  /** The host, or another node. */
+  readonly node: string;
+  readonly kind: string;
+  readonly [detail: string]: string | number | null;
 }
 
 /** The fabric file has mistakes: all of them, each with its place. Nothing was built. */
@@ -41,11 +52,19 @@ export class FabricError extends Error {
 }
 
 /** Builds the lab that a fabric file (YAML or JSON) describes. Throws a FabricError if it has mistakes. */
-export function createLab(text: string, { fileName = "fabric", flowCapacity }: CreateLabOptions = {}): EmulatedLab {
+export function createLab(
+  text: string,
+  { fileName = "fabric", flowCapacity, onEvent }: CreateLabOptions = {},
+): EmulatedLab {
   const loaded = loadFabricFile(text, fileName);
   if (!loaded.ok) throw new FabricError(loaded.problems);
   const limits = flowCapacity === undefined ? {} : { flowCapacity };
-  return new EmulatedLab(new Lab(loaded.lab, { kernel: kernelModule(), ...limits }));
+  const lab: Lab = new Lab(loaded.lab, {
+    kernel: kernelModule(),
+    ...limits,
+    onEvent: ({ timeMs, node, event }) => onEvent?.({ timeMs, node: lab.engine.nodes[node]!.name, ...event }),
+  });
+  return new EmulatedLab(lab);
 }
 
 /** As `createLab`, from a file. */
@@ -122,12 +141,21 @@ export class EmulatedLab {
   /** Sends frames in order, all at one time; their ends come in order too, those of copies behind the originals of their burst. */
   sendAll(frames: readonly FrameAtPort[], timestampNs = 0n): FrameEnd[] {
     const rows = frames.map(({ port, frame }) => ({ port: this.#port(port), frame }));
-    return this.#lab.engine.send(rows, timestampNs).map(({ verdict, port, reason, frame }) => ({
-      verdict,
-      port: this.#name(port),
-      reason: describeReason(reason),
-      frame,
-    }));
+    return this.#lab.engine.send(rows, timestampNs).map((end) => this.#end(end));
+  }
+
+  #end({ verdict, port, reason, frame }: PacketEnd): FrameEnd {
+    return { verdict, port: this.#name(port), reason: describeReason(reason), frame };
+  }
+
+  /** Lets time pass without frames until then; the ends of what the hosts sent by themselves. */
+  pass(untilNs: bigint): FrameEnd[] {
+    return this.#lab.engine.sendNothing(untilNs).map((end) => this.#end(end));
+  }
+
+  /** Makes something happen to the lab now, as `events:` of a fabric file do. */
+  change(change: LabChange): void {
+    this.#lab.change(change);
   }
 
   /** What would happen to a frame and why, node by node. Nothing is sent and nothing is counted. */

@@ -14,6 +14,7 @@ export function hostLab(records, limits = {}) {
   for (let n = 0; n < records; n++) builder.add(VSID, ipv4Address(FIRST_CUSTOMER + n), 0x060700000000 + n, far);
   const host = {
     name: "host1",
+    policyDelayMs: 0,
     nve: DEFAULT_NVE_SETTINGS,
     nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600 }],
     adapters: [
@@ -42,5 +43,5 @@ export function hostLab(records, limits = {}) {
     ],
     lookupRecords: builder.build(),
   };
-  return new Lab({ hosts: [host], provider: null }, { kernel: kernelModule(), ...limits });
+  return new Lab({ hosts: [host], provider: null, events: [] }, { kernel: kernelModule(), ...limits });
 }

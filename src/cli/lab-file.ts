@@ -1,7 +1,7 @@
 /** Opens fabric files for commands: a lab, or one line per mistake. */
 import { readFileSync } from "node:fs";
 import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
-import type { EngineLimits } from "../dataplane/index.js";
+import type { EngineLimits, TimedEvent } from "../dataplane/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { kernelModule } from "../kernel-file.js";
 import { Lab, type LabSettings } from "../vswitch/index.js";
@@ -53,9 +53,14 @@ export interface LabChoices extends EngineLimits {
 }
 
 /** A lab of the text of a fabric file, ready to run. */
-export function makeLab(text: string, path: string, { mtus = {}, ...limits }: LabChoices = {}): Lab {
+export function makeLab(
+  text: string,
+  path: string,
+  { mtus = {}, ...limits }: LabChoices = {},
+  onEvent: (event: TimedEvent) => void = () => {},
+): Lab {
   const { lab } = loadLabText(text, path);
-  return new Lab(withMtus(lab, mtus), { kernel: kernelModule(), ...limits });
+  return new Lab(withMtus(lab, mtus), { kernel: kernelModule(), onEvent, ...limits });
 }
 
 const withMtus = (lab: LabSettings, mtus: Readonly<Record<string, number>>): LabSettings => ({

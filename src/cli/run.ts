@@ -19,6 +19,7 @@ import { createAll, createLog, type Departure, DropLog, PortTap, WholeLabCapture
 import { drive } from "./drive.js";
 import { cutLink, type LabRecipe } from "./engines.js";
 import { CliError, usageError } from "./errors.js";
+import { EventLog } from "./events.js";
 import { checkFiles } from "./files.js";
 import { type FlowResult, flowReport, flowResults } from "./flows.js";
 import { makeLab, readLabText, requirePort } from "./lab-file.js";
@@ -33,6 +34,7 @@ interface RunOptions {
   readonly bind?: readonly PortValue[];
   readonly drops?: string;
   readonly captureAll?: string;
+  readonly events?: string;
   readonly flowCapacity?: number;
   readonly flows?: boolean;
   readonly burst: number;
@@ -65,6 +67,7 @@ export function addRunCommand(program: Command): void {
     )
     .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
     .option("--capture-all <FILE>", "write what every port sees into one file (pcapng)")
+    .option("--events <FILE>", "write what happens to hosts and neighbors, one JSON object a line")
     .option("--flow-capacity <N>", "most flow entries at a time (default: 131072)", integer(1, FLOW_CAPACITY_MAX))
     .option("--flows", "list the flow entries that are left at the end (`flowTable` in JSON)")
     .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
@@ -107,6 +110,7 @@ async function runOnInterfaces(labFile: string, options: RunOptions): Promise<vo
     "--drops": options.drops !== undefined,
     "--capture-all": options.captureAll !== undefined,
     "--flows": options.flows === true,
+    "--events": options.events !== undefined,
   };
   refuseBesideLive(Object.keys(given).filter((name) => given[name]));
   await runLive(labFile, { ...options, bind });
@@ -119,11 +123,16 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   const outputs = options.out ?? [];
   checkUsage(inputs, outputs, options);
   const logs = [options.drops, options.captureAll].filter((file) => file !== undefined);
-  checkFiles([labFile, ...inputs.map(({ value }) => value)], [...outputs.map(({ value }) => value), ...logs]);
+  checkFiles(
+    [labFile, ...inputs.map(({ value }) => value)],
+    [...outputs.map(({ value }) => value), ...logs, ...(options.events === undefined ? [] : [options.events])],
+  );
 
   const text = readLabText(labFile);
   const choices = options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity };
-  const lab = makeLab(text, labFile, choices);
+  const events = new EventLog(options.events);
+  const lab = makeLab(text, labFile, choices, (event) => events.hear(event));
+  events.watch(lab);
   const { engine } = lab;
   const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: entryPort(lab, port) }));
   const exits = outputs.map(({ port, value }) => ({ name: port, file: value, port: requirePort(lab, port) }));
@@ -151,6 +160,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
       outputs: exits.map(({ name, file }, index) => ({ port: name, file, frames: ran.writers[index]!.frameCount })),
       logs: logs.map((file, index) => ({ file, frames: ran.logs[index]!.frameCount })),
       flows: options.flows ? flowResults(engine) : undefined,
+      events,
     };
     if (options.json) printJson(toJson(account));
     else printReport(account, outputs.some(({ value }) => value === "-") ? err : out);
@@ -158,6 +168,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
     if (damaged.length > 0) throw new CliError(1, damaged);
   } finally {
     for (const reader of readers) await reader.close();
+    events.end();
   }
 }
 
@@ -344,14 +355,16 @@ interface Account {
   readonly outputs: readonly { readonly port: string; readonly file: string; readonly frames: number }[];
   readonly logs: readonly { readonly file: string; readonly frames: number }[];
   readonly flows: readonly FlowResult[] | undefined;
+  readonly events: EventLog;
 }
 
-const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs, flows }: Account): unknown => ({
+const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs, flows, events }: Account): unknown => ({
   schemaVersion: SCHEMA_VERSION,
   ...engineResult(lab.engine, counters),
   inputs,
   outputs,
   ...(flows && { flowTable: flows }),
+  events: { count: events.count, first: events.results() },
   workers,
   elapsedMs,
 });
@@ -364,7 +377,7 @@ const leftoverRow = ({ why, frames, first }: Leftover): string[] => [
 ];
 
 function printReport(
-  { lab, counters, elapsedMs, inputs, outputs, logs, flows }: Account,
+  { lab, counters, elapsedMs, inputs, outputs, logs, flows, events }: Account,
   print: (text: string) => void,
 ): void {
   const files = [
@@ -379,6 +392,12 @@ function printReport(
   for (const line of table(files)) print(line);
   print("");
   for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
+  const told = events.report();
+  if (told.length > 0) {
+    print("");
+    for (const line of told) print(line);
+    print("");
+  }
   if (flows) {
     print("");
     for (const line of flowReport(flows)) print(line);

@@ -98,6 +98,7 @@ const ROWS = [
   // The virtual switch.
   row("INVALID_PACKET", ["InvalidPacket", 2], "The frame is too short or its headers are broken."),
   row("RESOURCES", ["Resources", 3], "No buffer was left for the frame."),
+  row("DISCONNECTED", ["Disconnected", 5], "The NIC has no link."),
   row("NOT_ACCEPTED", ["NotAccepted", 6], "No port takes the destination MAC address."),
   row("UNAUTHORIZED_VLAN", ["UnauthorizedVLAN", 10], "The port may not send on this VLAN."),
   row("MAC_SPOOFING", ["MacSpoofing", 16], "The source MAC is not the adapter's and spoofing is off."),
@@ -107,6 +108,7 @@ const ROWS = [
   row("INVALID_VLAN_FORMAT", ["InvalidVlanFormat", 25], "The 802.1Q tag is malformed."),
   row("INVALID_DEST_MAC", ["InvalidDestMac", 26], "The destination MAC is all zero."),
   row("INVALID_SOURCE_MAC", ["InvalidSourceMac", 27], "The source MAC is a group address or zero."),
+  row("NIC_DISABLED", ["NicDisabled", 33], "The VM of the adapter does not run."),
 
   // The emulated provider network.
   row("PROVIDER_MALFORMED", null, "The provider network cannot read the frame's headers."),

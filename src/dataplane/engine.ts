@@ -47,7 +47,7 @@ import {
 } from "./packet/layout.js";
 import { PacketMemory } from "./packet/memory.js";
 import { AnswerLimit } from "./slowpath/answer-limit.js";
-import type { DecideContext, FrameAtPort, Node } from "./slowpath/layer.js";
+import type { DecideContext, FrameAtPort, Node, NodeWork } from "./slowpath/layer.js";
 import { type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
 import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
 
@@ -158,7 +158,7 @@ const VERDICT_NAMES = ["pending", "delivered", "dropped", "passed", "consumed"] 
 
 export class Engine {
   readonly nodes: readonly Node[];
-  readonly ports: readonly PortSpec[];
+  readonly #ports: PortSpec[];
   readonly memory: PacketMemory;
   readonly #kernel: KernelCalls;
   readonly #target: CompileTarget;
@@ -180,6 +180,7 @@ export class Engine {
   readonly #instant: number;
   /** Rows that wait while those of an earlier tick are run. */
   readonly #waiting: Uint8Array;
+  #arrived = 0;
   #nowMs = 0;
   #sweptMs = 0;
   #generation = 1;
@@ -188,7 +189,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.nodes = options.nodes;
-    this.ports = options.ports;
+    this.#ports = [...options.ports];
     this.memory = new PacketMemory({
       ports: options.ports.length,
       nodes: options.nodes.length,
@@ -217,6 +218,10 @@ export class Engine {
     });
   }
 
+  get ports(): readonly PortSpec[] {
+    return this.#ports;
+  }
+
   /** Ends or makes the link of a port: with null, frames that leave there leave the lab. */
   setPeer(port: PortIndex, peer: PortIndex | null): void {
     this.memory.setU32(this.memory.ports + port * PORT_SIZE + PORT.PEER, peer ?? NO_PORT);
@@ -237,6 +242,32 @@ export class Engine {
   /** The identification that the node's next outer IPv4 header will carry. */
   identificationOf(node: NodeIndex): number {
     return this.memory.u32(this.memory.nodes + node * NODE_SIZE + NODE.IP_IDENTIFICATION) & 0xffff;
+  }
+
+  /** The port goes over to another node; whoever does this moves the stamps of the port and of both nodes. */
+  movePort(port: PortIndex, node: NodeIndex): void {
+    this.#ports[port] = { ...this.#ports[port]!, node };
+    this.memory.setU32(this.memory.ports + port * PORT_SIZE + PORT.NODE, node);
+  }
+
+  /**
+   * Has `action` called between two ticks, this long after the first frame; `passTime` and `run` do so. Only in engines in which a
+   * node has state.
+   */
+  scheduleAfterStart(afterMs: number, action: (nowMs: number) => void): void {
+    if (!this.#timeline) throw new Error("no node of this engine has state, so nothing keeps its time");
+    this.#timeline.scheduleAfterStart(afterMs, action);
+  }
+
+  /** As `scheduleAfterStart`, at a time of the packets. */
+  schedule(atMs: number, action: (nowMs: number) => void): void {
+    this.#timeline?.schedule(atMs, action);
+  }
+
+  /** What a node may do between two ticks, for an `action` that was scheduled and acts for the node. */
+  workOf(node: NodeIndex): NodeWork {
+    if (!this.#timeline) throw new Error("no node of this engine has state");
+    return this.#timeline.workOf(node);
   }
 
   /** Sets the identification that the node's next outer IPv4 header carries. */
@@ -303,10 +334,16 @@ export class Engine {
       this.#nowMs = timeline.nowMs;
       this.memory.setU32(CONTROL.NOW_MS, this.#nowMs >>> 0);
       this.memory.setU64(this.#instant + ROW.TIMESTAMP, BigInt(this.#nowMs) * 1_000_000n);
+      this.#arrived = 0;
       this.#kernel.begin(0);
       this.#injectAll();
       yield;
     }
+  }
+
+  /** How many packets the last step brought in from outside: rows 0 … n−1, before copies and what nodes have sent. */
+  get arrivedInBurst(): number {
+    return this.#arrived;
   }
 
   /** Time of the packets as far as they have been run, in milliseconds. */
@@ -325,6 +362,7 @@ export class Engine {
     this.memory.setU32(CONTROL.NOW_MS, nowMs >>> 0);
     this.#age();
     this.#round = -1;
+    this.#arrived = count;
     this.#kernel.begin(count);
     this.#finish();
     this.#injectAll();

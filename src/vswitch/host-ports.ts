@@ -6,6 +6,16 @@ import type { AdapterSettings, NicSettings } from "./settings.js";
 
 const NO_VSID = 0 as Vsid;
 
+export interface AdapterAtPort {
+  readonly port: PortIndex;
+  readonly settings: AdapterSettings;
+}
+export interface NicAtPort {
+  readonly port: PortIndex;
+  readonly settings: NicSettings;
+}
+
+/** Immutable: a change makes the next one. */
 export class HostPorts implements LocalPorts {
   readonly #adapters = new Map<PortIndex, AdapterSettings>();
   readonly #local = new Map<PortIndex, LocalPort>();
@@ -14,14 +24,17 @@ export class HostPorts implements LocalPorts {
   readonly #owners = new Map<Vsid, Map<Mac, PortIndex>>();
   readonly #plain: PortIndex[] = [];
 
+  /** `down`: NICs without a link, and adapters of VMs that do not run; they own nothing for the time being. */
   constructor(
-    adapters: readonly { readonly port: PortIndex; readonly settings: AdapterSettings }[],
-    nics: readonly { readonly port: PortIndex; readonly settings: NicSettings }[],
+    private readonly adapters: readonly AdapterAtPort[],
+    private readonly nics: readonly NicAtPort[],
+    private readonly down: ReadonlySet<PortIndex> = new Set(),
   ) {
     for (const { port, settings } of adapters) {
       const { mac, vsid } = settings;
       this.#adapters.set(port, settings);
       this.#local.set(port, { kind: "adapter", mac, vsid, interfaceIndex: 0 });
+      if (down.has(port)) continue;
       const owners = this.#owners.get(vsid) ?? new Map<Mac, PortIndex>();
       this.#owners.set(vsid, owners.set(mac, port));
       if (vsid === NO_VSID) this.#plain.push(port);
@@ -30,6 +43,38 @@ export class HostPorts implements LocalPorts {
       this.#local.set(port, { kind: "nic", mac: settings.mac, vsid: NO_VSID, interfaceIndex: index + 1 });
       this.#nics.push(port);
     });
+  }
+
+  withAdapters(added: readonly AdapterAtPort[]): HostPorts {
+    return new HostPorts([...this.adapters, ...added], this.nics, this.down);
+  }
+
+  withoutAdapters(ports: ReadonlySet<PortIndex>): HostPorts {
+    const others = this.adapters.filter(({ port }) => !ports.has(port));
+    return new HostPorts(others, this.nics, new Set([...this.down].filter((port) => !ports.has(port))));
+  }
+
+  /** These ports go up or down, the others stay as they are. */
+  withState(ports: Iterable<PortIndex>, isUp: boolean): HostPorts {
+    const down = new Set(this.down);
+    for (const port of ports) {
+      if (isUp) down.delete(port);
+      else down.add(port);
+    }
+    return new HostPorts(this.adapters, this.nics, down);
+  }
+
+  isUp(port: PortIndex): boolean {
+    return !this.down.has(port);
+  }
+  get areAllUp(): boolean {
+    return this.down.size === 0;
+  }
+  get all(): readonly PortIndex[] {
+    return [...this.#local.keys()];
+  }
+  adaptersOfVm(vm: string): readonly AdapterAtPort[] {
+    return this.adapters.filter(({ settings }) => settings.vmName === vm);
   }
 
   settingsOf(port: PortIndex): LocalPort {

@@ -3,11 +3,16 @@
  * between two ticks.
  */
 import {
+  ANY_STAMP,
   changeHostPolicy,
   type HostPolicy,
   type HostPolicyChange,
+  LookupRecords,
+  type LookupRecordTable,
   makeHostPolicy,
   type ProviderAddress,
+  portStamp,
+  providerStamp,
 } from "../dataplane/policy/index.js";
 import { type NodeState, type NodeWork, type NveEffect, NveState, type NveWork } from "../dataplane/slowpath/index.js";
 import type { Effect, NodeIndex, PortIndex, Stamp } from "../dataplane/transposition/index.js";
@@ -18,10 +23,15 @@ import type { HostSettings, ProviderAddressSettings } from "./settings.js";
 
 export class HostState implements NodeState {
   readonly name: string;
+  readonly node: NodeIndex;
+  /** As it was written, for when the host loses it. */
+  readonly settings: HostSettings;
   #snapshot: HostSnapshot;
 
   constructor(settings: HostSettings, node: NodeIndex, ports: ReadonlyMap<string, PortIndex>) {
     this.name = settings.name;
+    this.node = node;
+    this.settings = settings;
     const portOf = (name: string): PortIndex => ports.get(`${settings.name}/${name}`)!;
     this.#snapshot = {
       policy: makeHostPolicy({
@@ -57,12 +67,18 @@ export class HostState implements NodeState {
 
   #nveWork(work: NodeWork): NveWork {
     const policy = (): HostPolicy => this.#snapshot.policy;
+    const ports = (): HostPorts => this.#snapshot.ports;
     return {
       ...work,
       get policy() {
         return policy();
       },
-      ports: this.#snapshot.ports,
+      get ports() {
+        return ports();
+      },
+      emit: (port, frame) => {
+        if (ports().isUp(port)) work.emit(port, frame);
+      },
       changePolicy: (change) => work.moveStamps(this.changePolicy(change)),
     };
   }
@@ -72,6 +88,44 @@ export class HostState implements NodeState {
     const { policy, stamps } = changeHostPolicy(this.#snapshot.policy, change);
     this.#snapshot = { ...this.#snapshot, policy };
     return stamps;
+  }
+
+  /** The ports come, go, or change their state; names the stamps that move. */
+  changePorts(ports: HostPorts, changed: Iterable<PortIndex>): readonly Stamp[] {
+    this.#snapshot = { ...this.#snapshot, ports };
+    return [ANY_STAMP, providerStamp(this.node), ...[...changed].map(portStamp)];
+  }
+
+  /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
+  forget(): readonly Stamp[] {
+    this.#snapshot = { ...this.#snapshot, state: new NveState() };
+    return this.#changeAll({
+      lookupRecords: LookupRecords.from([]),
+      customerRoutes: [],
+      provider: { providerAddresses: [], providerRoutes: [], neighbors: [] },
+    });
+  }
+
+  /** Management writes the policy again, as it was at first. */
+  restore(work: NodeWork): void {
+    const { settings } = this;
+    const { lookupRecords, customerRoutes, providerRoutes, neighbors } = settings;
+    const providerAddresses = settings.providerAddresses.map((address) => providerAddress(settings, address));
+    const provider = { providerAddresses, providerRoutes, neighbors };
+    work.moveStamps(this.#changeAll({ lookupRecords, customerRoutes, provider }));
+    this.begin(work);
+  }
+
+  #changeAll(parts: {
+    readonly lookupRecords: LookupRecordTable;
+    readonly customerRoutes: HostSettings["customerRoutes"];
+    readonly provider: Omit<Extract<HostPolicyChange, { kind: "providerReplaced" }>, "kind">;
+  }): readonly Stamp[] {
+    return [
+      ...this.changePolicy({ kind: "recordsReplaced", records: parts.lookupRecords }),
+      ...this.changePolicy({ kind: "customerRoutesReplaced", routes: parts.customerRoutes }),
+      ...this.changePolicy({ kind: "providerReplaced", ...parts.provider }),
+    ];
   }
 }
 

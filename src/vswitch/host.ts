@@ -8,7 +8,9 @@
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
 import { Reason } from "../dataplane/index.js";
+import { portStamp, providerStamp } from "../dataplane/policy/index.js";
 import {
+  dropFor,
   INBOUND_LAYERS,
   makeNode,
   type Node,
@@ -16,7 +18,8 @@ import {
   type Pipeline,
   providerResolution,
 } from "../dataplane/slowpath/index.js";
-import type { PortIndex } from "../dataplane/transposition/index.js";
+import type { Decision, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
+import type { HostPorts } from "./host-ports.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import type { HostState } from "./host-state.js";
 import { INGRESS } from "./ingress.js";
@@ -35,15 +38,52 @@ const FROM_NIC: Pipeline<HostSnapshot> = {
   unreadable: Reason.RX_ETH_SHORT,
 };
 
+const FROM_PORT_THAT_IS_DOWN: Pipeline<HostSnapshot> = {
+  layers: [
+    {
+      name: "port state",
+      evaluate({ ports }, { ingress }, context) {
+        const { kind } = ports.settingsOf(ingress);
+        context.consulted(portStamp(ingress));
+        context.observer?.note({ saw: kind === "nic" ? "a NIC" : "an adapter", decided: "drop: it is down" });
+        return dropFor(kind === "nic" ? Reason.DISCONNECTED : Reason.NIC_DISABLED);
+      },
+    },
+  ],
+  unreadable: Reason.INVALID_PACKET,
+};
+
 /** The node of a host. Its snapshot is read anew for each decision, so that a change of policy is seen whole or not at all. */
 export function makeHostNode(host: HostState): Node {
   const pipelineOf = ({ ports }: HostSnapshot, ingress: PortIndex): Pipeline<HostSnapshot> => {
+    if (!ports.isUp(ingress)) return FROM_PORT_THAT_IS_DOWN;
     const port = ports.settingsOf(ingress);
     if (port.kind === "nic") return FROM_NIC;
     return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
   };
   const node = makeNode(host.name, () => host.snapshot, pipelineOf, host);
   const { resolve } = host.snapshot.policy.settings;
-  if (resolve !== "wire") return node;
-  return { ...node, keepsStateAcrossFlows: `${host.name} asks for its neighbors, for all flows together` };
+  const why = `${host.name} asks for its neighbors, for all flows together`;
+  return {
+    ...node,
+    ...(resolve === "wire" ? { keepsStateAcrossFlows: why } : {}),
+    decide(frame, context) {
+      const decision = node.decide(frame, context);
+      const { ports } = host.snapshot;
+      return ports.areAllUp ? decision : withoutDownPorts(decision, ports, context.node);
+    },
+  };
+}
+
+/** What would leave through a port that is down goes nowhere, whoever sent it there. */
+function withoutDownPorts(decision: Decision, ports: HostPorts, node: NodeIndex): Decision {
+  const emissions = decision.emissions?.filter(({ port, direction }) => direction === "in" || ports.isUp(port));
+  const rest = { ...decision, ...(emissions ? { emissions } : {}) };
+  if (decision.verdict.kind !== "forward") return rest;
+  const { outputs } = decision.verdict;
+  const left = outputs.filter(({ output }) => ports.isUp(output));
+  if (left.length === outputs.length) return rest;
+  const stamps = [...new Set([...decision.stamps, providerStamp(node)])];
+  if (left.length > 0) return { ...rest, stamps, verdict: { kind: "forward", outputs: left }, cacheable: false };
+  return { ...rest, stamps, verdict: { kind: "drop", reason: Reason.DISCONNECTED }, cacheable: false };
 }

@@ -13,6 +13,8 @@ import { type HostPolicy, type HostPolicyChange, STAMP_COUNT } from "../dataplan
 import type { Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
+import { type ChangingLab, carryOut } from "./carry-out.js";
+import type { LabChange } from "./changes.js";
 import { makeHostNode } from "./host.js";
 import { HostState } from "./host-state.js";
 import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
@@ -33,6 +35,7 @@ export class Lab {
   readonly #ports: ReadonlyMap<string, PortIndex>;
   readonly #hosts: ReadonlyMap<string, HostState>;
   readonly #limitsAnswers: boolean;
+  readonly #onEvent: NonNullable<LabOptions["onEvent"]>;
 
   constructor(settings: LabSettings, options: LabOptions) {
     const plan = planPorts(settings);
@@ -49,6 +52,29 @@ export class Lab {
       ports: plan.specs,
       stampCount: STAMP_COUNT,
     });
+    this.#onEvent = options.onEvent ?? (() => {});
+    for (const { atMs, change } of settings.events) {
+      this.engine.scheduleAfterStart(atMs, (nowMs) => carryOut(this.#changing(nowMs), change));
+    }
+  }
+
+  /** Makes this happen now, as if it stood among the lab's events; call it between two bursts. */
+  change(change: LabChange): void {
+    carryOut(this.#changing(this.engine.nowMs), change);
+  }
+
+  #changing(nowMs: number): ChangingLab {
+    const { engine } = this;
+    return {
+      engine,
+      nowMs,
+      hosts: [...this.#hosts.values()],
+      notify: (host, event) => this.#onEvent({ timeMs: nowMs, node: host.node, event }),
+      later: (afterMs, action) => {
+        if (afterMs <= 0) action(this.#changing(nowMs));
+        else engine.schedule(nowMs + afterMs, (dueMs) => action(this.#changing(dueMs)));
+      },
+    };
   }
 
   /** The port with this name (`host1/Blue1`); undefined if the lab has none. */
@@ -62,6 +88,7 @@ export class Lab {
 
   /** Why all packets of this lab must go through one engine (`Node.keepsStateAcrossFlows`); undefined if they need not. */
   get keepsStateAcrossFlows(): string | undefined {
+    if (this.settings.events.length > 0) return "its events happen between two frames, for all flows together";
     if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }

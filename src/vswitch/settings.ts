@@ -12,15 +12,20 @@ import type {
   ProviderRoute,
 } from "../dataplane/policy/index.js";
 import type { Address, Mac, Prefix, Vsid } from "../dataplane/wire/index.js";
+import type { TimedChange } from "./changes.js";
 
 export interface LabSettings {
   readonly hosts: readonly HostSettings[];
   /** The network between the hosts; null when the hosts' NICs end outside of the lab. */
   readonly provider: ProviderSettings | null;
+  /** What happens while frames pass, in the order of the file. */
+  readonly events: readonly TimedChange[];
 }
 
 export interface HostSettings {
   readonly name: string;
+  /** How late events that change policy reach this host, in milliseconds. */
+  readonly policyDelayMs: number;
   readonly nve: NveSettings;
   readonly nics: readonly NicSettings[];
   readonly adapters: readonly AdapterSettings[];

@@ -55,6 +55,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
       hosts: [
         {
           name: "host1",
+          policyDelayMs: 0,
           nve: DEFAULT_NVE_SETTINGS,
           nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU }],
           adapters: [
@@ -86,6 +87,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
         },
       ],
       provider: null,
+      events: [],
     },
     { kernel, flowCapacity: flowCapacityOf(one) },
   );

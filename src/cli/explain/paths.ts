@@ -81,7 +81,8 @@ export class PathAccount implements Departure {
   readonly #lengths = new Uint32Array(BURST_MAX);
   readonly #ports = new Uint16Array(BURST_MAX);
   readonly #ends = new Int32Array(BURST_MAX);
-  #count = 0;
+  /** Those packets are accounted for that came before this one in the fill. */
+  #next = 0;
   /** Flows that were traced, those traced again included. */
   traced = 0;
 
@@ -114,7 +115,7 @@ export class PathAccount implements Departure {
 
   #before(rows: number, count: number): void {
     const { memory } = this.engine;
-    this.#count = count;
+    this.#next = 0;
     for (let index = 0; index < count; index++) {
       const row = rows + index * ROW_SIZE;
       const offset = memory.u32(row + ROW.OFFSET);
@@ -131,13 +132,17 @@ export class PathAccount implements Departure {
   afterBurst(): undefined {
     const { memory } = this.engine;
     const { rows } = memory;
-    this.#collectEnds();
-    for (let index = 0; index < this.#count; index++) {
-      const key = withEnd(this.#signatures[index]!, this.#ends[index]!);
+    const count = this.engine.arrivedInBurst;
+    const first = this.#next;
+    this.#next += count;
+    this.#collectEnds(count);
+    for (let row = 0; row < count; row++) {
+      const index = first + row;
+      const key = withEnd(this.#signatures[index]!, this.#ends[row]!);
       let flow = this.#flows.get(key);
       if (!flow) {
         if (this.#flows.size >= FLOWS_MAX) this.#flows.clear();
-        flow = this.#explain(rows + index * ROW_SIZE, index);
+        flow = this.#explain(rows + row * ROW_SIZE, index);
         this.#flows.set(key, flow);
       }
       const length = this.#lengths[index]!;
@@ -151,18 +156,18 @@ export class PathAccount implements Departure {
   }
 
   /** Of each packet and its copies: where they ended, and why. */
-  #collectEnds(): void {
+  #collectEnds(count: number): void {
     const { memory } = this.engine;
     const { rows } = memory;
     const all = memory.u32(CONTROL.ROW_COUNT);
-    const first = this.#count === 0 ? 0 : memory.u32(rows + ROW.SEQUENCE);
+    const first = count === 0 ? 0 : memory.u32(rows + ROW.SEQUENCE);
     for (let index = 0; index < all; index++) {
       const row = rows + index * ROW_SIZE;
-      const original = index < this.#count ? index : (memory.u32(row + ROW.SEQUENCE) - first) >>> 0;
+      const original = index < count ? index : (memory.u32(row + ROW.SEQUENCE) - first) >>> 0;
       const end =
         (memory.u16(row + ROW.PORT) << 12) ^ (memory.bytes[row + ROW.REASON]! << 3) ^ memory.bytes[row + ROW.VERDICT]!;
-      if (index < this.#count) this.#ends[index] = end;
-      else if (original < this.#count) this.#ends[original] = (this.#ends[original]! + Math.imul(end, 0x9e37_79b1)) | 0;
+      if (index < count) this.#ends[index] = end;
+      else if (original < count) this.#ends[original] = (this.#ends[original]! + Math.imul(end, 0x9e37_79b1)) | 0;
     }
   }
 

@@ -12,8 +12,9 @@ import {
 import { type Address, gatewayAddressOf, sameAddress, type Vsid } from "../../dataplane/wire/index.js";
 import type { AdapterSettings, HostSettings, LabSettings } from "../../vswitch/index.js";
 import { addressKey } from "../fabric-file/consistency/index.js";
-import { oncePer, readLookupRecord, recordIdentity } from "../fabric-file/derive.js";
+import { oncePer, recordIdentity } from "../fabric-file/derive.js";
 import type { FabricDocument } from "../fabric-file/load.js";
+import { readLookupRecord } from "../fabric-file/read-lookup-record.js";
 import { readAddress, readPrefix } from "../fabric-file/scalars.js";
 import type { Path } from "../problem.js";
 

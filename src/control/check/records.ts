@@ -16,8 +16,9 @@ import {
 } from "../../dataplane/wire/index.js";
 import type { HostSettings } from "../../vswitch/index.js";
 import { addressKey } from "../fabric-file/consistency/index.js";
-import { deriveLookupRecords, readLookupRecord, recordIdentity } from "../fabric-file/derive.js";
+import { deriveLookupRecords, recordIdentity } from "../fabric-file/derive.js";
 import { planProvider } from "../fabric-file/provider-plan.js";
+import { readLookupRecord } from "../fabric-file/read-lookup-record.js";
 import type { Findings } from "./findings.js";
 import { type AdapterPlace, type HostView, isGatewayAddress, type LabView } from "./places.js";
 

@@ -42,7 +42,9 @@ import type {
   ProviderAddressSettings,
 } from "../../vswitch/index.js";
 import { adapterPortName, addressKey } from "./consistency/index.js";
+import { deriveEvents } from "./derive-events.js";
 import { DEFAULT_ROUTER_MAC, type ProviderPlan, planProvider } from "./provider-plan.js";
+import { readLookupRecord } from "./read-lookup-record.js";
 import { readAddress, readGuid, readMac, readPrefix } from "./scalars.js";
 import type { FabricFile, HostDocument, SettingsDocument } from "./schema.js";
 
@@ -78,6 +80,7 @@ export function deriveLab(file: FabricFile): LabSettings {
     const nve = nveSettings(file, host);
     return {
       name: host.name,
+      policyDelayMs: host.policyDelay ?? 0,
       nve,
       nics: nicSettings(host, addresses, plan),
       adapters: adapterSettings(host),
@@ -88,7 +91,7 @@ export function deriveLab(file: FabricFile): LabSettings {
       lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
     };
   });
-  return { hosts, provider: plan.provider };
+  return { hosts, provider: plan.provider, events: deriveEvents(file) };
 }
 
 function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
@@ -196,19 +199,6 @@ const staticRecord = (derived: Derived): LookupRecord => ({
   type: "Static",
   useVmMACAddress: false,
   context: null,
-});
-
-export const readLookupRecord = (raw: NonNullable<FabricFile["lookupRecords"]>[number]): LookupRecord => ({
-  customerAddress: readAddress(raw.customerAddress)!,
-  virtualSubnetID: raw.virtualSubnetID as Vsid,
-  macAddress: readMac(raw.macAddress)!,
-  providerAddress: readAddress(raw.providerAddress)!,
-  rule: raw.rule ?? "TranslationMethodEncap",
-  type: raw.type ?? "Static",
-  useVmMACAddress: raw.useVmMACAddress ?? false,
-  customerID: raw.customerID ?? null,
-  context: raw.context ?? null,
-  vmName: raw.vmName ?? null,
 });
 
 /** What a host has at most one record of. */

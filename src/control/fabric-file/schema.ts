@@ -116,11 +116,17 @@ const provider = z.strictObject({
   routerMac: mac("MAC of the router between the subnets.").optional().meta({ default: "02-00-5E-00-02-01" }),
 });
 
+/** A week: times within a capture, in milliseconds. */
+const MILLISECONDS_MAX = 604_800_000;
+const at = z.int().min(0).max(MILLISECONDS_MAX).meta({ description: "Milliseconds after the first frame." });
+const milliseconds = (description: string) => z.int().min(0).max(MILLISECONDS_MAX).meta({ description });
+
 const host = z.strictObject({
   name: name("The host; ports are named host/port."),
   mode: mode.optional(),
   settings: settings.optional(),
   mtu: mtu("IP MTU of the NICs that have none of their own.").optional(),
+  policyDelay: milliseconds("How late events that change policy reach this host.").optional().meta({ default: 0 }),
   nics: z
     .array(
       z.strictObject({
@@ -246,6 +252,46 @@ const neighbor = z
   })
   .meta({ description: "What ARP or ND would find in the provider network." });
 
+const event = z
+  .discriminatedUnion(
+    "event",
+    [
+      z.strictObject({ at, event: z.enum(["recordAdded", "recordChanged"]), record: lookupRecord }),
+      z.strictObject({
+        at,
+        event: z.literal("recordRemoved"),
+        record: z.strictObject({
+          host: onHost,
+          virtualSubnetID: vsid("VSID."),
+          customerAddress: address("CA of the record, or records."),
+          macAddress: mac("Only the record of this MAC.").optional(),
+          type: z.enum(["Static", "Dynamic", "GatewayWildcard", "L2Only"]).optional(),
+        }),
+      }),
+      z.strictObject({
+        at,
+        event: z.literal("vmMoved"),
+        vm: freeText("HOST/VM: the VM, where it stands then."),
+        to: name("The host that it moves to."),
+        downtime: milliseconds("How long it stands still.").optional().meta({ default: 0 }),
+      }),
+      z.strictObject({ at, event: z.enum(["linkDown", "linkUp"]), port: freeText("HOST/NIC.") }),
+      z.strictObject({
+        at,
+        event: z.literal("hostRebooted"),
+        host: name("It loses its policy, which does not survive a reboot."),
+        downtime: milliseconds("How long it is away.").optional().meta({ default: 0 }),
+        restoreAfter: milliseconds(
+          "When management writes its policy again, once it is back; absent: never.",
+        ).optional(),
+      }),
+    ],
+    {
+      error: "expected recordAdded, recordChanged, recordRemoved, vmMoved, linkDown, linkUp or hostRebooted",
+    },
+  )
+  .meta({ description: "Something that happens while frames pass." });
+
 export const fabricFileSchema = z
   .strictObject({
     apiVersion: z.literal(API_VERSION).meta({ description: "Version of this format." }),
@@ -259,6 +305,7 @@ export const fabricFileSchema = z
     providerAddresses: z.array(providerAddress).optional(),
     providerRoutes: z.array(providerRoute).optional(),
     neighbors: z.array(neighbor).optional(),
+    events: z.array(event).optional().meta({ description: "What happens while frames pass, by the frames' own time." }),
   })
   .meta({ title: "hnv fabric file", description: "A lab for hnv, the NVGRE data-plane emulator." });
 
@@ -304,6 +351,10 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   "routingDomainID",
   "destinationPrefix",
   "nextHop",
+  "event",
+  "vm",
+  "to",
+  "port",
 ]);
 
 /** The schema as JSON Schema (draft 2020-12), for editors. */

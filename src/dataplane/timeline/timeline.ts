@@ -46,6 +46,9 @@ export class Timeline {
   #raised: Raised[] = [];
   #raisedTick = 0;
   #hasBegun = false;
+  #startMs = 0;
+  /** What waits for the time of the first packet to be known. */
+  #afterStart: { readonly afterMs: number; readonly action: (nowMs: number) => void }[] = [];
   #nowMs = 0;
 
   constructor(nodes: readonly Node[], host: TimelineHost) {
@@ -79,6 +82,17 @@ export class Timeline {
     this.#agenda.put(Math.max(Math.ceil(atMs), this.#nowMs + 1), action);
   }
 
+  /** As `schedule`, counted from the time of the first packet. */
+  scheduleAfterStart(afterMs: number, action: (nowMs: number) => void): void {
+    if (this.#hasBegun) this.schedule(this.#startMs + afterMs, action);
+    else this.#afterStart.push({ afterMs, action });
+  }
+
+  /** What a node can do at the instant that is being settled. */
+  workOf(node: NodeIndex): NodeWork {
+    return this.#work(node, this.#nowMs);
+  }
+
   /** The next instant at which something is settled; null if nothing waits. */
   get nextMs(): number | null {
     const timer = this.#agenda.nextMs;
@@ -110,6 +124,9 @@ export class Timeline {
 
   #begin(nowMs: number): boolean {
     this.#hasBegun = true;
+    this.#startMs = nowMs;
+    this.#nowMs = nowMs - 1; // so that what shall happen at once does, before the first packet
+    for (const { afterMs, action } of this.#afterStart) this.schedule(nowMs + afterMs, action);
     this.#nowMs = nowMs;
     this.#nodes.forEach(({ state }, index) => {
       const node = index as NodeIndex;

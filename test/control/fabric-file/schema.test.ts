@@ -9,6 +9,7 @@ interface Node {
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Node[];
+  readonly oneOf?: readonly Node[];
   readonly properties?: Readonly<Record<string, Node>>;
   readonly additionalProperties?: unknown;
   readonly items?: Node;
@@ -21,6 +22,7 @@ function* fields(node: Node): Generator<{ readonly name: string; readonly node: 
     yield* fields(child);
   }
   if (node.items !== undefined) yield* fields(node.items);
+  for (const choice of [...(node.anyOf ?? []), ...(node.oneOf ?? [])]) yield* fields(choice);
 }
 const all = [...fields(fabricFileJsonSchema() as Node)];
 

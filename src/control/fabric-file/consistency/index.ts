@@ -4,6 +4,7 @@ export { addressKey } from "./context.js";
 export { adapterPortName } from "./names.js";
 
 import type { Checking } from "./context.js";
+import { checkEvents } from "./events.js";
 import { checkNames } from "./names.js";
 import { checkProvider } from "./provider.js";
 import { checkRecords } from "./records.js";
@@ -14,4 +15,5 @@ export function checkConsistency(checking: Checking): void {
   checkTenants(checking);
   checkProvider(checking);
   checkRecords(checking);
+  checkEvents(checking);
 }

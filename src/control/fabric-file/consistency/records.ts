@@ -36,40 +36,48 @@ function checkLookupRecords(checking: Checking): void {
   const identities: Claims = new Map();
   for (const [record, i] of each(file.lookupRecords)) {
     const path = ["lookupRecords", i];
-    checkUnicastMac(checking, record.macAddress, [...path, "macAddress"]);
-    if (record.useVmMACAddress === true && (record.rule ?? "TranslationMethodEncap") !== "TranslationMethodNat") {
-      const message = "useVmMACAddress has a meaning with TranslationMethodNat only";
-      report.add([...path, "useVmMACAddress"], "LOOKUP_RECORD_USE_VM_MAC", message);
-    }
-    const ca = readAddress(record.customerAddress);
-    const pa = readAddress(record.providerAddress);
-    const mac = readMac(record.macAddress);
-    if (ca === undefined) continue;
-    // A group CA may be carried by a multicast PA.
-    if (pa !== undefined && !isUnicast(pa) && !(isMulticast(pa) && (isMulticast(ca) || isLimitedBroadcast(ca)))) {
-      const message = `${formatAddress(pa)} cannot be the provider address of a record`;
-      report.add([...path, "providerAddress"], "LOOKUP_RECORD_PROVIDER_ADDRESS", message);
-    }
-    const type = typeInMode(checking, record, ca);
-    const refused = checkLookupRecordAddress(type, ca);
-    if (refused !== undefined) {
-      const isByMac = type === "L2Only" || type === "GatewayWildcard";
-      const cure = isByMac
-        ? `write ${ca.family === 4 ? "0.0.0.0" : '"::"'}`
-        : "or set type to L2Only or GatewayWildcard";
-      const message = isByMac
-        ? `a ${type} record has no customer address`
-        : `a ${type} record needs a customer address`;
-      report.add([...path, "customerAddress"], refused.code, message, cure);
-      continue;
-    }
-    if (record.virtualSubnetID === undefined || (isUnspecified(ca) && mac === undefined)) continue;
-    const identity = isUnspecified(ca) ? `${type}/${ca.family}/${mac}` : addressKey(ca);
-    const what = isUnspecified(ca) ? `a ${type} record of this MAC` : `a record of ${formatAddress(ca)}`;
-    const message = `VSID ${record.virtualSubnetID} already has ${what}`;
-    const key = `${record.host ?? ""}/${record.virtualSubnetID}/${identity}`;
+    const identity = checkLookupRecord(checking, record, path);
+    if (identity === undefined) continue;
+    const message = `VSID ${record.virtualSubnetID} already has ${identity.what}`;
+    const key = `${record.host ?? ""}/${record.virtualSubnetID}/${identity.key}`;
     report.claim(identities, key, [...path, "customerAddress"], "LOOKUP_RECORD_CONFLICT", message);
   }
+}
+
+/** A record that stands for itself: what a host has at most one of; undefined where it is wrong, or lacks a part. */
+export function checkLookupRecord(
+  checking: Checking,
+  record: RawLookupRecord,
+  path: Path,
+): { readonly key: string; readonly what: string } | undefined {
+  const { report } = checking;
+  checkUnicastMac(checking, record.macAddress, [...path, "macAddress"]);
+  if (record.useVmMACAddress === true && (record.rule ?? "TranslationMethodEncap") !== "TranslationMethodNat") {
+    const message = "useVmMACAddress has a meaning with TranslationMethodNat only";
+    report.add([...path, "useVmMACAddress"], "LOOKUP_RECORD_USE_VM_MAC", message);
+  }
+  const ca = readAddress(record.customerAddress);
+  const pa = readAddress(record.providerAddress);
+  const mac = readMac(record.macAddress);
+  if (ca === undefined) return undefined;
+  // A group CA may be carried by a multicast PA.
+  if (pa !== undefined && !isUnicast(pa) && !(isMulticast(pa) && (isMulticast(ca) || isLimitedBroadcast(ca)))) {
+    const message = `${formatAddress(pa)} cannot be the provider address of a record`;
+    report.add([...path, "providerAddress"], "LOOKUP_RECORD_PROVIDER_ADDRESS", message);
+  }
+  const type = typeInMode(checking, record, ca);
+  const refused = checkLookupRecordAddress(type, ca);
+  if (refused !== undefined) {
+    const isByMac = type === "L2Only" || type === "GatewayWildcard";
+    const cure = isByMac ? `write ${ca.family === 4 ? "0.0.0.0" : '"::"'}` : "or set type to L2Only or GatewayWildcard";
+    const message = isByMac ? `a ${type} record has no customer address` : `a ${type} record needs a customer address`;
+    report.add([...path, "customerAddress"], refused.code, message, cure);
+    return undefined;
+  }
+  if (record.virtualSubnetID === undefined || (isUnspecified(ca) && mac === undefined)) return undefined;
+  return isUnspecified(ca)
+    ? { key: `${type}/${ca.family}/${mac}`, what: `a ${type} record of this MAC` }
+    : { key: addressKey(ca), what: `a record of ${formatAddress(ca)}` };
 }
 
 type RawLookupRecord = Loose<NonNullable<FabricFile["lookupRecords"]>[number]>;

@@ -1,0 +1,173 @@
+/**
+ * Carries out what happens to a lab (`changes.ts`), between two ticks. A change that a cmdlet would refuse is told and has no effect:
+ * the run goes on, as a fabric does.
+ */
+import type { Engine } from "../dataplane/index.js";
+import { type HostPolicyChange, type LookupRecord, PolicyError } from "../dataplane/policy/index.js";
+import type { NodeEvent } from "../dataplane/slowpath/index.js";
+import { formatAddress, sameAddress } from "../dataplane/wire/index.js";
+import type { LabChange, RecordKey } from "./changes.js";
+import type { HostState } from "./host-state.js";
+
+/** What changes, seen from the moment of the change. */
+export interface ChangingLab {
+  readonly engine: Engine;
+  readonly nowMs: number;
+  readonly hosts: readonly HostState[];
+  notify(host: HostState, event: NodeEvent): void;
+  /** Now, if nothing is to be waited for. */
+  later(afterMs: number, action: (lab: ChangingLab) => void): void;
+}
+
+export function carryOut(lab: ChangingLab, change: LabChange): void {
+  switch (change.kind) {
+    case "recordAdded":
+    case "recordChanged":
+    case "recordRemoved":
+      for (const host of lab.hosts) {
+        if (change.host === null || change.host === host.name) changeRecord(lab, host, change);
+      }
+      break;
+    case "vmMoved":
+      moveVm(lab, change);
+      break;
+    case "linkDown":
+    case "linkUp":
+      setLink(lab, change);
+      break;
+    case "hostRebooted":
+      reboot(lab, change);
+      break;
+  }
+}
+
+const hostNamed = (lab: ChangingLab, name: string): HostState => {
+  const host = lab.hosts.find((candidate) => candidate.name === name);
+  if (!host) throw new RangeError(`no host is named ${name}`);
+  return host;
+};
+
+type RecordChange = Extract<LabChange, { kind: "recordAdded" | "recordChanged" | "recordRemoved" }>;
+
+/** Each host hears of it when its management does. */
+function changeRecord(lab: ChangingLab, host: HostState, change: RecordChange): void {
+  lab.later(host.settings.policyDelayMs, (then) => {
+    for (const policyChange of policyChanges(host, change)) applyPolicy(then, host, policyChange);
+  });
+}
+
+function policyChanges(host: HostState, change: RecordChange): readonly HostPolicyChange[] {
+  if (change.kind === "recordAdded") return [{ kind: "recordAdded", record: change.record }];
+  if (change.kind === "recordChanged") return [{ kind: "recordReplaced", record: change.record }];
+  return recordsBy(host, change.record).map((record) => ({ kind: "recordRemoved", record }));
+}
+
+/** All records that the key fits. A removal that finds none has nothing to do, as with a cmdlet in a pipeline. */
+function recordsBy(host: HostState, key: RecordKey): readonly LookupRecord[] {
+  const { lookupRecords } = host.snapshot.policy;
+  const single = lookupRecords.find(key.virtualSubnetID, key.customerAddress);
+  const candidates = single ? [single] : [...lookupRecords];
+  return candidates.filter(
+    (record) =>
+      record.virtualSubnetID === key.virtualSubnetID &&
+      sameAddress(record.customerAddress, key.customerAddress) &&
+      (key.macAddress === undefined || record.macAddress === key.macAddress) &&
+      (key.type === undefined || record.type === key.type),
+  );
+}
+
+function applyPolicy(lab: ChangingLab, host: HostState, change: HostPolicyChange): void {
+  try {
+    lab.engine.moveStamps(host.changePolicy(change));
+    lab.notify(host, { kind: "policyChanged", host: host.name, change: change.kind, ...recordText(change) });
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    lab.notify(host, { kind: "changeRefused", host: host.name, change: change.kind, message: error.message });
+  }
+}
+
+const recordText = (change: HostPolicyChange): Record<string, string | number> => {
+  if (!("record" in change)) return {};
+  const { virtualSubnetID, customerAddress } = change.record;
+  return { virtualSubnetID, customerAddress: formatAddress(customerAddress) };
+};
+
+function moveVm(lab: ChangingLab, { from, vm, to, downtimeMs }: Extract<LabChange, { kind: "vmMoved" }>): void {
+  const source = hostNamed(lab, from);
+  const target = hostNamed(lab, to);
+  const leaving = source.snapshot.ports.adaptersOfVm(vm);
+  const ports = new Set(leaving.map(({ port }) => port));
+  if (leaving.length === 0) {
+    lab.notify(source, { kind: "changeRefused", host: from, change: "vmMoved", message: `${vm} is not on ${from}` });
+    return;
+  }
+  const { engine } = lab;
+  engine.moveStamps(source.changePorts(source.snapshot.ports.withState(ports, false), ports));
+  lab.notify(source, { kind: "vmStopped", host: from, vm });
+
+  lab.later(downtimeMs, (then) => {
+    engine.moveStamps(source.changePorts(source.snapshot.ports.withoutAdapters(ports), ports));
+    for (const port of ports) engine.movePort(port, target.node);
+    engine.moveStamps(target.changePorts(target.snapshot.ports.withAdapters(leaving), ports));
+    then.notify(target, { kind: "vmResumed", host: to, vm });
+    const macs = new Set(leaving.map(({ settings }) => settings.mac));
+    const vsids = new Set(leaving.map(({ settings }) => settings.vsid));
+    const isOfVm = (record: LookupRecord): boolean => macs.has(record.macAddress) && vsids.has(record.virtualSubnetID);
+    // Source and target know at once; the others when their management tells them.
+    for (const host of then.hosts) {
+      const delayMs = host === source || host === target ? 0 : host.settings.policyDelayMs;
+      then.later(delayMs, (last) => placeRecords(last, host, target, isOfVm));
+    }
+  });
+}
+
+/** The VM's records name the target's provider address of the same family; where it has none they stay, and mislead. */
+function placeRecords(
+  lab: ChangingLab,
+  host: HostState,
+  target: HostState,
+  isOfVm: (record: LookupRecord) => boolean,
+): void {
+  const addresses = target.snapshot.policy.providerAddresses.all.map(({ providerAddress }) => providerAddress);
+  for (const record of [...host.snapshot.policy.lookupRecords].filter(isOfVm)) {
+    const providerAddress = addresses.find(({ family }) => family === record.providerAddress.family);
+    if (!providerAddress) continue;
+    applyPolicy(lab, host, { kind: "recordReplaced", record: { ...record, providerAddress } });
+  }
+}
+
+function setLink(
+  lab: ChangingLab,
+  { kind, host: name, nic }: Extract<LabChange, { kind: "linkDown" | "linkUp" }>,
+): void {
+  const host = hostNamed(lab, name);
+  const place = host.settings.nics.findIndex((candidate) => candidate.name === nic);
+  if (place < 0) throw new RangeError(`${name} has no NIC named ${nic}`);
+  const { ports } = host.snapshot;
+  const port = ports.nicPort(place + 1);
+  lab.engine.moveStamps(host.changePorts(ports.withState([port], kind === "linkUp"), [port]));
+  lab.notify(host, { kind, host: name, nic });
+}
+
+function reboot(
+  lab: ChangingLab,
+  { host: name, downtimeMs, restoreMs }: Extract<LabChange, { kind: "hostRebooted" }>,
+): void {
+  const host = hostNamed(lab, name);
+  const setAll = (isUp: boolean): void => {
+    const { ports } = host.snapshot;
+    lab.engine.moveStamps(host.changePorts(ports.withState(ports.all, isUp), ports.all));
+  };
+  setAll(false);
+  lab.engine.moveStamps(host.forget());
+  lab.notify(host, { kind: "hostDown", host: name });
+  lab.later(downtimeMs, (then) => {
+    setAll(true);
+    then.notify(host, { kind: "hostUp", host: name });
+    if (restoreMs === null) return;
+    then.later(restoreMs, (last) => {
+      host.restore(last.engine.workOf(host.node));
+      last.notify(host, { kind: "policyRestored", host: name });
+    });
+  });
+}

@@ -1,0 +1,201 @@
+/** Events of a fabric file: what changes, when, for whom, and what becomes of the frames on the way. */
+import { describe, expect, test } from "vitest";
+import { createLab, type EmulatedLab, type LabEvent } from "../../src/index.js";
+import { frame, ip, udp } from "../engine/build.js";
+
+const MACS = { Blue1: "06-06-00-00-00-05", Blue2: "06-06-00-00-00-07", Blue3: "06-06-00-00-00-09" };
+const CAS = { Blue1: "10.0.0.5", Blue2: "10.0.0.7", Blue3: "10.0.0.9" };
+type Vm = keyof typeof MACS;
+
+const host = (number: number, vm: Vm, more = ""): string => `
+  - name: host${number}
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-1${number} }]
+    providerAddresses: [{ address: 192.168.4.1${number} }]
+    vms: [{ name: ${vm}, adapters: [{ mac: ${MACS[vm]}, vsid: 5001, addresses: [${CAS[vm]}] }] }]${more}`;
+
+const text = (events: string, late = ""): string => `
+apiVersion: hnv/v1
+routingDomains:
+  - name: Blue
+    id: "{11111111-2222-3333-4444-000000005001}"
+    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }]
+provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
+hosts:${host(1, "Blue1", late)}${host(2, "Blue2")}${host(3, "Blue3")}
+events:
+${events}
+`;
+
+const data = (from: Vm, to: Vm): Uint8Array =>
+  frame(
+    MACS[to],
+    MACS[from],
+    ip({
+      source: CAS[from],
+      destination: CAS[to],
+      protocol: 17,
+      payload: udp(CAS[from], CAS[to], [1, 2], new Uint8Array(20)),
+    }),
+  );
+
+interface Played {
+  readonly lab: EmulatedLab;
+  readonly events: LabEvent[];
+  /** Sends one frame at this time; where it ended. */
+  at(ms: number, from: Vm, to: Vm, port?: string): string;
+}
+
+function play(events: string, late?: string): Played {
+  const told: LabEvent[] = [];
+  const lab = createLab(text(events, late), { onEvent: (event) => told.push(event) });
+  const homes = { Blue1: "host1/Blue1", Blue2: "host2/Blue2", Blue3: "host3/Blue3" };
+  return {
+    lab,
+    events: told,
+    at(ms, from, to, port = homes[from]) {
+      const [end] = lab.send(port, data(from, to), BigInt(ms) * 1_000_000n);
+      return end!.verdict === "dropped" ? `${end!.reason!.reason} at ${end!.port}` : `${end!.verdict} at ${end!.port}`;
+    },
+  };
+}
+
+describe("records", () => {
+  test("are added, changed and removed at their time after the first frame, not before", () => {
+    const record = "virtualSubnetID: 5001, customerAddress: 10.0.0.99, macAddress: 06-06-00-00-00-07";
+    const { at } = play(`
+  - { at: 10, event: recordRemoved, record: { virtualSubnetID: 5001, customerAddress: 10.0.0.7, host: host1 } }
+  - { at: 20, event: recordAdded, record: { host: host1, virtualSubnetID: 5001, customerAddress: 10.0.0.7, macAddress: ${MACS.Blue2}, providerAddress: 192.168.4.13 } }
+  - { at: 30, event: recordChanged, record: { host: host1, virtualSubnetID: 5001, customerAddress: 10.0.0.7, macAddress: ${MACS.Blue2}, providerAddress: 192.168.4.12 } }
+  - { at: 40, event: recordAdded, record: { ${record}, providerAddress: 192.168.4.12 } }`);
+    const start = 1_000_000;
+    expect(at(start, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(start + 9, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(start + 10, "Blue1", "Blue2")).toBe("TX_NO_RECORD at host1/Blue1");
+    expect(at(start + 20, "Blue1", "Blue2")).toMatch(/^RX_.* at host3\/nic1$/);
+    expect(at(start + 30, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+  });
+
+  test("what a cmdlet would refuse is told, and the run goes on", () => {
+    const { at, events } = play(`
+  - { at: 5, event: recordAdded, record: { host: host1, virtualSubnetID: 5001, customerAddress: 10.0.0.7, macAddress: ${MACS.Blue2}, providerAddress: 192.168.4.13 } }`);
+    at(0, "Blue1", "Blue2");
+    expect(at(6, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(events).toMatchObject([{ timeMs: 5, node: "host1", kind: "changeRefused", change: "recordAdded" }]);
+  });
+});
+
+describe("a VM that moves", () => {
+  const MOVE = "  - { at: 100, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 50 }";
+
+  test("stands still, and then goes on at the other host, in both directions; its port keeps its name", () => {
+    const { at, events } = play(MOVE);
+    expect(at(0, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(0, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+    expect(at(120, "Blue1", "Blue2")).toMatch(/^RX_.* at host2\/nic1$/);
+    expect(at(120, "Blue2", "Blue1")).toBe("NIC_DISABLED at host2/Blue2");
+    expect(at(150, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(150, "Blue3", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(150, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+    expect(events.map(({ timeMs, kind, node }) => [timeMs, node, kind])).toEqual([
+      [100, "host2", "vmStopped"],
+      [150, "host3", "vmResumed"],
+      [150, "host1", "policyChanged"],
+      [150, "host2", "policyChanged"],
+      [150, "host3", "policyChanged"],
+    ]);
+  });
+
+  test("is missed by a host whose policy is late", () => {
+    const { at } = play(MOVE, "\n    policyDelay: 500");
+    at(0, "Blue1", "Blue2");
+    expect(at(200, "Blue1", "Blue2")).not.toBe("TX_NO_RECORD at host1/Blue1");
+    expect(at(200, "Blue3", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(651, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(651, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+  });
+
+  test("may go back and on again", () => {
+    const { at } = play(`${MOVE}
+  - { at: 300, event: vmMoved, vm: host3/Blue2, to: host1 }
+  - { at: 400, event: vmMoved, vm: host1/Blue2, to: host2 }`);
+    at(0, "Blue1", "Blue2");
+    for (const ms of [200, 350, 450]) {
+      expect(at(ms, "Blue1", "Blue2"), `at ${ms}`).toBe("delivered at host2/Blue2");
+      expect(at(ms, "Blue2", "Blue3"), `at ${ms}`).toBe("delivered at host3/Blue3");
+    }
+  });
+});
+
+describe("links and hosts", () => {
+  test("a NIC whose link is down neither sends nor receives", () => {
+    const { at } = play(`
+  - { at: 10, event: linkDown, port: host2/nic1 }
+  - { at: 20, event: linkUp, port: host2/nic1 }`);
+    at(0, "Blue1", "Blue2");
+    expect(at(10, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(10, "Blue2", "Blue1")).toBe("DISCONNECTED at host2/Blue2");
+    expect(at(20, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(20, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+  });
+
+  test("a host that reboots loses its policy until management writes it again", () => {
+    const { at, lab, events } = play(
+      "  - { at: 10, event: hostRebooted, host: host2, downtime: 20, restoreAfter: 30 }",
+    );
+    at(0, "Blue1", "Blue2");
+    expect(at(15, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(15, "Blue2", "Blue1")).toBe("NIC_DISABLED at host2/Blue2");
+    expect(at(30, "Blue1", "Blue2")).toBe("passed at host2/nic1"); // no provider address: not ours
+    expect(lab.policyOf("host2").lookupRecords.size).toBe(0);
+    expect(at(60, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(60, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+    expect(events.map(({ timeMs, kind }) => [timeMs, kind])).toEqual([
+      [10, "hostDown"],
+      [30, "hostUp"],
+      [60, "policyRestored"],
+    ]);
+  });
+});
+
+test("the same frames give the same ends, however they are cut into calls", () => {
+  const events = `
+  - { at: 7, event: linkDown, port: host2/nic1 }
+  - { at: 9, event: linkUp, port: host2/nic1 }
+  - { at: 12, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 3 }`;
+  const frames = Array.from({ length: 60 }, (_, ms) => ms).map((n) => Math.floor(n / 3));
+  const one = play(events);
+  const singly = frames.map((ms) => one.at(ms, "Blue1", "Blue2"));
+  const other = createLab(text(events));
+  const together = [];
+  for (let ms = 0; ms < 20; ms++) {
+    const three = Array.from({ length: 3 }, () => ({ port: "host1/Blue1", frame: data("Blue1", "Blue2") }));
+    for (const end of other.sendAll(three, BigInt(ms) * 1_000_000n)) {
+      if (end.verdict === "dropped") together.push(`${end.reason!.reason} at ${end.port}`);
+      else if (end.port !== "host2/nic1") together.push(`${end.verdict} at ${end.port}`);
+    }
+  }
+  expect(together).toEqual(singly);
+});
+
+describe("mistakes in events are all found, each at its place", () => {
+  test.each([
+    ["vm: host2/Blue9, to: host3", "no VM of host2 is called Blue9"],
+    ["vm: host9/Blue2, to: host3", "no host is called host9"],
+    ["vm: host2/Blue2, to: host9", "no host is called host9"],
+    ["vm: host2/Blue2, to: host2", "host2/Blue2 is on host2 already"],
+    ["vm: Blue2, to: host2", "expected HOST/NAME, found Blue2"],
+  ])("vmMoved { %s }", (fields, message) => {
+    expect(() => createLab(text(`  - { at: 1, event: vmMoved, ${fields} }`))).toThrow(message);
+  });
+  test.each([
+    ["linkDown, port: host1/nic9", "no NIC of host1 is called nic9"],
+    ["hostRebooted, host: host9", "no host is called host9"],
+    ["hostRebooted", 'the field "host" is missing'],
+    [
+      "recordAdded, record: { virtualSubnetID: 5001, customerAddress: 0.0.0.0, macAddress: 06-06-00-00-00-99, providerAddress: 192.168.4.12 }",
+      "a Static record needs a customer address",
+    ],
+    ["earthquake", "expected recordAdded, recordChanged,"],
+  ])("%s", (fields, message) => {
+    expect(() => createLab(text(`  - { at: 1, event: ${fields} }`))).toThrow(message);
+  });
+});
