@@ -32,6 +32,8 @@ export interface BurstLimits {
   readonly frames: number;
   /** At most BURST_BYTES_MAX for an engine; a single frame may be longer than a smaller limit. */
   readonly bytes: number;
+  /** What copies of its packets may come to besides (`PacketMemory.copyRoom`); nothing where none are made. */
+  readonly copies?: { readonly frames: number; readonly bytes: number };
 }
 
 export const FULL_BURST: BurstLimits = { frames: BURST_MAX, bytes: BURST_BYTES_MAX };

@@ -3,7 +3,7 @@
  * and on request everything at every port goes to one file.
  */
 import { type Engine, reasonName, reasonText } from "../dataplane/index.js";
-import { BURST_MAX, STREAM_ITEM } from "../dataplane/packet/index.js";
+import { STREAM_ITEM } from "../dataplane/packet/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import {
   allocateStream,
@@ -15,6 +15,7 @@ import {
   type StreamBuffer,
 } from "../io/index.js";
 import type { BurstLimits } from "./arrivals.js";
+import { failure } from "./errors.js";
 
 /** Something that takes frames out of the engine. */
 export interface Departure {
@@ -33,21 +34,23 @@ const STREAM_FRAMES = 16_384;
 /** What the longest frame that a capture can hold asks for; such frames are dropped, but `rx` streams show them. */
 const LONGEST_FRAME = 262_144;
 
+const burstFrames = ({ frames, copies }: BurstLimits): number => frames + (copies?.frames ?? 0);
 const burstBytes = (limits: BurstLimits): number =>
-  Math.max(limits.bytes, LONGEST_FRAME) + limits.frames * GROWTH_BYTES;
+  Math.max(limits.bytes, LONGEST_FRAME) + (limits.copies?.bytes ?? 0) + burstFrames(limits) * GROWTH_BYTES;
 
 /** A stream with room for many bursts, so that writes are large, or for one only. */
 export function makeStream(memory: Memory, limits: BurstLimits, gapBytes: number, isLarge = true): StreamBuffer {
-  const bytes = burstBytes(limits) + limits.frames * gapBytes + (isLarge ? STREAM_BYTES : 0);
-  return allocateStream(memory, bytes, isLarge ? STREAM_FRAMES : BURST_MAX, gapBytes);
+  const frames = burstFrames(limits);
+  const bytes = burstBytes(limits) + frames * gapBytes + (isLarge ? STREAM_BYTES : 0);
+  return allocateStream(memory, bytes, frames + (isLarge ? STREAM_FRAMES : 0), gapBytes);
 }
 
 export const hasRoomForBurst = (stream: StreamBuffer, limits: BurstLimits): boolean =>
-  stream.hasRoom(burstBytes(limits), limits.frames);
+  stream.hasRoom(burstBytes(limits), burstFrames(limits));
 
-/** Whoever emptied the stream too late has a defect. */
+/** Streams have room for every burst; a single packet with copies to very many hosts may be more than that. */
 export function checkOverflow({ overflow }: StreamBuffer): void {
-  if (overflow > 0) throw new Error(`${overflow} frames found no room in a stream`);
+  if (overflow > 0) throw failure(`${overflow} copies of a packet to many found no room in the buffer of an output`);
 }
 
 /** The frames that leave a node at a port, or at several, as a capture. */

@@ -46,7 +46,8 @@ interface RunOptions {
 /** 256 bytes each, and the kernel's memory is 4 GiB at most. */
 const FLOW_CAPACITY_MAX = 8_388_608;
 /** `--capture-all` needs about a megabyte per port. */
-const CAPTURE_ALL_PORTS_MAX = 2000;
+const CAPTURE_ALL_PORTS_MAX = 1500;
+const CAPTURE_ALL_COPIES = { frames: 256, bytes: 256 * 1024 };
 
 export function addRunCommand(program: Command): void {
   program
@@ -143,7 +144,10 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   }
   const cutPorts = (options.bind ?? []).map(({ port }) => requirePort(lab, port));
   const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts };
-  const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes };
+  // Of all ports at once, each with buffers of its own, the bursts are shorter.
+  if (options.captureAll !== undefined) engine.limitCopies(CAPTURE_ALL_COPIES.frames, CAPTURE_ALL_COPIES.bytes);
+  const copies = options.captureAll === undefined ? engine.memory.copyRoom : CAPTURE_ALL_COPIES;
+  const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes, copies };
   const workers = workersFor(options.workers, obstacleToWorkers(lab, options));
   const run = { lab, recipe, entries, exits, limits, workers };
 

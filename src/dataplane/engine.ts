@@ -150,6 +150,8 @@ export interface PacketEnd {
 }
 
 export const DEFAULT_FLOW_CAPACITY = 131_072;
+/** Later than any packet. */
+const TIMELESS = 0xffff_ffff_ffff_ffffn;
 /** In this time a look is taken at every flow entry, if bursts come often enough. */
 const SWEEP_PERIOD_MS = 2_000;
 /** Most entries looked at before one burst. */
@@ -178,7 +180,7 @@ export class Engine {
   readonly #timeline: Timeline | null;
   /** Stands for the packet that caused what a node sends by itself: only its time and sequence number count. */
   readonly #instant: number;
-  /** Rows that wait while those of an earlier tick are run. */
+  /** Rows that wait while those before them are run. */
   readonly #waiting: Uint8Array;
   #arrived = 0;
   #nowMs = 0;
@@ -205,7 +207,7 @@ export class Engine {
     const hasState = options.nodes.some(({ state }) => state !== undefined);
     this.#timeline = hasState ? new Timeline(options.nodes, this.#timelineHost(options.onEvent)) : null;
     this.#instant = this.memory.allocate(ROW_SIZE);
-    this.#waiting = new Uint8Array(hasState ? BURST_MAX * ROW_SIZE : 0);
+    this.#waiting = new Uint8Array(BURST_MAX * ROW_SIZE);
     const { answersPerSecond } = options;
     this.#answerLimit = answersPerSecond === undefined ? null : new AnswerLimit(options.ports.length, answersPerSecond);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
@@ -297,11 +299,6 @@ export class Engine {
    */
   *run(count: number): IterableIterator<void> {
     const { memory } = this;
-    if (!this.#timeline) {
-      if (count > 0) this.process(count, Math.floor(this.#timeOf(memory.rows)));
-      yield;
-      return;
-    }
     const { rows } = memory;
     const restore = (first: number): void => {
       memory.bytes.set(this.#waiting.subarray(first * ROW_SIZE, count * ROW_SIZE), rows);
@@ -309,12 +306,14 @@ export class Engine {
     this.#waiting.set(memory.bytes.subarray(rows, rows + count * ROW_SIZE));
     for (let first = 0; first < count; ) {
       if (first > 0) restore(first);
-      const tick = this.#timeline.tickOf(this.#timeOf(rows));
+      const timeMs = this.#timeOf(rows);
+      const tick = this.#timeline?.tickOf(timeMs) ?? Math.floor(timeMs);
       for (const _ of this.passTime(tick)) {
         yield;
         restore(first);
       }
-      const length = this.#lengthOfTick(tick, count - first);
+      const untilNs = this.#timeline ? BigInt(tick + 1) * 1_000_000n : TIMELESS;
+      const length = this.#kernel.span(count - first, untilNs);
       memory.setU32(this.#instant + ROW.SEQUENCE, memory.u32(rows + (length - 1) * ROW_SIZE + ROW.SEQUENCE));
       this.process(length, tick);
       yield;
@@ -334,11 +333,25 @@ export class Engine {
       this.#nowMs = timeline.nowMs;
       this.memory.setU32(CONTROL.NOW_MS, this.#nowMs >>> 0);
       this.memory.setU64(this.#instant + ROW.TIMESTAMP, BigInt(this.#nowMs) * 1_000_000n);
-      this.#arrived = 0;
-      this.#kernel.begin(0);
-      this.#injectAll();
-      yield;
+      // A question to everybody leaves at every port of the provider network: some at a time.
+      const emitted = this.#emitted;
+      const atOnce = Math.max(1, Math.floor(this.memory.u32(CONTROL.COPY_ROWS) / (2 * this.ports.length)));
+      for (let first = 0; first < emitted.length; first += atOnce) {
+        this.#emitted = emitted.slice(first, first + atOnce);
+        this.#arrived = 0;
+        this.#kernel.begin(0);
+        this.#injectAll();
+        yield;
+      }
+      this.#emitted = [];
     }
+  }
+
+  /** Cuts bursts so that their packets become no more copies than this; a single packet may. */
+  limitCopies(frames: number, bytes: number): void {
+    const { copyRoom } = this.memory;
+    this.memory.setU32(CONTROL.COPY_ROWS, Math.min(frames, copyRoom.frames));
+    this.memory.setU32(CONTROL.COPY_BYTES, Math.min(bytes, copyRoom.bytes));
   }
 
   /** How many packets the last step brought in from outside: rows 0 … n−1, before copies and what nodes have sent. */
@@ -366,14 +379,6 @@ export class Engine {
     this.#kernel.begin(count);
     this.#finish();
     this.#injectAll();
-  }
-
-  /** How many of the first `count` rows belong to this tick. */
-  #lengthOfTick(tick: number, count: number): number {
-    const { memory } = this;
-    let length = 1;
-    while (length < count && this.#timeline!.tickOf(this.#timeOf(memory.rows + length * ROW_SIZE)) <= tick) length++;
-    return length;
   }
 
   #timelineHost(onEvent: EngineOptions["onEvent"]): TimelineHost {

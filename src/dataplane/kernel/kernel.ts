@@ -3,6 +3,8 @@ import type { PacketMemory } from "../packet/memory.js";
 
 export interface KernelCalls {
   begin(rows: number): void;
+  /** How many of the first rows may go together, at most those of before `untilNs`. */
+  span(rows: number, untilNs: bigint): number;
   advance(): number;
   /** The address of an unresolved packet's row. */
   rowOf(place: number): number;

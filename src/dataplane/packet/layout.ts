@@ -74,6 +74,11 @@ export const CONTROL = {
   EXPIRED: 1280,
   /** How long an entry may be idle, in milliseconds: 32 bits for each FLOW_STATE. */
   IDLE_TIMEOUTS: 1288,
+  /** Most copies that one packet may become. */
+  FAN_OUT: 1320,
+  /** Room for copies in one burst: rows, and bytes. */
+  COPY_ROWS: 1324,
+  COPY_BYTES: 1328,
 } as const;
 
 export const PORT_SIZE = 64;

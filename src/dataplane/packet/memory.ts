@@ -31,6 +31,9 @@ const MAXIMUM_PAGES = 65_535;
 const FIRST_REGION = 4096;
 /** Rows for copies on top of those that come in. */
 const COPY_ROWS = 3840;
+/** Copies with headers of their own that the arena has room for, and how long they are. */
+const COPIED_AT_ONCE = 1024;
+const JUMBO_LENGTH = 9216;
 
 export interface MemorySizes {
   readonly ports: number;
@@ -54,6 +57,9 @@ export class PacketMemory {
   #bytes: Uint8Array;
   #view: DataView;
 
+  /** For copies of the packets of one burst. */
+  readonly copyRoom: { readonly frames: number; readonly bytes: number };
+
   constructor(sizes: MemorySizes) {
     this.memory = new WebAssembly.Memory({ initial: 1, maximum: MAXIMUM_PAGES });
     this.#bytes = new Uint8Array(this.memory.buffer);
@@ -61,7 +67,9 @@ export class PacketMemory {
     this.#free = FIRST_REGION;
     this.flowCapacity = sizes.flowCapacity;
 
-    const rowCapacity = BURST_MAX + COPY_ROWS;
+    // A packet to many may leave at every port.
+    const fanOut = sizes.ports;
+    const rowCapacity = BURST_MAX + Math.max(COPY_ROWS, 2 * fanOut);
     this.ports = this.allocate(sizes.ports * PORT_SIZE);
     this.drops = this.allocate(sizes.ports * DROPS_PER_PORT * 8);
     this.nodes = this.allocate(sizes.nodes * NODE_SIZE);
@@ -78,7 +86,10 @@ export class PacketMemory {
     const entries = this.allocate(sizes.flowCapacity * ENTRY_SIZE);
     // Every frame of a burst in a slot of its own, and one copy of the longest frame for each byte budget used up.
     const arenaBytes =
-      2 * BURST_BYTES_MAX + 4 * (FRAME_LENGTH_MAX + SLOT_HEADROOM) + rowCapacity * (SLOT_HEADROOM + 192);
+      2 * BURST_BYTES_MAX +
+      4 * (FRAME_LENGTH_MAX + SLOT_HEADROOM) +
+      rowCapacity * (SLOT_HEADROOM + 192) +
+      Math.min(fanOut, COPIED_AT_ONCE) * 2 * (JUMBO_LENGTH + SLOT_HEADROOM);
     const arena = this.allocate(arenaBytes);
 
     this.setU32(CONTROL.PORTS, this.ports);
@@ -87,6 +98,10 @@ export class PacketMemory {
     this.setU32(CONTROL.STAMPS, this.stamps);
     this.setU32(CONTROL.ROWS, this.rows);
     this.setU32(CONTROL.ROW_CAPACITY, rowCapacity);
+    this.setU32(CONTROL.FAN_OUT, fanOut);
+    this.copyRoom = { frames: rowCapacity - BURST_MAX, bytes: arenaBytes / 2 };
+    this.setU32(CONTROL.COPY_ROWS, this.copyRoom.frames);
+    this.setU32(CONTROL.COPY_BYTES, this.copyRoom.bytes);
     this.setU32(CONTROL.KEYS, keys);
     this.setU32(CONTROL.LIST_CURRENT, current);
     this.setU32(CONTROL.LIST_NEXT, next);

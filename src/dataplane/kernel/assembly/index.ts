@@ -15,14 +15,15 @@
 // all behind it, wait until the whole group is resolved, so that frames leave in order.
 
 import { setGroup, stateOf } from "./ageing";
+import { be16 } from "./bytes";
 import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
   ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
-  CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
+  CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
   CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
   ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
   PORT_FLAG_TUNNEL, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
-  ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, TRANSIENT_COUNT,
+  ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_TIMESTAMP, TRANSIENT_COUNT,
 } from "./layout.generated";
 import { parse } from "./parse";
 import { carryOut, copyToStream, countReceived, enter, inject, portAt, resetArena, takeNextCount } from "./rewrite";
@@ -74,6 +75,44 @@ export function begin(n: u32): void {
   groupCount = 0;
   carriedOut = 0;
 }
+
+/**
+ * How many of rows 0 … n−1 may go together: those before the first whose time is not before `untilNs`, as long as room is left for all
+ * copies that they may become, a packet to many as many as `CONTROL_FAN_OUT`. At least one.
+ */
+export function span(n: u32, untilNs: u64): u32 {
+  const fanOut = load<u32>(CONTROL_FAN_OUT);
+  let rowsLeft: i64 = load<u32>(CONTROL_COPY_ROWS);
+  let bytesLeft: i64 = load<u32>(CONTROL_COPY_BYTES);
+  let row: usize = load<u32>(CONTROL_ROWS);
+  for (let i: u32 = 0; i < n; i++, row += ROW_SIZE) {
+    if (load<u64>(row, ROW_TIMESTAMP) >= untilNs && i) return i;
+    if (!isToMany(row)) continue;
+    rowsLeft -= fanOut;
+    bytesLeft -= <i64>(load<u32>(row, ROW_LENGTH) + FAN_OUT_GROWTH) * fanOut;
+    if ((rowsLeft < 0 || bytesLeft < 0) && i) return i;
+  }
+  return n;
+}
+
+/** What a copy may grow by, headroom and alignment included. */
+const FAN_OUT_GROWTH: u32 = 256;
+
+/** Does the Ethernet header of the frame, or of one that NVGRE carries in it, name a group? A guess that errs on the side of many. */
+function isToMany(row: usize): bool {
+  const frame: usize = load<u32>(row, ROW_OFFSET);
+  const length = load<u32>(row, ROW_LENGTH);
+  if (length < 14) return false;
+  if (load<u8>(frame) & 1) return true;
+  if (!(load<u32>(portAt(load<u16>(row, ROW_PORT)), PORT_FLAGS) & PORT_FLAG_TUNNEL)) return false;
+  const ip: u32 = be16(frame + 12) == TPID_CTAG ? 18 : 14;
+  if (length < ip + 1) return false;
+  const version = load<u8>(frame + ip) >>> 4;
+  const gre = ip + (version == 4 ? (<u32>load<u8>(frame + ip) & 15) << 2 : 40);
+  return length > gre + 8 && (load<u8>(frame + gre + 8) & 1) != 0;
+}
+
+const TPID_CTAG: u32 = 0x8100;
 
 /** Goes on until a group has rows that only the slow path can decide, and returns how many (0: the burst is done). */
 export function advance(): u32 {
