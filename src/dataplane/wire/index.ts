@@ -5,6 +5,7 @@ export * from "./address-text.js";
 export * from "./arp.js";
 export * from "./bytes.js";
 export * from "./checksum.js";
+export * from "./control-message.js";
 export * from "./dissect.js";
 export * from "./ecn.js";
 export * from "./entropy.js";
