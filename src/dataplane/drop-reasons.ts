@@ -64,6 +64,10 @@ const ROWS = [
   row("RX_MOVED", WNV, "The destination VM has moved to another host."),
   row("RX_NO_LOCAL_DST", WNV, "No port of the virtual subnet on this host owns the inner destination MAC."),
   row("RX_CTRL", WNV, "An NVGRE control message; this host does not act on them."),
+  row("RX_CTRL_MALFORMED", WNV, "An NVGRE control message with a wrong checksum, or that quotes no NVGRE packet."),
+  row("RX_CTRL_SPOOF", WNV, "An NVGRE control message that quotes no packet from this host to its sender."),
+  row("RX_CTRL_STALE", WNV, "A REDIRECT from a host to which packets for that address are not sent, or not any more."),
+  row("RX_CTRL_TARGET", WNV, "A REDIRECT to what is no provider address that this host knows."),
 
   // Send checklist of the NVE.
   row("TX_INNER_VLAN", WNV, "The frame carries a VLAN tag, which NVGRE does not transport (RFC 7637 §3.3)."),

@@ -14,7 +14,14 @@ import {
   portStamp,
   providerStamp,
 } from "../dataplane/policy/index.js";
-import { type NodeState, type NodeWork, type NveEffect, NveState, type NveWork } from "../dataplane/slowpath/index.js";
+import {
+  type ControlCounters,
+  type NodeState,
+  type NodeWork,
+  type NveEffect,
+  NveState,
+  type NveWork,
+} from "../dataplane/slowpath/index.js";
 import type { Effect, NodeIndex, PortIndex, Stamp } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
 import { HostPorts } from "./host-ports.js";
@@ -48,7 +55,7 @@ export class HostState implements NodeState {
         settings.adapters.map((adapter) => ({ port: portOf(adapter.portName), settings: adapter })),
         settings.nics.map((nic) => ({ port: portOf(nic.name), settings: nic })),
       ),
-      state: new NveState(),
+      state: new NveState(node),
     };
   }
 
@@ -83,10 +90,15 @@ export class HostState implements NodeState {
     };
   }
 
+  get controlCounters(): ControlCounters {
+    return this.#snapshot.state.control.counters;
+  }
+
   /** Changes the policy, as a cmdlet does, and names the stamps that move with it. Throws a PolicyError where a cmdlet would refuse. */
   changePolicy(change: HostPolicyChange): readonly Stamp[] {
     const { policy, stamps } = changeHostPolicy(this.#snapshot.policy, change);
     this.#snapshot = { ...this.#snapshot, policy };
+    this.#snapshot.state.control.redirects.forget(stamps);
     return stamps;
   }
 
@@ -98,7 +110,7 @@ export class HostState implements NodeState {
 
   /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
   forget(): readonly Stamp[] {
-    this.#snapshot = { ...this.#snapshot, state: new NveState() };
+    this.#snapshot = { ...this.#snapshot, state: new NveState(this.node) };
     return this.#changeAll({
       lookupRecords: LookupRecords.from([]),
       customerRoutes: [],

@@ -10,7 +10,7 @@
 
 import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
 import { type HostPolicy, type HostPolicyChange, STAMP_COUNT } from "../dataplane/policy/index.js";
-import type { Node } from "../dataplane/slowpath/index.js";
+import type { ControlCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
 import { type ChangingLab, carryOut } from "./carry-out.js";
@@ -96,6 +96,11 @@ export class Lab {
   /** The policy in force on a host; undefined for a name that is no host's. */
   policyOf(host: string): HostPolicy | undefined {
     return this.#hosts.get(host)?.snapshot.policy;
+  }
+
+  /** What a host has sent and obeyed of REDIRECT and UNREACHABLE; undefined for a name that is no host's. */
+  controlCounters(host: string): ControlCounters | undefined {
+    return this.#hosts.get(host)?.controlCounters;
   }
 
   /** Changes one host's policy. The next burst sees all of it; flows that rested on what changed are decided again. */

@@ -105,6 +105,8 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     dscp: dscp === "uniform" ? { model: "uniform" } : { model: "pipe", value: dscp === "pipe" ? 0 : dscp },
     receive: settings.receive ?? usual.receive,
     flood: settings.flood ?? usual.flood,
+    sendControlMessages: settings.sendControlMessages ?? usual.sendControlMessages,
+    acceptRedirect: settings.acceptRedirect ?? usual.acceptRedirect,
     resolve: settings.resolve ?? usual.resolve,
     duplicateAddressDetection: settings.duplicateAddressDetection ?? usual.duplicateAddressDetection,
   };

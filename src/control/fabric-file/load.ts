@@ -5,7 +5,7 @@
  * when none of them complained, derivation (`derive.ts`), which cannot fail. Nothing is applied here, and nothing half.
  */
 import type { LabSettings } from "../../vswitch/index.js";
-import { type Finding, formatPath, type Path, type Problem } from "../problem.js";
+import type { Finding, Path, Problem } from "../problem.js";
 import { checkConsistency } from "./consistency/index.js";
 import { deriveLab } from "./derive.js";
 import { isPolicyJson, readPolicyJson } from "./powershell/policy-json.js";
@@ -41,7 +41,7 @@ export function loadFabricFile(text: string, fileName: string): Loaded {
 
   const fabric = asFabricFile(loose);
   const document: FabricDocument = { fileName, fabric, position: (path) => source.position(path) };
-  return { ok: true, lab: deriveLab(fabric), document, findings: [...warnings(source), ...idleSettings(document)] };
+  return { ok: true, lab: deriveLab(fabric), document, findings: warnings(source) };
 }
 
 /** Form and agreement; undefined when there is no document to look at. */
@@ -86,26 +86,3 @@ const warnings = (source: Source): readonly Finding[] =>
     message,
     cure: cure ?? null,
   }));
-
-const IDLE = ["acceptRedirect"] as const;
-
-/** Switches that are part of the format but that nothing obeys yet. */
-function idleSettings(document: FabricDocument): readonly Finding[] {
-  const { fabric } = document;
-  const places: [Path, FabricFile["settings"]][] = [[["settings"], fabric.settings]];
-  for (const [h, host] of fabric.hosts.entries()) places.push([["hosts", h, "settings"], host.settings]);
-  return places.flatMap(([path, settings]) =>
-    IDLE.filter((field) => settings?.[field] !== undefined).map((field): Finding => {
-      const at = [...path, field];
-      const message = `${field} is accepted, but nothing in this version obeys it`;
-      return {
-        severity: "info",
-        code: "SETTING_WITHOUT_EFFECT",
-        path: formatPath(at),
-        ...document.position(at),
-        message,
-        cure: null,
-      };
-    }),
-  );
-}

@@ -63,8 +63,12 @@ const settings = z
         "Broadcast and multicast reach other hosts in every virtual subnet, or only where a record is L2Only.",
       default: "always",
     }),
+    sendControlMessages: z.boolean().optional().meta({
+      description: "Tell hosts that send what cannot be delivered: REDIRECT and UNREACHABLE. In mode 2012 never.",
+      default: true,
+    }),
     acceptRedirect: z.boolean().optional().meta({
-      description: "Obey NVGRE redirects. Checked, but no layer obeys it yet.",
+      description: "Obey a REDIRECT until the lookup record is rewritten, for a minute at most. In mode 2012 never.",
       default: true,
     }),
     resolve: z.enum(["static", "wire"]).optional().meta({

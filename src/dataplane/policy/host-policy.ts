@@ -137,6 +137,8 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   dscp: { model: "pipe", value: 0 },
   receive: "strict",
   flood: "always",
+  sendControlMessages: true,
+  acceptRedirect: true,
   resolve: "static",
   duplicateAddressDetection: true,
 });

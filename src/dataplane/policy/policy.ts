@@ -76,6 +76,10 @@ export interface NveSettings {
   readonly receive: "strict" | "lenient";
   /** Carry broadcast and multicast to other hosts in every virtual subnet, or only where a record is L2Only. */
   readonly flood: "always" | "l2only";
+  /** Tell a host that sent us what we cannot deliver: REDIRECT and UNREACHABLE. In mode 2012 never. */
+  readonly sendControlMessages: boolean;
+  /** Obey REDIRECT. In mode 2012 never. */
+  readonly acceptRedirect: boolean;
   /** wire: ask for provider neighbors, and answer for our provider addresses, by ARP and ND. static: all is known. */
   readonly resolve: "static" | "wire";
   /** With `resolve: wire`, find out whether a provider address is free before using it. */

@@ -19,6 +19,14 @@ export {
   type Plan,
 } from "./layer.js";
 export { answerWith, isAddressResolution, readMessage } from "./nve/address-resolution.js";
+export {
+  CONTROL_EVENTS_PER_SECOND,
+  CONTROL_MESSAGES_PER_SECOND,
+  type ControlCounters,
+  type ControlEffect,
+  type ControlEvent,
+  ControlState,
+} from "./nve/control-state.js";
 export { deliverLocally } from "./nve/deliver.js";
 export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
@@ -27,6 +35,7 @@ export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/ne
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
 export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";
+export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redirects.js";
 export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";

@@ -117,6 +117,8 @@ describe("derivation", () => {
       dscp: { model: "pipe", value: 46 },
       receive: "strict",
       flood: "always",
+      sendControlMessages: true,
+      acceptRedirect: true,
       resolve: "static",
       duplicateAddressDetection: true,
     });
@@ -127,6 +129,8 @@ describe("derivation", () => {
       dscp: { model: "uniform" },
       receive: "strict",
       flood: "always",
+      sendControlMessages: true,
+      acceptRedirect: true,
       resolve: "static",
       duplicateAddressDetection: true,
     });

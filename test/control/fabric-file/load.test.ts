@@ -201,10 +201,3 @@ describe("how scalars are read", () => {
     expect(onlyProblem(json.replace('"vsid": 5002,\n', '"vsid": 2,\n')).at).toMatch(/^2,/);
   });
 });
-
-it("switches that nothing obeys yet are said to have no effect", () => {
-  const loaded = loadFabricFile(`${TWO_HOSTS}settings: { acceptRedirect: false, ecn: linux }\n`, "lab.yaml");
-  expect(loaded.ok && loaded.findings.map(({ code, path }) => [code, path])).toEqual([
-    ["SETTING_WITHOUT_EFFECT", "settings.acceptRedirect"],
-  ]);
-});

@@ -28,6 +28,7 @@ import {
   NveState,
   OUTBOUND_LAYERS,
   providerResolution,
+  type Redirect,
 } from "../../../src/dataplane/slowpath/index.js";
 import {
   apply,
@@ -140,6 +141,7 @@ export interface Changes extends Partial<Omit<HostPolicyParts, "lookupRecords" |
   readonly lookupRecords?: readonly LookupRecord[];
   readonly settings?: Partial<NveSettings>;
   readonly ports?: Readonly<Record<number, LocalPort>>;
+  readonly redirects?: readonly Redirect[];
 }
 
 export const adapter = (vsidOf: number, macOf: string): LocalPort => ({
@@ -220,7 +222,7 @@ function makeHost(
   neighbors: readonly Neighbor[],
   changes: Changes,
 ): TestHost {
-  const { settings, lookupRecords, ports: otherPorts, ...parts } = changes;
+  const { settings, lookupRecords, ports: otherPorts, redirects = [], ...parts } = changes;
   const policy = makeHostPolicy({
     node: node(index),
     customerRoutes: labRoutes(),
@@ -233,7 +235,9 @@ function makeHost(
     settings: { ...SETTINGS, ...settings },
   });
   const ports = new TestPorts({ ...portsOf, ...otherPorts });
-  const snapshot: NveSnapshot = { policy, ports, state: new NveState() };
+  const state = new NveState(node(index));
+  for (const redirect of redirects) state.control.redirects.put(redirect, 0);
+  const snapshot: NveSnapshot = { policy, ports, state };
   const testNode = makeNode(
     `host${index}`,
     () => snapshot,

@@ -109,6 +109,11 @@ export function wayTo(policy: HostPolicy, packet: PacketView, destination: Addre
   if (isReason(source)) return { reason: source, why: () => noSourceText(source, sourceRecord, destination) };
 
   // 2. Its next hop on the provider network.
+  return wayFrom(policy, source, destination);
+}
+
+/** The way to a provider address from one of the host's own; rests on the host's provider side. */
+export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination: Address): Way | Refusal {
   const { interfaceIndex } = source;
   const hop = policy.providerRoutes.nextHop(interfaceIndex, destination);
   if (!hop) {
@@ -215,17 +220,24 @@ export interface Tunnel {
 export function nvgrePush(packet: PacketView, tunnel: Tunnel): NvgrePush {
   const { plan } = packet;
   const hash = flowHash(packet.bytes, ongoingFrame(packet), plan.destinationMac, plan.sourceMac);
-  return {
-    ethernet: tunnel.ethernet,
-    source: tunnel.source,
-    destination: tunnel.destination,
-    ttl: tunnel.ttl,
-    ecn: tunnel.settings.ecn,
-    dscp: tunnel.settings.dscp,
-    dontFragment: tunnel.source.family === 4, // RFC 2003 §3.1: so that routers report what RFC 7637 §4.4 forbids to cut
-    flowLabel: tunnel.source.family === 6 ? flowLabelOfHash(hash) : 0,
-    identification: tunnel.node,
-    vsid: plan.vsid,
-    flowId: tunnel.settings.flowId === "hash" ? flowIdOfHash(hash) : (0 as FlowId), // RFC 7637 §3.2: zero if none is made
-  };
+  const flowId = tunnel.settings.flowId === "hash" ? flowIdOfHash(hash) : NO_FLOW_ID;
+  return outerHeaders(tunnel, plan.vsid, flowId, flowLabelOfHash(hash));
 }
+
+/** RFC 7637 §3.2: what stands where no FlowID is made. */
+export const NO_FLOW_ID = 0 as FlowId;
+
+/** Outer headers of a tunnel. The flow label is for IPv6. */
+export const outerHeaders = (tunnel: Tunnel, vsid: Vsid, flowId: FlowId, flowLabel: number): NvgrePush => ({
+  ethernet: tunnel.ethernet,
+  source: tunnel.source,
+  destination: tunnel.destination,
+  ttl: tunnel.ttl,
+  ecn: tunnel.settings.ecn,
+  dscp: tunnel.settings.dscp,
+  dontFragment: tunnel.source.family === 4, // RFC 2003 §3.1: so that routers report what RFC 7637 §4.4 forbids to cut
+  flowLabel: tunnel.source.family === 6 ? flowLabel : 0,
+  identification: tunnel.node,
+  vsid,
+  flowId,
+});

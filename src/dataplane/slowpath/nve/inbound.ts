@@ -12,19 +12,19 @@ import { macRecordStamp, providerStamp, recordStamp, routesStamp } from "../../p
 import { type Address, isLinkLocal, isUnicast, isUnspecified, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
 import { BROADCAST_MAC, formatMac, isGroupMac } from "../../wire/mac.js";
 import { vidOf } from "../../wire/vlan.js";
 import { dropFor, passFor } from "../evaluate.js";
 import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
 import { isAddressResolution, isArp, isNeighborDiscovery } from "./address-resolution.js";
+import { controlMessage, controlText, tellSendingHost } from "./control-messages.js";
 import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
 import type { LocalPorts } from "./local-ports.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
 import { copiesHere } from "./replicate.js";
-import type { NveSnapshot } from "./snapshot.js";
+import { isKnownVsid, type NveSnapshot } from "./snapshot.js";
 
 /** Rows 2 to 9: an IP packet with GRE for one of our provider addresses. */
 const providerAddress: Layer<NveSnapshot> = {
@@ -114,46 +114,6 @@ const innerFrame: Layer<NveSnapshot> = {
   },
 };
 
-/**
- * Row 24: REDIRECT and UNREACHABLE of the NVGRE extensions ([MS-NVGREE]), told from tenants' ICMP by the inner MAC of our
- * provider address, which no tenant's frame has. Here is the place of their responder; without one they end.
- */
-const controlMessage: Layer<NveSnapshot> = {
-  name: "control message",
-  evaluate(snapshot, packet, context) {
-    const isControl = isControlMessage(snapshot, packet, context);
-    if (context.observer) {
-      const decided = isControl ? "an NVGRE control message, which nobody acts on here" : "no control message";
-      tell(context.observer, frameText(packet.plan.inner!), decided);
-    }
-    if (!isControl) return CONTINUE;
-    context.doNotCache();
-    return dropFor(Reason.RX_CTRL);
-  },
-};
-
-function isControlMessage(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): boolean {
-  const { plan } = packet;
-  const outer = packet.parsed.ip!;
-  const inner = plan.inner!.ip;
-  if (!inner?.ports) return false;
-  const isIcmp = inner.protocol === (inner.family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6);
-  if (!isIcmp || !isControlType(inner.family, inner.ports.source)) return false;
-  const pa = snapshot.policy.providerAddresses.find(outer.destination)!;
-  return (
-    plan.destinationMac === pa.macAddress &&
-    sameAddress(inner.source, outer.source) &&
-    isKnownVsid(snapshot, plan.vsid, context)
-  );
-}
-
-/** ICMP 5/10 and 3/10, ICMPv6 137/1 and 1/1. */
-function isControlType(family: 4 | 6, typeAndCode: number): boolean {
-  return family === 4
-    ? typeAndCode === 0x050a || typeAndCode === 0x030a
-    : typeAndCode === 0x8901 || typeAndCode === 0x0101;
-}
-
 /** Rows 25 and 26. */
 const innerPacket: Layer<NveSnapshot> = {
   name: "inner packet",
@@ -179,23 +139,14 @@ const virtualSubnet: Layer<NveSnapshot> = {
   evaluate(snapshot, packet, context) {
     const { vsid } = packet.plan;
     const isKnown = isKnownVsid(snapshot, vsid, context);
+    const isTold = !isKnown && tellSendingHost(snapshot, packet, null, context);
     if (context.observer) {
-      tell(
-        context.observer,
-        `VSID ${vsid}`,
-        isKnown ? "known on this host" : "neither a customer route nor a port here",
-      );
+      const unknown = `neither a customer route nor a port here; ${controlText(isTold, "UNREACHABLE")}`;
+      tell(context.observer, `VSID ${vsid}`, isKnown ? "known on this host" : unknown);
     }
     return isKnown ? CONTINUE : dropFor(Reason.RX_VSID_UNKNOWN);
   },
 };
-
-/** A customer route or a port of this host names the virtual subnet. */
-function isKnownVsid({ policy, ports }: NveSnapshot, vsid: Vsid, context: LayerContext): boolean {
-  if (ports.hasVsid(vsid)) return true; // the provider stamp, consulted before, moves with the ports
-  context.consulted(routesStamp(context.node));
-  return policy.customerRoutes.routingDomainOf(vsid) !== undefined;
-}
 
 /**
  * Row 28: the outer source is where the inner source lives.
@@ -206,16 +157,18 @@ function isKnownVsid({ policy, ports }: NveSnapshot, vsid: Vsid, context: LayerC
  */
 const sourcePolicy: Layer<NveSnapshot> = {
   name: "source policy",
-  evaluate({ policy }, packet, context) {
+  evaluate(snapshot, packet, context) {
+    const { policy } = snapshot;
     const { plan } = packet;
     const inner = plan.inner!;
     const pa = packet.parsed.ip!.source;
     const record = findSource(policy, plan.vsid, inner, pa, context);
+    const isTold = !record && tellSendingHost(snapshot, packet, null, context);
     if (context.observer) {
       const saw = `VSID ${plan.vsid}, inner source ${sourceText(inner)}, outer source ${formatAddress(pa)}`;
       if (record) tell(context.observer, saw, "the source is on record there", record);
       else {
-        const why = "no lookup record places the inner source at the outer source";
+        const why = `no lookup record places the inner source at the outer source; ${controlText(isTold, "UNREACHABLE")}`;
         tell(context.observer, saw, why, undefined, nearestSource(policy, plan.vsid, inner));
       }
     }
@@ -334,7 +287,7 @@ const congestion: Layer<NveSnapshot> = {
 };
 
 /**
- * Rows 30 and 32: the port of (VSID, inner destination MAC), for group addresses every port of the virtual subnet; on this host or
+ * Rows 30 to 32: the port of (VSID, inner destination MAC), for group addresses every port of the virtual subnet; on this host or
  * not at all. Not finding one is decided behind the ECN guard, so it is not cached.
  */
 const delivery: Layer<NveSnapshot> = {
@@ -343,8 +296,7 @@ const delivery: Layer<NveSnapshot> = {
     const { destinationMac, vsid } = packet.plan;
     if (!isGroupMac(destinationMac)) {
       const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
-      if (outcome.kind === "drop") context.doNotCache();
-      return outcome;
+      return outcome.kind === "drop" ? dropUndelivered(snapshot, packet, context) : outcome;
     }
     const outputs = copiesHere(snapshot, packet, context);
     if (context.observer) {
@@ -356,6 +308,29 @@ const delivery: Layer<NveSnapshot> = {
     return dropFor(Reason.RX_NO_LOCAL_DST);
   },
 };
+
+/** Row 31 where a record tells the provider address that the VM has moved to, else row 32. */
+function dropUndelivered(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
+  context.doNotCache();
+  const record = recordElsewhere(snapshot.policy, packet);
+  // A message has room for addresses of its own family only.
+  const target = record?.providerAddress.family === packet.parsed.ip!.family ? record.providerAddress : null;
+  const isTold = tellSendingHost(snapshot, packet, target, context);
+  if (context.observer) {
+    const text = controlText(isTold, target ? "REDIRECT" : "UNREACHABLE");
+    const where = record ? `it lives at ${formatAddress(record.providerAddress)} now` : "no record says where it lives";
+    tell(context.observer, frameText(packet.plan.inner!), `${where}; ${text}`, record);
+  }
+  return dropFor(record ? Reason.RX_MOVED : Reason.RX_NO_LOCAL_DST);
+}
+
+/** The record of the destination CA, with its MAC and the provider address of another host. */
+function recordElsewhere(policy: HostPolicy, { plan }: PacketView): LookupRecord | undefined {
+  const { ip } = plan.inner!;
+  const record = ip ? policy.lookupRecords.find(plan.vsid, ip.destination) : undefined;
+  if (record?.macAddress !== plan.destinationMac || record.rule !== "TranslationMethodEncap") return undefined;
+  return policy.providerAddresses.find(record.providerAddress) ? undefined : record;
+}
 
 /** The receive side in order, for NICs; row 1 is the pipeline's `unreadable`. */
 export const INBOUND_LAYERS: readonly Layer<NveSnapshot>[] = [

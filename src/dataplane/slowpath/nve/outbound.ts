@@ -9,6 +9,7 @@
  *   packet class        broadcast and multicast, the router's own addresses, link-local
  *   next hop            route and record: wire VSID, MAC addresses, TTL
  *   wire VSID           may the VSID go on the wire?
+ *   redirect            another host has said where the VM lives now
  *   local delivery      the next hop lives on this host
  *   translation rule    Encap goes on
  *   encapsulation       provider addresses, route, neighbor, size, headers (encapsulate.ts)
@@ -17,7 +18,7 @@
  */
 import { Reason } from "../../drop-reasons.js";
 import type { HostPolicy } from "../../policy/policy.js";
-import { portStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
+import { portStamp, providerStamp, recordStamp, routesStamp } from "../../policy/stamps.js";
 import {
   type Address,
   directedBroadcastOf,
@@ -41,7 +42,7 @@ import { encapsulation } from "./encapsulate.js";
 import { flowText, frameText, hex, icmpText, keyText, nearestRecord, tell } from "./explain.js";
 import { tellSender } from "./gateway.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
-import { findAnyByMac, findByMac, findOwn, findRecord } from "./records.js";
+import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
 import { replicate } from "./replicate.js";
 import type { NveSnapshot } from "./snapshot.js";
 
@@ -281,6 +282,24 @@ const wireVsid: Layer<NveSnapshot> = {
   },
 };
 
+/** Where a host that was sent to has said that the VM lives elsewhere now, that takes the place of the record's provider address. */
+const redirect: Layer<NveSnapshot> = {
+  name: "redirect",
+  evaluate({ policy, state }, packet, context) {
+    const record = packet.plan.destinationRecord!;
+    const { virtualSubnetID: vsid, customerAddress } = record;
+    const isOpen = policy.settings.acceptRedirect && !isFoundByMac(record);
+    if (isOpen) context.consulted(recordStamp(context.node, vsid, customerAddress));
+    const target = isOpen ? state.control.redirects.find(vsid, customerAddress) : undefined;
+    if (target) packet.plan.destinationRecord = { ...record, providerAddress: target };
+    if (context.observer) {
+      const decided = target ? `by a REDIRECT at ${formatAddress(target)}` : "where the record says";
+      tell(context.observer, keyText(vsid, customerAddress), decided, record);
+    }
+    return CONTINUE;
+  },
+};
+
 /** A next hop at one of this host's provider addresses never sees the wire, routed or not, whatever its rule. */
 const localDelivery: Layer<NveSnapshot> = {
   name: "local delivery",
@@ -338,6 +357,7 @@ export const OUTBOUND_LAYERS: readonly Layer<NveSnapshot>[] = [
   unlessResolved(packetClass),
   unlessResolved(nextHop),
   wireVsid,
+  redirect,
   localDelivery,
   translationRule,
   encapsulation,

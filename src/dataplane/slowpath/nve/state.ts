@@ -2,16 +2,23 @@
  * What the NVE of one host remembers of packets and of time. Layers read it; only what they raise, and timers, change it, between two
  * ticks. Each part is a store with its own effects.
  */
+import type { NodeIndex } from "../../transposition/transposition.js";
+import { type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import type { NveWork } from "./work.js";
 
 /** What layers raise, by store. */
-export type NveEffect = NeighborEffect | DuplicateEffect;
+export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect;
 
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
   readonly duplicates = new DuplicateDetection();
+  readonly control: ControlState;
+
+  constructor(node: NodeIndex) {
+    this.control = new ControlState(node);
+  }
 
   begin(work: NveWork): void {
     if (work.policy.settings.resolve === "wire") this.duplicates.begin(work);
@@ -28,6 +35,12 @@ export class NveState {
       case "addressConflict":
       case "addressAnnounce":
         this.duplicates.settle(effect, work);
+        break;
+      case "controlMessage":
+      case "redirect":
+      case "redirectsEnd":
+      case "policyMismatch":
+        this.control.settle(effect, work);
         break;
     }
   }

@@ -276,39 +276,6 @@ describe("receive checklist", () => {
   });
 });
 
-describe("row 24: control messages", () => {
-  /** Packets E and F go to host 1; here they are readdressed to host 2, whose twin sent them. */
-  const toHost2 = (name: "e" | "f"): Uint8Array => {
-    const frame = workedPacket(name);
-    frame.set(macOctets(MACS.nic2), 0);
-    frame.set(macOctets(MACS.nic2), 0x2a);
-    frame.set([192, 168, 4, 11], 0x1a);
-    frame.set([192, 168, 4, 22], 0x1e);
-    frame.set([192, 168, 4, 11], 0x44);
-    return repairIpv4(frame);
-  };
-
-  it.each(["e", "f"] as const)("packet %s ends as RX_CTRL, and is not cached", (name) => {
-    expect(strict.verdict(toHost2(name), NIC)).toBe("RX_CTRL");
-    expect(strict.decide(toHost2(name), NIC).cacheable).toBe(false);
-  });
-
-  it("all conditions are required", () => {
-    const otherMac = toHost2("e");
-    otherMac.set(macOctets(MACS.blue2), 0x2a);
-    expect(strict.verdict(otherMac, NIC)).toBe("RX_SRC_POLICY");
-    const otherSource = toHost2("e");
-    otherSource.set([192, 168, 4, 12], 0x44);
-    expect(strict.verdict(otherSource, NIC)).toBe("RX_SRC_POLICY");
-    const otherCode = toHost2("e");
-    otherCode[0x4d] = 1;
-    expect(strict.verdict(otherCode, NIC)).toBe("RX_SRC_POLICY");
-    const unknownVsid = toHost2("e");
-    unknownVsid.set([0x00, 0x10, 0x00], 0x26);
-    expect(strict.verdict(unknownVsid, NIC)).toBe("RX_VSID_UNKNOWN");
-  });
-});
-
 describe("row 28: source policy", () => {
   const inner = (options: Partial<FrameOptions>): Uint8Array =>
     around(ipFrame({ destination: MACS.blue2, source: MACS.blue1, from: "10.0.0.5", to: "10.0.0.7", ...options }));

@@ -526,6 +526,7 @@ describe("explanations", () => {
       "packet class",
       "next hop",
       "wire VSID",
+      "redirect",
       "local delivery",
       "translation rule",
       "encapsulation",

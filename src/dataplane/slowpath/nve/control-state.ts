@@ -1,0 +1,171 @@
+/**
+ * What a host remembers because of control messages: redirects, and what it has said lately.
+ *
+ * Everything here is bounded. A message to a host about one (VSID, CA) is sent once in a second, and a hundred in all; each kind of event
+ * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
+ */
+import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
+import type { Address } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import type { Vsid } from "../../wire/bytes.js";
+import type { NodeEvent, NodeWork } from "../layer.js";
+import { type Redirect, RedirectTable } from "./redirects.js";
+
+/** What decisions about packets want of this state. */
+export type ControlEffect =
+  /** Tell the host at `receiver` that a packet to (VSID, CA) was not delivered: send this frame. */
+  | {
+      readonly kind: "controlMessage";
+      readonly receiver: Address;
+      readonly virtualSubnetID: Vsid;
+      readonly customerAddress: Address;
+      readonly output: PortIndex;
+      readonly frame: Uint8Array;
+    }
+  /** The host at `providerAddress`, which the packet was sent to, says where the VM lives now. */
+  | { readonly kind: "redirect"; readonly providerAddress: Address; readonly redirect: Redirect }
+  /** A timer: some redirects end. */
+  | { readonly kind: "redirectsEnd" }
+  /** The host at `providerAddress` has no policy for what was sent to (VSID, CA), or another. */
+  | {
+      readonly kind: "policyMismatch";
+      readonly virtualSubnetID: Vsid;
+      readonly customerAddress: Address;
+      readonly providerAddress: Address;
+    };
+
+/** Two of the notifications of Windows' wnvapi; addresses as text, from which the families follow. */
+export interface ControlEvent extends NodeEvent {
+  readonly kind: "policyMismatch" | "redirect";
+  readonly virtualSubnetID: Vsid;
+  readonly customerAddress: string;
+  /** Where packets for the customer address were sent. */
+  readonly providerAddress: string;
+  /** Of a redirect: where they are sent from now on. */
+  readonly newProviderAddress?: string;
+}
+
+export interface ControlCounters {
+  /** REDIRECT and UNREACHABLE messages sent. */
+  readonly sent: number;
+  /** Messages that a limit has held back. */
+  readonly held: number;
+  /** Redirects obeyed. */
+  readonly redirects: number;
+  /** Redirects that had to go before their time because there were too many. */
+  readonly redirectsEvicted: number;
+  /** Events that a limit has held back. */
+  readonly eventsHeld: number;
+}
+
+export const CONTROL_MESSAGES_PER_SECOND = 100;
+export const CONTROL_EVENTS_PER_SECOND = 1000;
+
+export class ControlState {
+  readonly redirects: RedirectTable;
+  readonly #messages = new OncePerSecond(CONTROL_MESSAGES_PER_SECOND);
+  readonly #events = new OncePerSecond(CONTROL_EVENTS_PER_SECOND);
+  readonly #counters = { sent: 0, held: 0, redirects: 0, redirectsEvicted: 0, eventsHeld: 0 };
+  /** A timer is set for the end of the oldest redirect. */
+  #isTimerSet = false;
+
+  constructor(node: NodeIndex) {
+    this.redirects = new RedirectTable(node);
+  }
+
+  get counters(): ControlCounters {
+    return { ...this.#counters };
+  }
+
+  settle(effect: ControlEffect, work: NodeWork): void {
+    switch (effect.kind) {
+      case "controlMessage":
+        this.#send(effect, work);
+        break;
+      case "redirect":
+        this.#redirect(effect, work);
+        break;
+      case "redirectsEnd":
+        this.#endRedirects(work);
+        break;
+      case "policyMismatch":
+        this.#tell(effect, {}, work);
+        break;
+    }
+  }
+
+  #send(effect: Extract<ControlEffect, { kind: "controlMessage" }>, work: NodeWork): void {
+    const { receiver, virtualSubnetID, customerAddress, output, frame } = effect;
+    const about = `${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
+    if (!this.#messages.allow(about, work.nowMs)) {
+      this.#counters.held++;
+      return;
+    }
+    this.#counters.sent++;
+    work.emit(output, frame);
+  }
+
+  #redirect({ redirect, providerAddress }: Extract<ControlEffect, { kind: "redirect" }>, work: NodeWork): void {
+    const { virtualSubnetID, customerAddress, target } = redirect;
+    const evicted = this.redirects.put(redirect, work.nowMs);
+    this.#counters.redirects++;
+    if (evicted) this.#counters.redirectsEvicted++;
+    this.#moveStamps(evicted ? [redirect, evicted] : [redirect], work);
+    this.#setTimer(work);
+    const about = { kind: "redirect", virtualSubnetID, customerAddress, providerAddress } as const;
+    this.#tell(about, { newProviderAddress: formatAddress(target) }, work);
+  }
+
+  #endRedirects(work: NodeWork): void {
+    this.#isTimerSet = false;
+    this.#moveStamps(this.redirects.expire(work.nowMs), work);
+    this.#setTimer(work);
+  }
+
+  #moveStamps(redirects: readonly Redirect[], work: NodeWork): void {
+    work.moveStamps(redirects.map((redirect) => this.redirects.stampOf(redirect)));
+  }
+
+  /** One timer at a time: what comes later ends later. */
+  #setTimer(work: NodeWork): void {
+    const endMs = this.redirects.nextEndMs;
+    if (this.#isTimerSet || endMs === null) return;
+    this.#isTimerSet = true;
+    work.setTimer<ControlEffect>(endMs, { kind: "redirectsEnd" });
+  }
+
+  #tell(about: EventSubject, more: Partial<ControlEvent>, work: NodeWork): void {
+    const { kind, virtualSubnetID } = about;
+    const customerAddress = formatAddress(about.customerAddress);
+    if (!this.#events.allow(`${kind} ${virtualSubnetID} ${customerAddress}`, work.nowMs)) {
+      this.#counters.eventsHeld++;
+      return;
+    }
+    const providerAddress = formatAddress(about.providerAddress);
+    const event: ControlEvent = { kind, virtualSubnetID, customerAddress, providerAddress, ...more };
+    work.notify(event);
+  }
+}
+
+type EventSubject = Omit<Extract<ControlEffect, { kind: "policyMismatch" }>, "kind"> & Pick<ControlEvent, "kind">;
+
+/** Lets everything happen once in a second, and `most` things in all. It remembers no more than those. */
+class OncePerSecond {
+  readonly #most: number;
+  /** When each thing may happen again, the first one first, as time never goes back. */
+  readonly #again = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  allow(what: string, nowMs: number): boolean {
+    for (const [one, againMs] of this.#again) {
+      if (againMs > nowMs) break;
+      this.#again.delete(one);
+    }
+    if (this.#again.has(what) || this.#again.size >= this.#most) return false;
+    this.#again.set(what, nowMs + 1000);
+    return true;
+  }
+}

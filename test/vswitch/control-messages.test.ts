@@ -1,0 +1,224 @@
+/**
+ * REDIRECT and UNREACHABLE in whole labs: Blue2 has moved from host 2 to host 3, which host 1 has not been told. A router lies between host 1
+ * and the others.
+ */
+import { describe, expect, test } from "vitest";
+import { type PacketEnd, reasonName, type TimedEvent, trace } from "../../src/dataplane/index.js";
+import type { PortIndex } from "../../src/dataplane/transposition/index.js";
+import { parseAddress } from "../../src/dataplane/wire/index.js";
+import { kernelModule } from "../../src/kernel-file.js";
+import { Lab } from "../../src/vswitch/index.js";
+import { change, load } from "../control/labs.js";
+import { innerOf } from "../vectors/worked-packets.js";
+
+const MOVED = `apiVersion: hnv/v1
+routingDomains:
+  - name: Blue
+    id: "{11111111-2222-3333-4444-000000005001}"
+    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }]
+provider:
+  subnets:
+    - { prefix: 192.168.4.0/24, vlan: 103, mtu: 1600, gateway: 192.168.4.1 }
+    - { prefix: 192.168.5.0/24, vlan: 104, mtu: 1600, gateway: 192.168.5.1 }
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
+    providerAddresses: [{ address: 192.168.4.11 }]
+    vms: [{ name: Blue1, adapters: [{ mac: 06-06-00-00-00-05, vsid: 5001, addresses: [10.0.0.5] }] }]
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-05-16 }]
+    providerAddresses: [{ address: 192.168.5.22 }]
+  - name: host3
+    nics: [{ name: nic1, mac: 02-00-C0-A8-05-21 }]
+    providerAddresses: [{ address: 192.168.5.33 }]
+    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }]
+lookupRecords:
+  - { host: host1, customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.5.22 }
+`;
+/** Nobody has told host 2 anything either. */
+const UNKNOWN = change(
+  MOVED,
+  "lookupRecords:\n",
+  `lookupRecords:
+  - { host: host2, customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.5.22 }
+`,
+);
+
+/** Blue1 pings Blue2. */
+const PING = innerOf("a");
+
+interface Scene {
+  readonly lab: Lab;
+  readonly events: TimedEvent[];
+  /** How each frame ended that this one caused, as `delivered at host3/Blue2`. */
+  ping(timeMs: number): string[];
+  /** The same for what happens by itself until then. */
+  wait(untilMs: number): string[];
+}
+
+function scene(text = MOVED): Scene {
+  const events: TimedEvent[] = [];
+  const lab = new Lab(load(text).lab, { kernel: kernelModule(), onEvent: (event) => events.push(event) });
+  const { engine } = lab;
+  const show = ({ verdict, port, reason }: PacketEnd): string =>
+    `${verdict} at ${engine.ports[port]!.name}${reason ? `: ${reasonName(reason)}` : ""}`;
+  const ns = (ms: number): bigint => BigInt(ms) * 1_000_000n;
+  return {
+    lab,
+    events,
+    ping: (timeMs) => engine.send([{ port: lab.port("host1/Blue1")!, frame: PING }], ns(timeMs)).map(show),
+    wait: (untilMs) => engine.sendNothing(ns(untilMs)).map(show),
+  };
+}
+
+const ARRIVES = ["delivered at host3/Blue2"];
+const LOST = ["dropped at host2/nic1: RX_MOVED"];
+const OBEYED = "consumed at host1/nic1";
+
+/** An event as one line. */
+const shown = ({ timeMs, event }: TimedEvent): string => [timeMs, ...Object.values(event)].join(" ");
+
+describe("a VM that has moved", () => {
+  test("the first packet is lost and earns a REDIRECT, the next arrives", () => {
+    const { ping, wait, lab, events } = scene();
+    expect(ping(0)).toEqual(LOST);
+    expect(wait(2)).toEqual([OBEYED]);
+    expect(ping(10)).toEqual(ARRIVES);
+    expect(ping(11)).toEqual(ARRIVES);
+    expect(events.map(shown)).toEqual(["2 redirect 5001 10.0.0.7 192.168.5.22 192.168.5.33"]);
+    const { injected, dropped, delivered, consumed, in: entered } = lab.engine.totals();
+    expect({ entered, injected, dropped, delivered, consumed }).toEqual({
+      entered: 3,
+      injected: 1,
+      dropped: 1,
+      delivered: 2,
+      consumed: 1,
+    });
+  });
+
+  test("packets of the same millisecond are lost, and earn no second message", () => {
+    const { ping, wait, lab } = scene();
+    for (let n = 0; n < 10; n++) expect(ping(0)).toEqual(LOST);
+    expect(wait(2)).toEqual([OBEYED]);
+    expect(lab.controlCounters("host2")).toMatchObject({ sent: 1, held: 9 });
+    expect(lab.controlCounters("host1")).toMatchObject({ redirects: 1 });
+  });
+
+  test("while it holds, packets go by their flow entries", () => {
+    const { ping, wait, lab } = scene();
+    ping(0);
+    wait(2);
+    ping(10);
+    const { misses, stale } = lab.engine.flowCounters();
+    for (let ms = 11; ms < 100; ms++) expect(ping(ms)).toEqual(ARRIVES);
+    expect(lab.engine.flowCounters()).toMatchObject({ misses, stale });
+  });
+
+  test("after a minute the record counts again, until the next REDIRECT", () => {
+    const { ping, wait } = scene();
+    ping(0);
+    wait(2);
+    expect(ping(60_001)).toEqual(ARRIVES);
+    expect(ping(60_002)).toEqual(LOST);
+    expect(wait(60_010)).toEqual([OBEYED]);
+    expect(ping(60_011)).toEqual(ARRIVES);
+  });
+
+  test("the control plane has the last word: a record that is rewritten ends the redirect", () => {
+    const { ping, wait, lab } = scene();
+    ping(0);
+    wait(2);
+    expect(ping(10)).toEqual(ARRIVES);
+    const record = lab.policyOf("host1")!.lookupRecords.find(5001 as never, parseAddress("10.0.0.7")!)!;
+    lab.changePolicy("host1", { kind: "recordReplaced", record: { ...record } });
+    expect(ping(11)).toEqual(LOST);
+    lab.changePolicy("host1", {
+      kind: "recordReplaced",
+      record: { ...record, providerAddress: parseAddress("192.168.5.33")! },
+    });
+    expect(ping(12)).toEqual(ARRIVES);
+  });
+
+  test("with acceptRedirect off all packets are lost, and one REDIRECT a second is dropped", () => {
+    const { ping, wait, lab, events } = scene(
+      change(MOVED, "  - name: host1\n", "  - name: host1\n    settings: { acceptRedirect: false }\n"),
+    );
+    const ends: string[] = [];
+    for (let ms = 0; ms < 3000; ms += 100) ends.push(...ping(ms));
+    ends.push(...wait(4000));
+    expect(ends.filter((end) => end === LOST[0])).toHaveLength(30);
+    expect(ends.filter((end) => end === "dropped at host1/nic1: RX_CTRL")).toHaveLength(3);
+    expect(ends).toHaveLength(33);
+    expect([lab.controlCounters("host2"), events]).toMatchObject([{ sent: 3, held: 27 }, []]);
+  });
+
+  test("with sendControlMessages off, or in Windows Server 2012, nothing is said", () => {
+    for (const setting of ["settings: { sendControlMessages: false }", "mode: 2012"]) {
+      const { ping, wait } = scene(change(MOVED, "  - name: host2\n", `  - name: host2\n    ${setting}\n`));
+      expect([ping(0), wait(100), ping(200)]).toEqual([LOST, [], LOST]);
+    }
+  });
+
+  test("trace shows the layer that redirects, and the message that would be sent", () => {
+    const { ping, wait, lab } = scene();
+    const port = lab.port("host1/Blue1")!;
+    const before = trace(lab.engine, port, PING);
+    expect(before.at(-1)!.notes.at(-1)!.decided).toBe(
+      "it lives at 192.168.5.33 now; the sending host is told: REDIRECT",
+    );
+    expect(before.at(-1)!.decision.effects).toMatchObject([{ kind: "controlMessage" }]);
+    ping(0);
+    wait(2);
+    const [step] = trace(lab.engine, port, PING);
+    expect(step!.notes.find(({ layer }) => layer === "redirect")!.decided).toBe("by a REDIRECT at 192.168.5.33");
+    expect(lab.engine.totals()).toMatchObject({ in: 1, injected: 1 });
+  });
+});
+
+test("a host that knows nothing of the VM says UNREACHABLE: a policy mismatch, once a second", () => {
+  const { ping, wait, lab, events } = scene(UNKNOWN);
+  const ends: string[] = [];
+  for (let ms = 0; ms < 2000; ms += 100) ends.push(...ping(ms));
+  ends.push(...wait(3000));
+  expect(ends.filter((end) => end === "dropped at host2/nic1: RX_NO_LOCAL_DST")).toHaveLength(20);
+  expect(ends.filter((end) => end === OBEYED)).toHaveLength(2);
+  expect(events.map(shown)).toEqual([
+    "2 policyMismatch 5001 10.0.0.7 192.168.5.22",
+    "1002 policyMismatch 5001 10.0.0.7 192.168.5.22",
+  ]);
+  expect(lab.controlCounters("host2")).toMatchObject({ sent: 2, held: 18 });
+});
+
+test("bursts of 1, 7 and 256 give the same frames, in the same order", () => {
+  const play = (burst: number): string[] => {
+    const { lab } = scene();
+    const { engine } = lab;
+    const { memory } = engine;
+    const room = memory.allocate(256 * 128);
+    const left: { sequence: number; text: string }[] = [];
+    const collect = (): void => {
+      const ends = [...engine.lastBurst()].map((end) => ({
+        sequence: end.sequence,
+        text: `${end.timestampNs} ${end.verdict} ${end.port} ${end.reason}`,
+      }));
+      left.push(...ends.sort((a, b) => a.sequence - b.sequence));
+    };
+    const times = Array.from({ length: 600 }, (_, n) => Math.floor(n * n * 350)); // closer first, further apart later
+    const port = lab.port("host1/Blue1") as PortIndex;
+    for (let first = 0; first < times.length; first += burst) {
+      const rows = times.slice(first, first + burst);
+      rows.forEach((timeNs, index) => {
+        const place = room + index * 128;
+        memory.bytes.set(PING, place);
+        engine.setRow(index, place, PING.length, port, BigInt(timeNs), first + index);
+      });
+      for (const _ of engine.run(rows.length)) collect();
+    }
+    for (const _ of engine.passTime(engine.nowMs + 1000)) collect();
+    return left.map(({ text }) => text);
+  };
+  const all = play(256);
+  expect(all.length).toBeGreaterThan(600);
+  expect(play(1)).toEqual(all);
+  expect(play(7)).toEqual(all);
+});
