@@ -121,6 +121,11 @@ export class HostDemultiplexer implements Placement {
     }
   }
 
+  /** Where frames may enter. */
+  get ports(): readonly PortIndex[] {
+    return [...this.#nics, ...[...this.#adapters.values()].flatMap((places) => places.map(({ port }) => port))];
+  }
+
   /** What fitted no port, most frames first. */
   leftOut(): Leftover[] {
     const all = [...this.#leftOut].map(([why, { frames, first }]) => ({ why: LEFT_OUT[why], frames, first }));

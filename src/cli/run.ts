@@ -148,7 +148,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   if (options.captureAll !== undefined) engine.limitCopies(CAPTURE_ALL_COPIES.frames, CAPTURE_ALL_COPIES.bytes);
   const copies = options.captureAll === undefined ? engine.memory.copyRoom : CAPTURE_ALL_COPIES;
   const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes, copies };
-  const workers = workersFor(options.workers, obstacleToWorkers(lab, options));
+  const workers = workersFor(options.workers, obstacleToWorkers(lab, entries, options));
   const run = { lab, recipe, entries, exits, limits, workers };
 
   const readers: CaptureReader[] = [];
@@ -177,11 +177,15 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
 }
 
 /** What cannot be told by threads that each see a part of the frames only. */
-function obstacleToWorkers(lab: Lab, { drops, captureAll, flows }: RunOptions): string | undefined {
+function obstacleToWorkers(
+  lab: Lab,
+  entries: readonly EntryFile[],
+  { drops, captureAll, flows }: RunOptions,
+): string | undefined {
   if (drops !== undefined) return "--drops looks at every frame in the order of the input";
   if (captureAll !== undefined) return "--capture-all looks at every frame in the order of the input";
   if (flows) return "--flows lists the flow table of one engine";
-  return lab.keepsStateAcrossFlows;
+  return lab.obstacleToSharing(entries.flatMap(({ port }) => (typeof port === "number" ? [port] : port.ports)));
 }
 
 /** A file at a port, in or out. */

@@ -9,10 +9,11 @@
  */
 
 import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
-import { type HostPolicy, type HostPolicyChange, STAMP_COUNT } from "../dataplane/policy/index.js";
+import { type HostPolicy, type HostPolicyChange, type NveSettings, STAMP_COUNT } from "../dataplane/policy/index.js";
 import type { ControlCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
+import { disagreement } from "./agreement.js";
 import { type ChangingLab, carryOut } from "./carry-out.js";
 import type { LabChange } from "./changes.js";
 import { makeHostNode } from "./host.js";
@@ -36,6 +37,8 @@ export class Lab {
   readonly #hosts: ReadonlyMap<string, HostState>;
   readonly #limitsAnswers: boolean;
   readonly #onEvent: NonNullable<LabOptions["onEvent"]>;
+  /** Where the provider network, or what stands in for it, sends into the lab. */
+  readonly #wirePorts: ReadonlySet<PortIndex>;
 
   constructor(settings: LabSettings, options: LabOptions) {
     const plan = planPorts(settings);
@@ -45,6 +48,7 @@ export class Lab {
     this.settings = settings;
     this.#limitsAnswers = options.answersPerSecond !== undefined;
     this.#ports = plan.ports;
+    this.#wirePorts = wirePorts(settings, plan.ports);
     this.#hosts = new Map(hosts.map((host) => [host.name, host]));
     this.engine = new Engine({
       ...options,
@@ -93,6 +97,18 @@ export class Lab {
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 
+  /**
+   * Why all packets that enter at these ports must go through one engine, in words that go on after "because"; undefined if they need not.
+   * To `keepsStateAcrossFlows` it adds REDIRECT and UNREACHABLE, which one packet earns and many follow.
+   */
+  obstacleToSharing(entries: readonly PortIndex[]): string | undefined {
+    if (this.keepsStateAcrossFlows !== undefined) return this.keepsStateAcrossFlows;
+    if (!this.settings.hosts.some(({ nve }) => usesControlMessages(nve))) return undefined;
+    const isOnWire = (port: PortIndex): boolean => this.#wirePorts.has(port);
+    const why = entries.some(isOnWire) ? "frames enter from the wire" : disagreement(this.settings);
+    return why && `hosts may send each other REDIRECT and UNREACHABLE (sendControlMessages, acceptRedirect): ${why}`;
+  }
+
   /** The policy in force on a host; undefined for a name that is no host's. */
   policyOf(host: string): HostPolicy | undefined {
     return this.#hosts.get(host)?.snapshot.policy;
@@ -135,6 +151,16 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
   }
   return { ports, specs };
 }
+
+function wirePorts(settings: LabSettings, ports: ReadonlyMap<string, PortIndex>): ReadonlySet<PortIndex> {
+  const names = settings.hosts.flatMap(({ name, nics }) =>
+    nics.flatMap((nic) => [`${name}/${nic.name}`, providerPortName(name, nic.name)]),
+  );
+  return new Set(names.flatMap((name) => ports.get(name) ?? []));
+}
+
+const usesControlMessages = ({ mode, sendControlMessages, acceptRedirect }: NveSettings): boolean =>
+  mode !== "2012" && (sendControlMessages || acceptRedirect);
 
 const providerPortName = (host: string, nic: string): string => `${PROVIDER_NAME}/${host}.${nic}`;
 

@@ -15,6 +15,10 @@ export const LABS = {
   records: join(ROOT, "examples/one-host-records.yaml"),
 } as const;
 
+/** The lab of a file, with NVGRE control messages switched off, so that frames from the wire may go to several workers. */
+export const withoutControlMessages = (labFile: string): string =>
+  `${readFileSync(labFile, "utf8")}\nsettings: { sendControlMessages: false, acceptRedirect: false }\n`;
+
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;

@@ -1,10 +1,11 @@
 /** `hnv run` on live interfaces: hosts, guests and peers in network namespaces of their own. */
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
-import { HNV, hnv, LABS, ROOT } from "./helpers.js";
+import { HNV, hnv, LABS, ROOT, withoutControlMessages, workplace } from "./helpers.js";
 import { BLUE1, BLUE2, type Guest, LiveHnv, ping, RED1, RED2, settle, transfer, until } from "./live-lab.js";
 
 const missing = netnsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
@@ -95,8 +96,10 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     timeout: 90_000,
   }, async () => {
     const lab = await twoHosts([BLUE1, BLUE2]);
-    const host1 = await startHostWith(["--workers", "2"], lab, LABS.plain, "host1", BLUE1);
-    const host2 = await startHostWith(["--workers", "2"], lab, LABS.plain, "host2", BLUE2);
+    const file = workplace()("lab.yaml");
+    writeFileSync(file, withoutControlMessages(LABS.plain));
+    const host1 = await startHostWith(["--workers", "2"], lab, file, "host1", BLUE1);
+    const host2 = await startHostWith(["--workers", "2"], lab, file, "host2", BLUE2);
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     for (let connection = 0; connection < 6; connection++) {
       const { sent, received } = await transfer(lab, BLUE1, BLUE2, MEBIBYTE);

@@ -17,6 +17,7 @@ import {
   type RunResult,
   resultOf,
   shell,
+  withoutControlMessages,
   workplace,
 } from "./helpers.js";
 
@@ -161,13 +162,15 @@ describe("the same bytes from 1, 2 and 3 workers", () => {
   it("run: bursts of 7, --bind, and a flow table of 8 entries", async () => {
     const at = workplace();
     writeFileSync(at("in.pcap"), multiplied("mixed-blue1-sent.pcap"));
+    writeFileSync(at("lab.yaml"), withoutControlMessages(LABS.plain));
     const small = ["--burst", "7", "--flow-capacity", "8"];
     const lines = COUNTS.map((n) => {
       const ends = ["--in", `host1/Blue1=${at("in.pcap")}`, "--bind", `host1/nic1=pcap:${join(PCAPS, "ovs-gre.pcap")}`];
       const outs = ["--out", `host1/nic1=${at(`w${n}.pcap`)}`, "--out", `host1/Blue1=${at(`b${n}.pcap`)}`];
-      return ["run", LABS.plain, ...ends, ...outs, ...small, "--workers", n, "--json"];
+      return ["run", at("lab.yaml"), ...ends, ...outs, ...small, "--workers", n, "--json"];
     });
     const [one, two, three] = await results(lines);
+    expect((JSON.parse(three!) as { workers: number }).workers).toBe(3);
     expect(withoutTeam(two!)).toEqual(withoutTeam(one!));
     expect(withoutTeam(three!)).toEqual(withoutTeam(one!));
     for (const n of ["2", "3"]) {
@@ -336,6 +339,28 @@ describe("what needs one worker gets one, and says so", () => {
     expect(status).toBe(0);
     expect(stderr).toMatch(/^hnv: one worker instead of 2, because --split-by /);
     expect(existsSync(at("o-5001.pcapng"))).toBe(true);
+  });
+
+  it("a lab whose hosts may send control messages about what comes from the wire", async () => {
+    const at = workplace();
+    writeFileSync(at("quiet.yaml"), withoutControlMessages(LABS.plain));
+    const frames = join(PCAPS, "negative-vectors.pcap");
+    const run = (lab: string, n: string) => {
+      const files = ["--in", `host2/nic1=${frames}`, "--out", `host2/nic1=${at(`${n}.pcap`)}`];
+      return hnv(["run", lab, ...files, "--workers", n, "--json"]);
+    };
+    const [one, two, quiet] = await Promise.all([
+      run(LABS.plain, "1"),
+      run(LABS.plain, "2"),
+      run(at("quiet.yaml"), "3"),
+    ]);
+    expect(two.stderr).toMatch(ONE);
+    expect(two.stderr).toContain("REDIRECT and UNREACHABLE");
+    expect({ ...resultOf(two), elapsedMs: 0, outputs: [] }).toEqual({ ...resultOf(one), elapsedMs: 0, outputs: [] });
+    expect(isSame(at("2.pcap"), at("1.pcap"))).toBe(true);
+    expect(JSON.parse(two.stdout)).toMatchObject({ workers: 1, totals: { injected: 1 } });
+    expect(JSON.parse(quiet.stdout)).toMatchObject({ workers: 3, totals: { injected: 0 } });
+    expect(quiet.stderr).toBe("");
   });
 
   it("a lab with a node that keeps state across flows", async () => {

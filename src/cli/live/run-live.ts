@@ -3,6 +3,7 @@
  * and the summary.
  */
 import { Worker } from "node:worker_threads";
+import type { PortIndex } from "../../dataplane/transposition/index.js";
 import { isShareable, type LiveCounters, type LiveShare, mtuOfLive } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
@@ -45,7 +46,7 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts: ports };
   const bindings = options.bind.map(({ value }, index) => ({ port: ports[index]!, uri: value }));
   const stop = new SharedArrayBuffer(4);
-  const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind));
+  const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind, ports));
   const share: LiveShare = { workers, group: process.pid & 0xffff };
   const jobs = Array.from(
     { length: workers },
@@ -55,9 +56,9 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
 }
 
 /** Goes on after "because". */
-function obstacleToWorkers(lab: Lab, bind: readonly PortValue[]): string | undefined {
+function obstacleToWorkers(lab: Lab, bind: readonly PortValue[], ports: readonly PortIndex[]): string | undefined {
   const alone = bind.find(({ value }) => !isShareable(value));
-  return alone ? `${alone.value} cannot be shared` : lab.keepsStateAcrossFlows;
+  return alone ? `${alone.value} cannot be shared` : lab.obstacleToSharing(ports);
 }
 
 /** MTUs of devices that NICs of the lab are bound to. */
