@@ -368,6 +368,29 @@ function vlanOfProviderAddress({ host, policy, frame }: Scene): readonly Cure[] 
   return [{ host: host.name, command, text: `the packet came ${vlan === 0 ? "untagged" : `on VLAN ${vlan}`}` }];
 }
 
+/** No cmdlet changes whether a host obeys. */
+function controlMessageRefused({ host }: Scene): readonly Cure[] {
+  const { mode, acceptRedirect } = host.nve;
+  const why = mode === "2012" ? "in mode 2012 a host obeys no control message" : "acceptRedirect is off for this host";
+  return mode !== "2012" && acceptRedirect ? [] : [{ host: host.name, command: null, text: why }];
+}
+
+/** A REDIRECT to an address that would be known by a route to it. */
+function targetUnknown({ host, inner }: Scene): readonly Cure[] {
+  if (!inner.ip) return [];
+  const command = commandLine("New-NetVirtualizationProviderRoute", {
+    CimSession: host.name,
+    InterfaceIndex: { blank: "interface of the provider network" },
+    DestinationPrefix: { blank: `provider prefix around ${formatAddress(inner.ip.destination)}` },
+    NextHop: { blank: "next hop" },
+  });
+  return [{ host: host.name, command, text: "if that is a provider address; else the REDIRECT is forged" }];
+}
+
+const nothingToDo =
+  (text: string) =>
+  ({ host }: Scene): readonly Cure[] => [{ host: host.name, command: null, text }];
+
 // The virtual switch.
 
 const setAdapter =
@@ -395,6 +418,18 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.TX_TOO_BIG_ICMP6, tooBig],
   [Reason.NOT_ACCEPTED, destinationNotHere],
   [Reason.RX_NO_LOCAL_DST, destinationNotHere],
+  [Reason.RX_MOVED, destinationNotHere],
+  [Reason.RX_CTRL, controlMessageRefused],
+  [Reason.RX_CTRL_MALFORMED, nothingToDo("the message was damaged on its way, or whoever sent it is no NVE")],
+  [
+    Reason.RX_CTRL_SPOOF,
+    nothingToDo("no host that got a packet from here sends such a message: look for its real sender"),
+  ],
+  [
+    Reason.RX_CTRL_STALE,
+    nothingToDo("the lookup record is newer than the message; nothing is wrong unless it repeats"),
+  ],
+  [Reason.RX_CTRL_TARGET, targetUnknown],
   [Reason.RX_VSID_UNKNOWN, subnetUnknown],
   [Reason.RX_SRC_POLICY, senderNotAtSource],
   [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],

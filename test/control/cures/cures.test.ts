@@ -16,6 +16,7 @@ import {
 } from "../../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../../src/kernel-file.js";
 import { Lab } from "../../../src/vswitch/index.js";
+import { workedPacket } from "../../vectors/worked-packets.js";
 import { change, load, TWO_HOSTS } from "../labs.js";
 
 const makeLab = (text: string): Lab => new Lab(load(text).lab, { kernel: kernelModule() });
@@ -263,7 +264,27 @@ const CASES: readonly Case[] = [
     reason: "TX_NO_PA",
     end: "host2/Blue2",
   },
+  {
+    why: "hnv-policy §10, the VM has moved and the sender's host does not know",
+    lab: () => makeLab(moved()),
+    frame: TO_BLUE2,
+    reason: "RX_MOVED",
+    end: "host3/Blue2",
+  },
 ];
+
+/** Blue2 has moved to a third host, which host 1 has not been told. */
+const moved = (): string => `${change(
+  TWO_HOSTS,
+  "      - { name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }\n",
+  "",
+)}  - name: host3
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-21 }]
+    providerAddresses: [{ address: 192.168.4.33 }]
+    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }]
+lookupRecords:
+  - { host: host1, customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.4.22 }
+`;
 
 it.each(CASES)("$reason: $why", ({ lab: make, port = "host1/Blue1", frame, reason, blanks = {}, end }) => {
   const lab = make();
@@ -314,4 +335,24 @@ it("names with blanks are quoted", () => {
   const lab = makeLab(text);
   const spoofed = follow(lab, "host1/Blue one", udp(BLUE2, "02aabbccddee", "10.0.0.5", "10.0.0.7")).dropped!;
   expect(curesFor(new LabKnowledge(lab), ...spoofed)[0]!.command).toContain('-VMName "Blue one"');
+});
+
+it("control messages that are not obeyed: what would let them, or why nothing will", () => {
+  const settings = "settings: { acceptRedirect: false }\n";
+  const ofReason = (text: string, change: (frame: Uint8Array) => void = () => {}) => {
+    const lab = makeLab(text);
+    const frame = workedPacket("e");
+    change(frame);
+    const { dropped } = follow(lab, "host1/nic1", frame);
+    return [reasonName(dropped![1]), ...curesFor(new LabKnowledge(lab), ...dropped!)];
+  };
+  expect(ofReason(TWO_HOSTS + settings)).toEqual([
+    "RX_CTRL",
+    { host: "host1", command: null, text: "acceptRedirect is off for this host" },
+  ]);
+  expect(ofReason(`${TWO_HOSTS}mode: 2012\n`)).toMatchObject(["RX_CTRL", { command: null }]);
+  const damaged = (frame: Uint8Array): void => void frame.fill(0, frame.length - 1);
+  expect(ofReason(TWO_HOSTS, damaged)).toMatchObject(["RX_CTRL_MALFORMED", { command: null }]);
+  const other = change(TWO_HOSTS, "192.168.4.22", "192.168.4.44");
+  expect(ofReason(other)).toMatchObject(["RX_CTRL_STALE", { host: "host1", command: null }]);
 });
