@@ -15,6 +15,7 @@ export { checkLab, type Finding, loadFabricFile, mtuTable, type Problem, pathMtu
 export { REASON_COUNT, Reason, type ReasonName, reasonName, reasonText } from "./dataplane/index.js";
 export type { HostPolicy, HostPolicyChange, LookupRecord } from "./dataplane/policy/index.js";
 export { PolicyError } from "./dataplane/policy/index.js";
+export type { ControlCounters } from "./dataplane/slowpath/index.js";
 export {
   Address,
   dissect,

@@ -21,6 +21,7 @@ import {
   windowsReason,
 } from "./dataplane/index.js";
 import type { HostPolicy, HostPolicyChange } from "./dataplane/policy/index.js";
+import type { ControlCounters } from "./dataplane/slowpath/index.js";
 import type { PortIndex } from "./dataplane/transposition/index.js";
 import { kernelModule } from "./kernel-file.js";
 import { Lab, type LabChange } from "./vswitch/index.js";
@@ -188,6 +189,13 @@ export class EmulatedLab {
     const policy = this.#lab.policyOf(host);
     if (!policy) throw new RangeError(`no host is named ${host}`);
     return policy;
+  }
+
+  /** What a host has sent and obeyed of REDIRECT and UNREACHABLE. */
+  controlCounters(host: string): ControlCounters {
+    const counters = this.#lab.controlCounters(host);
+    if (!counters) throw new RangeError(`no host is named ${host}`);
+    return counters;
   }
 
   /** Changes a host's policy as the NetWNV cmdlets do. The next frame sees all of the change; a PolicyError means that it sees none. */

@@ -1,5 +1,6 @@
 /** `hnv run`: captures in at ports of a lab, captures out at ports, and an account of every frame. */
 import type { Command } from "commander";
+import type { ControlCounters } from "../dataplane/slowpath/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import {
   type CaptureOutput,
@@ -366,16 +367,26 @@ interface Account {
   readonly events: EventLog;
 }
 
-const toJson = ({ lab, counters, workers, elapsedMs, inputs, outputs, flows, events }: Account): unknown => ({
-  schemaVersion: SCHEMA_VERSION,
-  ...engineResult(lab.engine, counters),
-  inputs,
-  outputs,
-  ...(flows && { flowTable: flows }),
-  events: { count: events.count, first: events.results() },
-  workers,
-  elapsedMs,
-});
+function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, events }: Account): unknown {
+  const controlled = controlResults(lab);
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    ...engineResult(lab.engine, counters),
+    inputs,
+    outputs,
+    ...(flows && { flowTable: flows }),
+    events: { count: events.count, first: events.results() },
+    ...(controlled.length > 0 && { controlMessages: Object.fromEntries(controlled) }),
+    workers,
+    elapsedMs,
+  };
+}
+
+/** The hosts that have sent or obeyed control messages. */
+const controlResults = (lab: Lab): readonly (readonly [host: string, ControlCounters])[] =>
+  lab.settings.hosts
+    .map(({ name }) => [name, lab.controlCounters(name)!] as const)
+    .filter(([, counters]) => Object.values(counters).some((count) => count > 0));
 
 const leftoverRow = ({ why, frames, first }: Leftover): string[] => [
   "",
@@ -400,6 +411,10 @@ function printReport(
   for (const line of table(files)) print(line);
   print("");
   for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
+  for (const [host, { sent, held, redirects }] of controlResults(lab))
+    print(
+      `${host}: ${countOf(sent, "control message")} sent, ${held} held back, ${countOf(redirects, "redirect")} obeyed`,
+    );
   const told = events.report();
   if (told.length > 0) {
     print("");

@@ -1,5 +1,5 @@
 /** `hnv run`: what must hold of a lab on captures, with the worked packets as oracle. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { hexOf, innerOf, workedPacket } from "../vectors/worked-packets.js";
@@ -316,4 +316,56 @@ it("type of an output: by suffix, else the first input's; nanoseconds stay", asy
   expect(ended.bytes.readUInt32LE(0)).toBe(0xa1b23c4d);
   expect(ended.bytes.readUInt32LE(28)).toBe(123_456_789);
   expect(ended.stderr).toContain("1 in = 1 delivered"); // the report makes room for the capture
+});
+
+describe("a host whose record is out of date", () => {
+  /** Host 1 looks for Blue2 at host 3, which knows better. */
+  const STALE = `${readFileSync(LABS.plain, "utf8")}
+  - name: host3
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-21 }]
+    providerAddresses: [{ address: 192.168.4.33 }]
+lookupRecords:
+  - { host: host1, customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.4.33 }
+`;
+  const counts = { held: 0, redirectsEvicted: 0, eventsHeld: 0 };
+
+  async function run(lab: string): Promise<{ result: ReturnType<typeof resultOf>; arrived: number; report: string }> {
+    const at = workplace();
+    writeFileSync(at("lab.yaml"), lab);
+    const start = 1_700_000_000e6;
+    writePcap(
+      at("in.pcap"),
+      Array.from({ length: 10 }, (_, index) => ({ data: innerOf("a"), time: start + index * 10_000 })),
+    );
+    const args = [
+      "run",
+      at("lab.yaml"),
+      "--in",
+      `host1/Blue1=${at("in.pcap")}`,
+      "--out",
+      `host2/Blue2=${at("b.pcap")}`,
+    ];
+    const [ended, report] = [await hnv([...args, "--json"]), await hnv(args)];
+    expect(ended).toMatchObject({ status: 0, stderr: "" });
+    return { result: resultOf(ended), arrived: readPcap(at("b.pcap")).length, report: report.stdout };
+  }
+
+  it("is redirected after the first packet", async () => {
+    const { result, arrived, report } = await run(STALE);
+    expect(arrived).toBe(9);
+    expect(result.totals).toMatchObject({ in: 10, delivered: 9, dropped: 1, consumed: 1, injected: 1 });
+    expect(result).toMatchObject({
+      controlMessages: { host1: { ...counts, sent: 0, redirects: 1 }, host3: { ...counts, sent: 1, redirects: 0 } },
+    });
+    expect(report).toContain("host3: 1 control message sent, 0 held back, 0 redirects obeyed\n");
+  });
+
+  it("loses all packets with acceptRedirect off", async () => {
+    const { result, arrived } = await run(`${STALE}settings: { acceptRedirect: false }\n`);
+    expect(arrived).toBe(0);
+    expect(result.drops.map(({ port, reason, count }) => [port, reason, count])).toEqual([
+      ["host1/nic1", "RX_CTRL", 1],
+      ["host3/nic1", "RX_MOVED", 10],
+    ]);
+  });
 });
