@@ -9,7 +9,8 @@ import { parseAddress } from "../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../src/kernel-file.js";
 import { Lab } from "../../src/vswitch/index.js";
 import { change, load } from "../control/labs.js";
-import { innerOf } from "../vectors/worked-packets.js";
+import { frame, icmp } from "../engine/build.js";
+import { innerOf, workedPacket } from "../vectors/worked-packets.js";
 
 const MOVED = `apiVersion: hnv/v1
 routingDomains:
@@ -221,4 +222,41 @@ test("bursts of 1, 7 and 256 give the same frames, in the same order", () => {
   expect(all.length).toBeGreaterThan(600);
   expect(play(1)).toEqual(all);
   expect(play(7)).toEqual(all);
+});
+
+test("a tenant whose addresses are those of the hosts cannot forge a message", () => {
+  const settings = load(`apiVersion: hnv/v1
+routingDomains:
+  - name: Evil
+    id: "{11111111-2222-3333-4444-000000007001}"
+    subnets: [{ vsid: 7001, prefixes: [192.168.4.0/24] }]
+  - name: Blue
+    id: "{11111111-2222-3333-4444-000000005001}"
+    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }]
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
+    providerAddresses: [{ address: 192.168.4.11, prefixLength: 24 }]
+    vms: [{ name: Victim, adapters: [{ mac: 06-06-00-00-00-11, vsid: 7001, addresses: [192.168.4.11] }] }]
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-16 }]
+    providerAddresses: [{ address: 192.168.4.22, prefixLength: 24 }]
+    vms:
+      - { name: Evil, adapters: [{ mac: 06-06-00-00-00-22, vsid: 7001, addresses: [192.168.4.22] }] }
+      - { name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }
+`).lab;
+  const lab = new Lab(settings, { kernel: kernelModule() });
+  // What host 2 itself would send to host 1: to its MAC, from host 2's address, about a packet for Blue2.
+  const quote = [0, 0, 0, 0, ...workedPacket("a").subarray(14)];
+  for (const destinationMac of ["02-00-C0-A8-04-0B", "06-06-00-00-00-11"]) {
+    for (const type of [3, 5]) {
+      const message = icmp("192.168.4.22", "192.168.4.11", [type, 10, 0, 0, ...quote]);
+      const forged = frame(destinationMac, "06-06-00-00-00-22", message);
+      const [end] = lab.engine.send([{ port: lab.port("host2/Evil")!, frame: forged }]);
+      expect(end).toMatchObject({ verdict: "delivered", port: lab.port("host1/Victim") });
+    }
+  }
+  lab.engine.sendNothing(1_000_000_000n);
+  expect(lab.controlCounters("host1")).toMatchObject({ redirects: 0 });
+  expect(lab.engine.totals()).toMatchObject({ in: 4, delivered: 4, injected: 0, consumed: 0 });
 });

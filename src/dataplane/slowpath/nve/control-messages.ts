@@ -220,7 +220,7 @@ function judgeRedirect(
   if (!policy.settings.acceptRedirect) return { reason: Reason.RX_CTRL, decided: "this host takes no REDIRECT" };
   const record = policy.lookupRecords.find(vsid, customerAddress);
   const key = keyText(vsid, customerAddress);
-  const sentTo = record && (state.control.redirects.find(vsid, customerAddress) ?? record.providerAddress);
+  const sentTo = state.control.redirects.destinationOf(policy, vsid, customerAddress);
   if (!sentTo || !sameAddress(sentTo, complainer)) {
     const decided = `packets for ${key} are not sent to ${formatAddress(complainer)}`;
     return { reason: Reason.RX_CTRL_STALE, decided, record };

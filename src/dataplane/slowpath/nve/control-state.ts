@@ -5,11 +5,12 @@
  * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
  */
 import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
-import type { Address } from "../../wire/address.js";
+import { type Address, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
-import type { NodeEvent, NodeWork } from "../layer.js";
+import type { NodeEvent } from "../layer.js";
 import { type Redirect, RedirectTable } from "./redirects.js";
+import type { NveWork } from "./work.js";
 
 /** What decisions about packets want of this state. */
 export type ControlEffect =
@@ -77,7 +78,7 @@ export class ControlState {
     return { ...this.#counters };
   }
 
-  settle(effect: ControlEffect, work: NodeWork): void {
+  settle(effect: ControlEffect, work: NveWork): void {
     switch (effect.kind) {
       case "controlMessage":
         this.#send(effect, work);
@@ -94,7 +95,7 @@ export class ControlState {
     }
   }
 
-  #send(effect: Extract<ControlEffect, { kind: "controlMessage" }>, work: NodeWork): void {
+  #send(effect: Extract<ControlEffect, { kind: "controlMessage" }>, work: NveWork): void {
     const { receiver, virtualSubnetID, customerAddress, output, frame } = effect;
     const about = `${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
     if (!this.#messages.allow(about, work.nowMs)) {
@@ -105,8 +106,11 @@ export class ControlState {
     work.emit(output, frame);
   }
 
-  #redirect({ redirect, providerAddress }: Extract<ControlEffect, { kind: "redirect" }>, work: NodeWork): void {
+  #redirect({ redirect, providerAddress }: Extract<ControlEffect, { kind: "redirect" }>, work: NveWork): void {
     const { virtualSubnetID, customerAddress, target } = redirect;
+    // The record may have been written since, or another message of this tick may have come first.
+    const sentTo = this.redirects.destinationOf(work.policy, virtualSubnetID, customerAddress);
+    if (!sentTo || !sameAddress(sentTo, providerAddress)) return;
     const evicted = this.redirects.put(redirect, work.nowMs);
     this.#counters.redirects++;
     if (evicted) this.#counters.redirectsEvicted++;
@@ -116,25 +120,25 @@ export class ControlState {
     this.#tell(about, { newProviderAddress: formatAddress(target) }, work);
   }
 
-  #endRedirects(work: NodeWork): void {
+  #endRedirects(work: NveWork): void {
     this.#isTimerSet = false;
     this.#moveStamps(this.redirects.expire(work.nowMs), work);
     this.#setTimer(work);
   }
 
-  #moveStamps(redirects: readonly Redirect[], work: NodeWork): void {
+  #moveStamps(redirects: readonly Redirect[], work: NveWork): void {
     work.moveStamps(redirects.map((redirect) => this.redirects.stampOf(redirect)));
   }
 
   /** One timer at a time: what comes later ends later. */
-  #setTimer(work: NodeWork): void {
+  #setTimer(work: NveWork): void {
     const endMs = this.redirects.nextEndMs;
     if (this.#isTimerSet || endMs === null) return;
     this.#isTimerSet = true;
     work.setTimer<ControlEffect>(endMs, { kind: "redirectsEnd" });
   }
 
-  #tell(about: EventSubject, more: Partial<ControlEvent>, work: NodeWork): void {
+  #tell(about: EventSubject, more: Partial<ControlEvent>, work: NveWork): void {
     const { kind, virtualSubnetID } = about;
     const customerAddress = formatAddress(about.customerAddress);
     if (!this.#events.allow(`${kind} ${virtualSubnetID} ${customerAddress}`, work.nowMs)) {

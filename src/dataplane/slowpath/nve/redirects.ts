@@ -2,6 +2,7 @@
  * What REDIRECT messages have said: for the time being the VM of (VSID, CA) is to be looked for at another provider address than its
  * lookup record names. The records themselves stay as the control plane has written them.
  */
+import type { HostPolicy } from "../../policy/policy.js";
 import { recordStamp } from "../../policy/stamps.js";
 import type { NodeIndex, Stamp } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
@@ -39,6 +40,12 @@ export class RedirectTable {
   find(vsid: Vsid, customerAddress: Address): Address | undefined {
     if (this.#all.size === 0) return undefined;
     return this.#at(vsid, customerAddress)?.target;
+  }
+
+  /** Where packets for (VSID, CA) are sent: by redirect, else by the Static or Dynamic record; undefined without such a record. */
+  destinationOf(policy: HostPolicy, vsid: Vsid, customerAddress: Address): Address | undefined {
+    const record = policy.lookupRecords.find(vsid, customerAddress);
+    return record && (this.find(vsid, customerAddress) ?? record.providerAddress);
   }
 
   #at(vsid: Vsid, customerAddress: Address): Redirect | undefined {

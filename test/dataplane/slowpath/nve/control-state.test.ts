@@ -1,18 +1,19 @@
 /** What a host remembers of control messages: every limit is reached, and everything ends. */
 import { describe, expect, it } from "vitest";
-import { recordStamp } from "../../../../src/dataplane/policy/index.js";
+import { type HostPolicy, recordStamp } from "../../../../src/dataplane/policy/index.js";
 import {
   CONTROL_EVENTS_PER_SECOND,
   CONTROL_MESSAGES_PER_SECOND,
   type ControlEffect,
   ControlState,
-  type NodeWork,
+  type NveWork,
   REDIRECT_LIFETIME_MS,
   REDIRECTS_MAX,
 } from "../../../../src/dataplane/slowpath/index.js";
 import type { Stamp } from "../../../../src/dataplane/transposition/index.js";
-import { ipv4Address } from "../../../../src/dataplane/wire/address.js";
-import { ip, NIC, node, vsid } from "../fixture.js";
+import { type Address, ipv4Address } from "../../../../src/dataplane/wire/address.js";
+import type { Vsid } from "../../../../src/dataplane/wire/bytes.js";
+import { host1, ip, NIC, node, vsid } from "../fixture.js";
 
 const HOST = node(1);
 const CA = ip("10.0.0.7");
@@ -22,6 +23,8 @@ const PA = ip("192.168.4.22");
 class Bench {
   readonly control = new ControlState(HOST);
   nowMs = 1000;
+  /** The provider address of all records. */
+  recordAt = PA;
   sent = 0;
   readonly events: string[] = [];
   readonly moved: Stamp[] = [];
@@ -47,8 +50,13 @@ class Bench {
     return this.#timers.length;
   }
 
-  #work(): NodeWork {
+  #work(): NveWork {
+    const record = (customerAddress: Address) => ({ customerAddress, providerAddress: this.recordAt });
     return {
+      // All that is asked of the policy: where the record of an address places it.
+      policy: { lookupRecords: { find: (_vsid: Vsid, address: Address) => record(address) } } as HostPolicy,
+      ports: host1().ports,
+      changePolicy: () => expect.unreachable(),
       node: HOST,
       nowMs: this.nowMs,
       emit: () => void this.sent++,
@@ -68,9 +76,9 @@ const message = (receiver = PA, customerAddress = CA, virtualSubnetID = vsid(500
   output: NIC,
   frame: new Uint8Array(60),
 });
-const redirect = (customerAddress = CA, target = ip("192.168.4.33")): ControlEffect => ({
+const redirect = (customerAddress = CA, target = ip("192.168.4.33"), providerAddress = PA): ControlEffect => ({
   kind: "redirect",
-  providerAddress: PA,
+  providerAddress,
   redirect: { virtualSubnetID: vsid(5001), customerAddress, target },
 });
 const mismatch = (customerAddress = CA): ControlEffect => ({
@@ -127,11 +135,23 @@ describe("redirects", () => {
     const bench = new Bench();
     bench.settle(redirect());
     bench.until(31_000);
-    bench.settle(redirect(CA, ip("192.168.4.44")));
+    bench.settle(redirect(CA, ip("192.168.4.44"), ip("192.168.4.33")));
     bench.until(1000 + REDIRECT_LIFETIME_MS);
     expect([find(bench), bench.control.redirects.size]).toEqual([ip("192.168.4.44"), 1]);
     bench.until(31_000 + REDIRECT_LIFETIME_MS);
     expect(bench.control.redirects.size).toBe(0);
+  });
+
+  it("come to nothing if the record has been written before they are settled, or another came first", () => {
+    const bench = new Bench();
+    bench.recordAt = ip("192.168.4.44");
+    bench.settle(redirect());
+    expect([find(bench), bench.events, bench.timers]).toEqual([undefined, [], 0]);
+    bench.recordAt = PA;
+    bench.settle(redirect());
+    bench.settle(redirect(CA, ip("192.168.4.44")));
+    expect([find(bench), bench.events]).toEqual([ip("192.168.4.33"), ["redirect"]]);
+    expect(bench.control.counters.redirects).toBe(1);
   });
 
   it("end when their record is written, and no others do", () => {
@@ -163,7 +183,8 @@ describe("redirects", () => {
 describe("events", () => {
   it("once in a second of each kind about each (VSID, CA), a thousand in all", () => {
     const bench = new Bench();
-    for (const effect of [mismatch(), mismatch(), redirect(), redirect(), mismatch(nth(1))]) bench.settle(effect);
+    const back = redirect(CA, PA, ip("192.168.4.33"));
+    for (const effect of [mismatch(), mismatch(), redirect(), back, mismatch(nth(1))]) bench.settle(effect);
     expect(bench.events).toEqual(["policyMismatch", "redirect", "policyMismatch"]);
     expect(bench.control.counters.eventsHeld).toBe(2);
     for (let n = 0; n < 2000; n++) bench.settle(mismatch(nth(n)));
