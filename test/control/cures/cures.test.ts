@@ -265,7 +265,7 @@ const CASES: readonly Case[] = [
     end: "host2/Blue2",
   },
   {
-    why: "hnv-policy §10, the VM has moved and the sender's host does not know",
+    why: "the VM has moved and the sender's host does not know",
     lab: () => makeLab(moved()),
     frame: TO_BLUE2,
     reason: "RX_MOVED",
