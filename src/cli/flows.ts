@@ -33,11 +33,20 @@ export function flowReport(flows: readonly FlowResult[]): string[] {
   return table(rows);
 }
 
-function talkers({ ip, sourceMac, destinationMac, etherType }: FlowResult): string {
+function talkers({ ip, rewrite, sourceMac, destinationMac, etherType }: FlowResult): string {
   if (!ip) return `0x${etherType!.toString(16).padStart(4, "0")} ${sourceMac} > ${destinationMac}`;
-  const [from, to] = ip.ports ? ip.ports.map((port) => `:${port}`) : ["", ""];
-  const wrap = (address: string): string => (address.includes(":") && ip.ports ? `[${address}]` : address);
-  return `${PROTOCOLS[ip.protocol] ?? `protocol ${ip.protocol}`} ${wrap(ip.source)}${from} > ${wrap(ip.destination)}${to}`;
+  const became = rewrite ? `, as ${pairText(rewrite)}` : "";
+  return `${PROTOCOLS[ip.protocol] ?? `protocol ${ip.protocol}`} ${pairText(ip)}${became}`;
+}
+
+function pairText({
+  source,
+  destination,
+  ports,
+}: Pick<NonNullable<FlowResult["ip"]>, "source" | "destination" | "ports">) {
+  const [from, to] = ports ? ports.map((port) => `:${port}`) : ["", ""];
+  const wrap = (address: string): string => (address.includes(":") && ports ? `[${address}]` : address);
+  return `${wrap(source)}${from} > ${wrap(destination)}${to}`;
 }
 
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6" };

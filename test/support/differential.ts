@@ -26,6 +26,7 @@ import { type ParsedFrame, type ParsedIp, parseFrame } from "../../src/dataplane
 import type { FrameAtPort, Node } from "../../src/dataplane/slowpath/layer.js";
 import { apply } from "../../src/dataplane/transposition/apply.js";
 import type {
+  AddressRewrite,
   Decision,
   Forward,
   NodeIndex,
@@ -33,13 +34,22 @@ import type {
   PortIndex,
   Stamp,
 } from "../../src/dataplane/transposition/transposition.js";
-import { ipv4Address, ipv6AddressAt } from "../../src/dataplane/wire/address.js";
-import { type FlowId, type Mac, setU16, type Tci, type Vsid } from "../../src/dataplane/wire/bytes.js";
+import { type Address, ipv4Address, ipv6AddressAt } from "../../src/dataplane/wire/address.js";
+import { type FlowId, type Mac, setU16, type Tci, u16, type Vsid } from "../../src/dataplane/wire/bytes.js";
 import { checksum } from "../../src/dataplane/wire/checksum.js";
+import { hasFlowPorts } from "../../src/dataplane/wire/entropy.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../src/dataplane/wire/ethernet.js";
 import { greKeyAt, greLengthAt } from "../../src/dataplane/wire/gre.js";
-import { IPV4_LENGTH, IPV4_PACKET_MAX, PROTOCOL_GRE } from "../../src/dataplane/wire/ipv4.js";
+import {
+  IPV4_LENGTH,
+  IPV4_PACKET_MAX,
+  PROTOCOL_GRE,
+  PROTOCOL_ICMP,
+  PROTOCOL_ICMPV6,
+  PROTOCOL_UDP,
+} from "../../src/dataplane/wire/ipv4.js";
 import { checkNvgre, NVGRE_LENGTH } from "../../src/dataplane/wire/nvgre.js";
+import { transportChecksumOf } from "../../src/dataplane/wire/transport.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH } from "../../src/dataplane/wire/vlan.js";
 import { type CheckedModule, EngineFences, recordRegions } from "./fences.js";
 import { garbageFrame, mutatedFrame, tenantFrame, wireFrame } from "./frames.js";
@@ -98,7 +108,17 @@ const NVGRE = [
 export const KINDS = {
   source: ["well-meant", "mutated", "garbage"],
   frame: [...FRAMES, ...NVGRE],
-  with: ["tag", "fragment", "options", "extension headers", "over 1500 bytes", "over 9000 bytes", "headroom"],
+  with: [
+    "tag",
+    "fragment",
+    "options",
+    "extension headers",
+    "over 1500 bytes",
+    "over 9000 bytes",
+    "headroom",
+    "transport cut short",
+    "UDP without checksum",
+  ],
   decision: [
     "drop",
     "pass",
@@ -113,6 +133,9 @@ export const KINDS = {
     "Ethernet",
     "tag",
     "TTL",
+    "address",
+    "ports",
+    "identifier",
     "DSCP inwards",
     "DSCP uniform",
     "DSCP pipe",
@@ -156,13 +179,16 @@ function decide({ bytes, start, end, ingress }: FrameAtPort, versions: readonly 
   const outputs: Forward[] = [];
   const count = random.chance(0.1) ? random.between(2, 4) : 1;
   for (let i = 0; i < count; i++) {
+    const outer = random.chance(0.6) ? push(random) : null;
+    const isRewritten = goesOn.ip !== null && !(pop && outer) && random.chance(0.3);
     outputs.push({
       output: random.pick([OUT, OTHER]),
       pop,
       dscpInwards: random.chance(0.3),
       ethernet: random.chance(0.6) ? ethernetFields(random) : null,
       decrementTtl,
-      push: random.chance(0.6) ? push(random) : null,
+      ...(isRewritten ? { address: addressRewrite(random, goesOn.ip!) } : {}),
+      push: outer,
       lengthLimit,
     });
   }
@@ -222,6 +248,18 @@ const ethernetFields = (random: Random) => ({
   source: (0x0200_0000_1000 + random.below(256)) as Mac,
   tag: random.chance(0.3) ? (random.below(65536) as Tci) : null,
 });
+
+function addressRewrite(random: Random, { family, protocol, ports }: ParsedIp): AddressRewrite {
+  const address = (): Address => (family === 4 ? ipv4Address(random.bits()) : ipv6AddressAt(random.bytes(16), 0));
+  const isEcho = ports !== null && (protocol === PROTOCOL_ICMP ? family === 4 : protocol === PROTOCOL_ICMPV6);
+  return {
+    ...(random.chance(0.7) ? { source: address() } : {}),
+    ...(random.chance(0.7) ? { destination: address() } : {}),
+    ...(hasFlowPorts(protocol) && random.chance(0.4) ? { sourcePort: random.below(65536) } : {}),
+    ...(hasFlowPorts(protocol) && random.chance(0.4) ? { destinationPort: random.below(65536) } : {}),
+    ...(isEcho && random.chance(0.4) ? { identifier: random.below(65536) } : {}),
+  };
+}
 
 function push(random: Random): NvgrePush {
   const isIpv4 = random.chance(0.5);
@@ -535,12 +573,21 @@ class Run {
       if (ip.fragment !== "none") tally.count("with", "fragment");
       if (ip.family === 4 && ip.transportAt > ip.at + 20) tally.count("with", "options");
       if (ip.family === 6 && ip.transportAt > ip.at + 40) tally.count("with", "extension headers");
+      const checksum = transportChecksumOf(ip.family, ip.protocol);
+      if (!checksum || ip.fragment === "later") continue;
+      const checksumAt = ip.transportAt + checksum.offset;
+      if (checksumAt + 2 > ip.end) tally.count("with", "transport cut short");
+      else if (ip.protocol === PROTOCOL_UDP && u16(frame, checksumAt) === 0)
+        tally.count("with", "UDP without checksum");
     }
   }
 
-  #countForward({ pop, push: outer, ethernet, decrementTtl, dscpInwards, lengthLimit }: Forward): void {
+  #countForward({ pop, push: outer, ethernet, decrementTtl, dscpInwards, lengthLimit, address }: Forward): void {
     const count = (kind: (typeof KINDS.decision)[number]): void => this.#tally.count("decision", kind);
-    if (!pop && !outer && !ethernet && !decrementTtl) count("untouched");
+    if (!pop && !outer && !ethernet && !decrementTtl && !address) count("untouched");
+    if (address) count("address");
+    if (address && (address.sourcePort ?? address.destinationPort) !== undefined) count("ports");
+    if (address?.identifier !== undefined) count("identifier");
     if (pop) count(outer ? "pop and push" : "pop");
     if (pop && dscpInwards) count("DSCP inwards");
     if (ethernet) count(ethernet.tag === null ? "Ethernet" : "tag");

@@ -41,6 +41,7 @@ function transport(random: Random, mix: FrameMix, protocol: number): Uint8Array 
   if (protocol === 6 || protocol === 17) {
     setU16(head, 0, 1000 + random.below(mix.ports));
     setU16(head, 2, 2000 + random.below(mix.ports));
+    if (protocol === 17) setU16(head, 6, random.pick([0, 0, 0xffff, 1, 0xfffe, random.below(65536)]));
   } else {
     head[0] = random.pick([0, 8, 128, 135]);
   }

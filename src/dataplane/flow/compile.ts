@@ -5,6 +5,7 @@
  * and the EtherType are in the flow key. So whatever the steps are, their result is: keep from here on, put these bytes before it.
  *
  *     pop        keep from the inner network header                    KEEP = INNER_NETWORK
+ *     address    written over what is kept; the old ones are in the key, so what they add to checksums is known beforehand
  *     ethernet   14 or 18 bytes, with the addresses that shall be
  *     push       the outer headers before those; length, identification, checksum and traffic class are the packet's own
  *
@@ -22,11 +23,13 @@ import {
   ROW,
   STAMPS_PER_ENTRY,
   TEMPLATE_SIZE,
+  TRANSPORT,
   VERDICT,
 } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
-import { type ParsedFrame, parseFrame } from "../packet/parse.js";
-import type { Decision, EthernetFields, Forward, NvgrePush } from "../transposition/transposition.js";
+import { type ParsedFrame, type ParsedIp, parseFrame } from "../packet/parse.js";
+import type { AddressRewrite, Decision, EthernetFields, Forward, NvgrePush } from "../transposition/transposition.js";
+import { addressLength, writeAddress } from "../wire/address.js";
 import { setU16, u16 } from "../wire/bytes.js";
 import { checksumSum, foldSum } from "../wire/checksum.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, writeEthernet } from "../wire/ethernet.js";
@@ -34,6 +37,7 @@ import { greHeaderLength } from "../wire/gre.js";
 import { IPV4_LENGTH, PROTOCOL_GRE, writeIpv4 } from "../wire/ipv4.js";
 import { IPV6_LENGTH, writeIpv6 } from "../wire/ipv6.js";
 import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
+import { ICMP_IDENTIFIER, transportChecksumOf } from "../wire/transport.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH } from "../wire/vlan.js";
 
 export interface CompileTarget {
@@ -64,7 +68,14 @@ export function compileDecision(
   const { kernel, memory } = target;
   const { verdict } = decision;
   const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
-  const mayKeep = cache && keyCovers(verdict, memory.bytes[row + ROW.KIND]!) && guardsAgree(verdict);
+  const start = memory.u32(row + ROW.OFFSET);
+  const frame =
+    verdict.kind === "forward" ? parseFrame(memory.bytes, start, start + memory.u32(row + ROW.LENGTH)) : null;
+  const mayKeep =
+    cache &&
+    keyCovers(verdict, memory.bytes[row + ROW.KIND]!) &&
+    guardsAgree(verdict) &&
+    keyCoversTransport(memory.bytes, verdict, frame);
   const kept = mayKeep ? kernel.install(place, outputs) >>> 0 : 0;
   const entry = kept || kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
@@ -73,8 +84,6 @@ export function compileDecision(
     const reason = verdict.kind === "consume" ? Reason.NONE : verdict.reason;
     writeEnd(memory, entry, VERDICTS[verdict.kind], reason);
   } else {
-    const start = memory.u32(row + ROW.OFFSET);
-    const frame = parseFrame(memory.bytes, start, start + memory.u32(row + ROW.LENGTH));
     if (!frame) throw new Error("a frame without an Ethernet header was forwarded: a defect of a layer");
     writeOutputs(target, entry, verdict.outputs, row, frame);
   }
@@ -91,13 +100,33 @@ function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
 }
 
 /**
+ * New addresses need the old ones and the transport's place, which every packet of a flow shows alike; but new ports of a fragment,
+ * or a new identifier, need what is not in the key, and a packet whose transport header is cut short speaks for itself only.
+ */
+function keyCoversTransport(bytes: Uint8Array, verdict: Decision["verdict"], frame: ParsedFrame | null): boolean {
+  if (verdict.kind !== "forward" || !frame) return true;
+  return verdict.outputs.every(({ address, pop }) => {
+    const ip = address && (pop ? innerPacket(bytes, frame) : frame).ip;
+    if (!address || !ip) return true;
+    const { sourcePort, destinationPort, identifier } = address;
+    if (identifier !== undefined) return false;
+    if (ip.fragment !== "none" && (sourcePort ?? destinationPort) !== undefined) return false;
+    const checksum = transportChecksumOf(ip.family, ip.protocol);
+    return !checksum || ip.fragment === "later" || ip.transportAt + checksum.offset + 2 <= ip.end;
+  });
+}
+
+/**
  * The kernel tests the guards of the first output only, and sums up the lengths that all allow. What else may refuse one copy and not
- * another, TTL and the congestion marks of a popped header, is decided packet by packet.
+ * another, TTL, a transport header cut short and the congestion marks of a popped header, is decided packet by packet.
  */
 function guardsAgree(verdict: Decision["verdict"]): boolean {
   if (verdict.kind !== "forward" || verdict.outputs.length === 1) return true;
   const { outputs } = verdict;
-  return outputs.length <= OUTPUTS_KEPT_MAX && outputs.every(({ pop, decrementTtl }) => !pop && !decrementTtl);
+  return (
+    outputs.length <= OUTPUTS_KEPT_MAX &&
+    outputs.every(({ pop, decrementTtl, address }) => !pop && !decrementTtl && !address)
+  );
 }
 
 /** The outputs as a chain of entries. Where entries run out the whole packet is dropped, and counted, rather than a part of it. */
@@ -182,7 +211,13 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
   }
   const ethernet = forward.ethernet ?? { destination: inner.destination, source: inner.source, tag: inner.tag };
   length += writeLink(bytes, template + length, ethernet, inner.etherType);
-  if (length > TEMPLATE_SIZE) throw new Error(`a template of ${length} bytes does not fit`);
+  const room = forward.address ? entry + ENTRY.NEW_ADDRESSES - template : TEMPLATE_SIZE;
+  if (length > room) throw new Error(`a template of ${length} bytes does not fit`);
+  if (forward.address) {
+    if (!inner.ip) throw new Error("new addresses for a frame that is not IP: a defect of a layer");
+    writeAddresses(bytes, entry, forward.address, inner.ip);
+    action |= ACTION.ADDRESS;
+  }
   if (forward.push) {
     const ipOffset = forward.push.ethernet.tag === null ? ETHERNET_LENGTH : ETHERNET_LENGTH + VLAN_TAG_LENGTH;
     const countedFrom = forward.push.source.family === 4 ? ipOffset : ipOffset + IPV6_LENGTH;
@@ -197,20 +232,79 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
 }
 
 const isUntouched = (forward: Forward): boolean =>
-  !forward.pop && !forward.push && !forward.ethernet && !forward.decrementTtl;
+  !forward.pop && !forward.push && !forward.ethernet && !forward.decrementTtl && !forward.address;
+
+/** What the new addresses and ports are, and what they add to checksums in exchange for those of this packet. */
+function writeAddresses(bytes: Uint8Array, entry: number, rewrite: AddressRewrite, ip: ParsedIp): void {
+  // 1. The addresses, and the header's checksum over them.
+  const at = entry + ENTRY.NEW_ADDRESSES;
+  const oldAt = ip.at + (ip.family === 4 ? 12 : 8);
+  const length = addressLength(ip.family);
+  writeAddress(bytes, at, rewrite.source ?? ip.source);
+  writeAddress(bytes, at + length, rewrite.destination ?? ip.destination);
+  const addresses: Sums = {
+    before: checksumSum(bytes, oldAt, oldAt + 2 * length),
+    after: checksumSum(bytes, at, at + 2 * length),
+  };
+  if (ip.family === 4) setU16(bytes, entry + ENTRY.HEADER_DELTA, deltaOf(addresses));
+
+  // 2. The transport, as far as the packet shows it.
+  bytes[entry + ENTRY.TRANSPORT] = 0;
+  const checksum = transportChecksumOf(ip.family, ip.protocol);
+  if (!checksum || ip.fragment === "later") return;
+  const needed = rewrite.identifier === undefined ? checksum.offset + 2 : ICMP_IDENTIFIER + 2;
+  if (ip.transportAt + needed > ip.end) return;
+  const ports = writePorts(bytes, entry + ENTRY.NEW_PORTS, rewrite, ip.transportAt);
+  const covered = checksum.coversAddresses ? addresses : NOTHING;
+  if (covered === NOTHING && ports.bit === 0) return;
+  const sums = { before: covered.before + ports.before, after: covered.after + ports.after };
+  bytes[entry + ENTRY.TRANSPORT] = checksum.offset | (checksum.zeroIsNone ? TRANSPORT.ZERO_IS_NONE : 0) | ports.bit;
+  setU16(bytes, entry + ENTRY.TRANSPORT_DELTA, deltaOf(sums));
+}
+
+interface Sums {
+  readonly before: number;
+  readonly after: number;
+}
+const NOTHING: Sums = { before: 0, after: 0 };
+
+/** What is to be added to the sum under a checksum (RFC 1624 §3, equation 3). */
+const deltaOf = ({ before, after }: Sums): number => foldSum((~foldSum(before) & 0xffff) + foldSum(after));
+
+/** Writes both ports, or the identifier, as they shall be; with the bit of TRANSPORT that says which, 0 if they stay. */
+function writePorts(
+  bytes: Uint8Array,
+  at: number,
+  { sourcePort, destinationPort, identifier }: AddressRewrite,
+  transportAt: number,
+): Sums & { readonly bit: number } {
+  if (identifier !== undefined) {
+    setU16(bytes, at, identifier);
+    return { before: u16(bytes, transportAt + ICMP_IDENTIFIER), after: identifier, bit: TRANSPORT.NEW_IDENTIFIER };
+  }
+  if (sourcePort === undefined && destinationPort === undefined) return { ...NOTHING, bit: 0 };
+  setU16(bytes, at, sourcePort ?? u16(bytes, transportAt));
+  setU16(bytes, at + 2, destinationPort ?? u16(bytes, transportAt + 2));
+  const before = checksumSum(bytes, transportAt, transportAt + 4);
+  return { before, after: checksumSum(bytes, at, at + 4), bit: TRANSPORT.NEW_PORTS };
+}
 
 /**
  * The inner frame. The kernel's parser has noted it in the row if the packet is plain NVGRE; for the rarer forms that only the
  * slow path reads (optional GRE words, outer extension headers) it is noted here, so that the kernel pops there.
  */
 function innerFrame(memory: PacketMemory, row: number, outer: ParsedFrame): ParsedFrame {
-  const { bytes } = memory;
+  const inner = innerPacket(memory.bytes, outer);
+  memory.setU16(row + ROW.INNER_NETWORK, inner.networkAt - outer.start);
+  memory.setU32(row + ROW.KEEP_END, inner.end - outer.start);
+  return inner;
+}
+
+function innerPacket(bytes: Uint8Array, outer: ParsedFrame): ParsedFrame {
   if (!outer.ip) throw new Error("a frame without outer IP was popped: a defect of a layer");
   const start = outer.ip.transportAt + greHeaderLength(u16(bytes, outer.ip.transportAt));
   const inner = parseFrame(bytes, start, outer.ip.end);
   if (!inner) throw new Error("a frame without an inner frame was popped: a defect of a layer");
-  memory.setU16(row + ROW.INNER_NETWORK, inner.networkAt - outer.start);
-  memory.setU32(row + ROW.KEEP_END, inner.end - outer.start);
   return inner;
 }
 

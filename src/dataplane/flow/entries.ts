@@ -4,7 +4,7 @@
  */
 import type { Reason } from "../drop-reasons.js";
 import type { KernelCalls } from "../kernel/kernel.js";
-import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KEY_FLAG, KIND, VERDICT } from "../packet/layout.js";
+import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KEY_FLAG, KIND, TRANSPORT, VERDICT } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
 import type { PortIndex } from "../transposition/transposition.js";
 import { type AddressFamily, addressAt, addressLength } from "../wire/address.js";
@@ -27,6 +27,8 @@ export interface FlowEntryView {
   /** Null for IP, whose version is that of the addresses. */
   readonly etherType: number | null;
   readonly ip: IpView | null;
+  /** What the packet has instead when it leaves; null if its addresses and ports stay. */
+  readonly rewrite: RewriteView | null;
   readonly state: FlowState;
   /** All TCP flags that the flow has shown. */
   readonly tcpFlags: number;
@@ -55,6 +57,13 @@ export interface IpView {
   readonly ports: readonly [number, number] | null;
 }
 
+export interface RewriteView {
+  readonly source: string;
+  readonly destination: string;
+  /** Null if they stay. */
+  readonly ports: readonly [number, number] | null;
+}
+
 /** What the views are read from; a `CompileTarget` is one. */
 export interface EntrySource {
   readonly memory: PacketMemory;
@@ -79,6 +88,7 @@ export function* flowEntries({ memory, kernel }: EntrySource): IterableIterator<
     yield {
       ingress: memory.u16(entry + ENTRY.KEY + KEY.PORT) as PortIndex,
       ...viewOfKey(key),
+      rewrite: forwards && action & ACTION.ADDRESS ? rewriteView(memory, entry, action) : null,
       state: flowStateOf(kernel.stateOf(entry)),
       tcpFlags: memory.bytes[entry + ENTRY.TCP_FLAGS]!,
       verdict: forwards ? "FORWARD" : VERDICT_NAMES[verdict]!,
@@ -136,6 +146,17 @@ function ipView(key: Uint8Array, family: AddressFamily): IpView {
     protocol,
     fragment: flags & KEY_FLAG.FIRST_FRAGMENT ? "first" : flags & KEY_FLAG.LATER_FRAGMENT ? "later" : null,
     ports: flags & ~KEY_FLAG.TAGGED ? null : portsOf(key, protocol, ports),
+  };
+}
+
+function rewriteView({ bytes }: PacketMemory, entry: number, action: number): RewriteView {
+  const family = action & ACTION.INNER_IPV4 ? 4 : 6;
+  const at = entry + ENTRY.NEW_ADDRESSES;
+  const hasPorts = (bytes[entry + ENTRY.TRANSPORT]! & TRANSPORT.NEW_PORTS) !== 0;
+  return {
+    source: formatAddress(addressAt(family, bytes, at)),
+    destination: formatAddress(addressAt(family, bytes, at + addressLength(family))),
+    ports: hasPorts ? [u16(bytes, entry + ENTRY.NEW_PORTS), u16(bytes, entry + ENTRY.NEW_PORTS + 2)] : null,
   };
 }
 

@@ -269,8 +269,20 @@ export const ENTRY = {
   BYTES: 32,
   /** The key, and behind it (ACTION.KEY_CHUNKS) up to 88 bytes that replace everything before what stays. */
   KEY: 40,
+  /**
+   * With ACTION.ADDRESS: source and destination as they shall be, in network order; 8 or 32 octets. Key and template then end before.
+   */
+  NEW_ADDRESSES: 188,
+  /** IPv4 only: what the new addresses add to the one's complement sum of the IP header, in the order of bytes in memory. */
+  HEADER_DELTA: 196,
+  /** Both ports as they shall be, or in the first two octets ICMP's identifier. */
+  NEW_PORTS: 220,
   /** 1 if the entry counts among the established ones (8 bits; `assembly/ageing.ts`). */
   ESTABLISHED: 224,
+  /** With ACTION.ADDRESS: TRANSPORT bits (8); 0 if nothing behind the IP header changes. */
+  TRANSPORT: 225,
+  /** What new addresses and ports add to the sum under the transport's checksum, as HEADER_DELTA. */
+  TRANSPORT_DELTA: 226,
   /** Address of the entry with the next output of the same packet, 0 if none; free list link. */
   NEXT_OUTPUT: 228,
   /** Sum of the versions of the stamps when the decision was made. */
@@ -283,6 +295,16 @@ export const ENTRY = {
 /** IPv6 and both frames tagged: 14 + 4 + 40 + 8 + 14 + 4 is 84. */
 export const TEMPLATE_SIZE = 88;
 export const STAMPS_PER_ENTRY = 4;
+
+/** Bits of ENTRY.TRANSPORT. */
+export const TRANSPORT = {
+  /** Where the checksum lies in the transport header. */
+  CHECKSUM_MASK: 0x1f,
+  /** UDP: a checksum of zero is none. */
+  ZERO_IS_NONE: 0x20,
+  NEW_PORTS: 0x40,
+  NEW_IDENTIFIER: 0x80,
+} as const;
 
 /** What is known about a flow from its packets: how long it may be idle, and whether a new one may take its place. */
 export const FLOW_STATE = {
@@ -303,6 +325,8 @@ export const ACTION = {
   DECREMENT_TTL: 4,
   /** Combine the outer ECN into the inner header by RFC 6040. */
   ECN_DECAP: 8,
+  /** New IP addresses, and what follows from them (ENTRY.NEW_ADDRESSES, ENTRY.TRANSPORT). */
+  ADDRESS: 128,
   /** Outer length, identification and checksum of IPv4 are patched. */
   PATCH_IPV4: 16,
   PATCH_IPV6: 32,

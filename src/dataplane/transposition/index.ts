@@ -1,6 +1,7 @@
 /** The door of `transposition`: what a decision is, and the plain interpreter that carries it out. */
 export { apply } from "./apply.js";
 export type {
+  AddressRewrite,
   Decision,
   DscpMode,
   EcnMode,

@@ -7,6 +7,7 @@
  *     pop        drop the outer headers of NVGRE; go on with the inner frame, cut where the outer IP packet ends
  *     ecn, dscp  carry congestion marks and class from the popped header into the inner one
  *     ttl        TTL or hop limit of the frame that is now outermost, minus one
+ *     address    new IP addresses and ports for that frame
  *     ethernet   new addresses and tag for that frame
  *     push       outer Ethernet, IP and GRE headers in front of it
  *     output     the port through which it leaves
@@ -56,6 +57,20 @@ export interface NvgrePush {
   readonly flowId: FlowId;
 }
 
+/**
+ * New IP addresses and ports, of the packet's own family; what is left out stays. All checksums over them follow (RFC 1624):
+ * IPv4's, and that of TCP, UDP and ICMP where the packet shows it, which later fragments do not.
+ */
+export interface AddressRewrite {
+  readonly source?: Address;
+  readonly destination?: Address;
+  /** Of TCP and UDP. */
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** Of ICMP echo. It is in no flow key, so such a decision is for one packet only. */
+  readonly identifier?: number;
+}
+
 export interface Forward {
   readonly output: PortIndex;
   /** Receive queue (VMQ, RSS) in which the frame stands at the output; 0 unless told. Below 256. */
@@ -66,6 +81,8 @@ export interface Forward {
   /** With null the Ethernet header stays as it is, tag included. */
   readonly ethernet: EthernetFields | null;
   readonly decrementTtl: boolean;
+  /** None unless told. Not together with both `pop` and `push`. */
+  readonly address?: AddressRewrite;
   readonly push: NvgrePush | null;
   /**
    * Guard: the longest network-layer part, counted before `push` from the network header of the frame that goes on to its

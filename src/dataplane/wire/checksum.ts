@@ -61,6 +61,13 @@ export const updateChecksum32 = (old: number, oldValue: number, newValue: number
     (~old & 0xffff) + (~oldValue & 0xffff) + (~(oldValue >>> 16) & 0xffff) + (newValue & 0xffff) + (newValue >>> 16),
   );
 
+/**
+ * The same for a part of whatever length: the checksum after words that summed to `before` came to sum to `after`. Both sums are of
+ * words at even distances from where the checksum begins to count.
+ */
+export const updateChecksumOfPart = (old: number, before: number, after: number): number =>
+  checksumOfSum((~old & 0xffff) + (~foldSum(before) & 0xffff) + foldSum(after));
+
 /** The sum of the pseudo header of TCP (RFC 9293 §3.1) and UDP (RFC 768) over the IPv4 header at `ipAt`. */
 export const pseudoHeaderSumIpv4 = (frame: Uint8Array, ipAt: number, protocol: number, length: number): number =>
   wordsOf(u32(frame, ipAt + 12)) + wordsOf(u32(frame, ipAt + 16)) + protocol + length;

@@ -19,5 +19,6 @@ export * from "./mac.js";
 export * from "./nvgre.js";
 export * from "./tcp.js";
 export * from "./toeplitz.js";
+export * from "./transport.js";
 export * from "./udp.js";
 export * from "./vlan.js";

@@ -23,7 +23,7 @@ import { Reason } from "../drop-reasons.js";
 import type { Address } from "./address.js";
 import { ipv4AddressAt, writeAddress } from "./address.js";
 import { setU8, setU16, u8, u16 } from "./bytes.js";
-import { checksum, checksumIsRight, updateChecksum } from "./checksum.js";
+import { checksum, checksumIsRight, checksumSum, updateChecksum, updateChecksumOfPart } from "./checksum.js";
 
 /** Without options. */
 export const IPV4_LENGTH = 20;
@@ -159,6 +159,15 @@ export function setIpv4Dscp(frame: Uint8Array, at: number, dscp: number): void {
 /** Sets the identification; the checksum follows. */
 export function setIpv4Identification(frame: Uint8Array, at: number, identification: number): void {
   patchWord(frame, at, IDENTIFICATION, identification);
+}
+
+/** Sets both addresses; the checksum follows. */
+export function setIpv4Addresses(frame: Uint8Array, at: number, source: Address, destination: Address): void {
+  const before = checksumSum(frame, at + SOURCE, at + OPTIONS);
+  writeAddress(frame, at + SOURCE, source);
+  writeAddress(frame, at + DESTINATION, destination);
+  const after = checksumSum(frame, at + SOURCE, at + OPTIONS);
+  setU16(frame, at + CHECKSUM, updateChecksumOfPart(u16(frame, at + CHECKSUM), before, after));
 }
 
 /** Replaces a 16-bit word of the header and updates the checksum (RFC 1624 §3). Unchanged words leave the checksum alone. */

@@ -86,6 +86,12 @@ export function setIpv6Dscp(frame: Uint8Array, at: number, dscp: number): void {
   setIpv6TrafficClass(frame, at, (ipv6TrafficClassAt(frame, at) & 0x03) | (dscp << 2));
 }
 
+/** Sets both addresses. */
+export function setIpv6Addresses(frame: Uint8Array, at: number, source: Address, destination: Address): void {
+  writeAddress(frame, at + SOURCE, source);
+  writeAddress(frame, at + DESTINATION, destination);
+}
+
 export interface Ipv6Chain {
   /** The first protocol that is not skipped: the transport's, or that of the header at which the walk ended. */
   readonly protocol: number;

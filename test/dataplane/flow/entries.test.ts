@@ -4,7 +4,8 @@ import { Reason } from "../../../src/dataplane/drop-reasons.js";
 import { Engine } from "../../../src/dataplane/engine.js";
 import type { FlowEntryView } from "../../../src/dataplane/flow/index.js";
 import type { Node } from "../../../src/dataplane/slowpath/layer.js";
-import type { NodeIndex, PortIndex } from "../../../src/dataplane/transposition/transposition.js";
+import type { AddressRewrite, NodeIndex, PortIndex } from "../../../src/dataplane/transposition/transposition.js";
+import { parseAddress } from "../../../src/dataplane/wire/address-text.js";
 import { concatenate, frame, ip, nvgre, tagged, udp } from "../../engine/build.js";
 import { kernelModule } from "../../support/kernel.js";
 
@@ -12,13 +13,17 @@ const NODE = 0 as NodeIndex;
 const [VM, WIRE] = [0 as PortIndex, 1 as PortIndex];
 const [MAC_A, MAC_B, MAC_C] = ["06-06-00-00-00-05", "06-06-00-00-00-07", "02-00-C0-A8-04-0B"];
 
+/** What the node makes of addresses and ports. */
+let rewritten: AddressRewrite | undefined;
+
 /** Forwards what comes from the VM, drops what comes from the wire. */
 const node: Node = {
   name: "n",
   decide({ ingress }) {
     if (ingress === WIRE) return { verdict: { kind: "drop", reason: Reason.RX_MOVED }, cacheable: true, stamps: [] };
     const untouched = { pop: false, dscpInwards: false, ethernet: null, decrementTtl: false, push: null };
-    const outputs = [{ ...untouched, output: WIRE, lengthLimit: null }] as const;
+    const address = rewritten && { address: rewritten };
+    const outputs = [{ ...untouched, ...address, output: WIRE, lengthLimit: null }] as const;
     return { verdict: { kind: "forward", outputs }, cacheable: true, stamps: [] };
   },
 };
@@ -46,6 +51,7 @@ const COMMON = {
   tci: null,
   tunnel: null,
   etherType: null,
+  rewrite: null,
   sourceMac: MAC_A,
   destinationMac: MAC_B,
   state: "new",
@@ -67,6 +73,21 @@ test("an IPv4 flow of a VM, tagged", () => {
     reason: Reason.NONE,
     bytes: bytes.length,
   });
+});
+
+test.each([
+  ["10.0.0.5", "10.0.0.7", { source: "192.168.4.101", sourcePort: 61000 }, "10.0.0.7", [61000, 53]],
+  ["10.0.0.5", "10.0.0.7", { source: "192.168.4.101" }, "10.0.0.7", null],
+  ["fd00::5", "fd00::7", { source: "2001:db8::101", destinationPort: 54 }, "fd00::7", [1234, 54]],
+] as const)("%s -> %s with other addresses and ports", (source, destination, address, to, ports) => {
+  const payload = udp(source, destination, [1234, 53], new Uint8Array(6));
+  const bytes = frame(MAC_B, MAC_A, ip({ source, destination, protocol: 17, payload }));
+  rewritten = { ...address, source: parseAddress(address.source)! };
+  expect(viewOf(VM, bytes)).toMatchObject({
+    ip: { source, destination, ports: [1234, 53] },
+    rewrite: { source: address.source, destination: to, ports },
+  });
+  rewritten = undefined;
 });
 
 test("TCP with its flags", () => {

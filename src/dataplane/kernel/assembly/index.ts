@@ -18,14 +18,15 @@ import { setGroup, stateOf } from "./ageing";
 import { be16 } from "./bytes";
 import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
-  ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
+  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
   CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
-  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
+  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TRANSPORT, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
   PORT_FLAG_TUNNEL, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
   ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_TIMESTAMP, TRANSIENT_COUNT,
+  TRANSPORT_CHECKSUM_MASK,
 } from "./layout.generated";
-import { parse } from "./parse";
+import { parse, transportHeader } from "./parse";
 import { carryOut, copyToStream, countReceived, enter, inject, portAt, resetArena, takeNextCount } from "./rewrite";
 
 export { enter, expire, inject, stampSum, stateOf };
@@ -242,12 +243,21 @@ function judge(row: usize, entry: usize): u32 {
   const stay = (inner ? load<u32>(row, ROW_KEEP_END) : load<u32>(row, ROW_LENGTH)) - network;
   const limit = <u32>load<u16>(entry, ENTRY_LIMIT);
   if (stay > limit) return CAUSE_GUARD; // no keyed packet is longer than 0xffff, which stands for any length
-  if (action & ACTION_DECREMENT_TTL) {
+  if (action & (ACTION_DECREMENT_TTL | ACTION_ADDRESS)) {
     const at: usize = load<u32>(row, ROW_OFFSET) + network;
-    const ttl = action & ACTION_INNER_IPV4 ? load<u8>(at, 8) : load<u8>(at, 7);
-    if (ttl <= 1) return CAUSE_GUARD;
+    if (action & ACTION_DECREMENT_TTL) {
+      const ttl = action & ACTION_INNER_IPV4 ? load<u8>(at, 8) : load<u8>(at, 7);
+      if (ttl <= 1) return CAUSE_GUARD;
+    }
+    if (action & ACTION_ADDRESS && !showsTransport(at, at + stay, entry)) return CAUSE_GUARD;
   }
   return RESOLVED;
+}
+
+/** Is all that new addresses change behind the IP header in the packet? */
+function showsTransport(at: usize, end: usize, entry: usize): bool {
+  const change = <u32>load<u8>(entry, ENTRY_TRANSPORT);
+  return !change || transportHeader(at, end, (change & TRANSPORT_CHECKSUM_MASK) + 2) != 0;
 }
 
 /** The address of an unresolved packet's row, by its place in the current list. */

@@ -202,6 +202,12 @@ function ipv4Header(at: usize, end: usize): bool {
   return true;
 }
 
+/** Where the transport header of the well-formed packet [at, end) begins; 0 if it has fewer than `needed` octets. */
+export function transportHeader(at: usize, end: usize, needed: u32): usize {
+  const isRead = load<u8>(at) >>> 4 == 4 ? ipv4Header(at, end) : ipv6Header(at, end);
+  return isRead && transport + needed <= packetEnd ? transport : 0;
+}
+
 /** RFC 8200 §3 and §4: walks hop-by-hop, routing, destination options and AH, and ends behind a fragment header. */
 function ipv6Header(at: usize, end: usize): bool {
   if (end < at + 40 || load<u8>(at) >>> 4 != 6) return false;
