@@ -61,6 +61,12 @@ const ROWS = [
     WNV,
     "The outer header says congestion experienced, the inner transport cannot hear it (RFC 6040 §4.2).",
   ),
+  row(
+    "RX_NAT_SOURCE",
+    WNV,
+    "The provider address stands for a customer address (TranslationMethodNat), but the source stands for none of the same routing domain.",
+  ),
+  row("RX_NAT_FAMILY", WNV, "The customer address that a provider address stands for is of the other family."),
   row("RX_MOVED", WNV, "The destination VM has moved to another host."),
   row("RX_NO_LOCAL_DST", WNV, "No port of the virtual subnet on this host owns the inner destination MAC."),
   row("RX_CTRL", WNV, "An NVGRE control message; this host does not act on them."),
@@ -79,7 +85,17 @@ const ROWS = [
   row(
     "TX_RULE_NAT",
     WNV,
-    "The lookup record's rule is TranslationMethodNat (IP Rewrite), which this host does not run.",
+    "IP Rewrite (TranslationMethodNat) cannot carry it: its addresses are not those of the two lookup records, or it is ARP or neighbor discovery.",
+  ),
+  row(
+    "TX_NAT_SOURCE",
+    WNV,
+    "The destination's rule is TranslationMethodNat, but the sender's own lookup record has another rule, so no provider address stands for it.",
+  ),
+  row(
+    "TX_NAT_FAMILY",
+    WNV,
+    "IP Rewrite cannot put a provider address in the place of a customer address of the other family.",
   ),
   row("TX_ROUTER_SELF", WNV, "The packet is for the distributed router itself, which does not answer it."),
   row("TX_VSID_RANGE", WNV, "The VSID for the wire lies outside 4096–16777214."),

@@ -1,8 +1,6 @@
 /** Records that are fine one by one and contradict each other: types, gateways and rules that do not go together. */
-import type { LookupRecord } from "../../dataplane/policy/index.js";
 import { formatAddress, formatMac, isUnspecified, type Mac, type Vsid } from "../../dataplane/wire/index.js";
 import type { HostSettings } from "../../vswitch/index.js";
-import { addressKey } from "../fabric-file/consistency/index.js";
 import type { Findings } from "./findings.js";
 import { type HostView, isGatewayAddress, type LabView } from "./places.js";
 
@@ -34,20 +32,32 @@ function checkTypes(view: LabView, host: HostView, findings: Findings): void {
   }
 }
 
-/** IP Rewrite names a VM by its provider address alone: two VMs cannot share one. */
+/** IP Rewrite puts the provider address in the place of the customer address: it must fit there, and stand for nothing else. */
 function checkNat(view: LabView, host: HostView, findings: Findings): void {
-  const first = new Map<string, LookupRecord>();
-  for (const record of host.host.lookupRecords) {
-    if (record.rule !== "TranslationMethodNat") continue;
-    const key = addressKey(record.providerAddress);
-    const other = first.get(key);
-    if (!other) {
-      first.set(key, record);
-      continue;
+  const table = host.host.lookupRecords;
+  for (const record of table) {
+    const { customerAddress: ca, providerAddress: pa } = record;
+    if (isGatewayAddress(host, record.virtualSubnetID, ca)) continue; // nothing is sent there
+    if (record.rule === "TranslationMethodEncap") {
+      const holder = table.findNat(pa);
+      if (!holder) continue;
+      const message = `${formatAddress(pa)} stands for ${formatAddress(holder.customerAddress)} of VSID ${holder.virtualSubnetID} (TranslationMethodNat), so nothing encapsulated is taken there`;
+      const cure = "give the rewritten customer address a provider address of its own";
+      findings.add("error", "NAT_BESIDE_ENCAP", [...view.recordPath(host, record), "providerAddress"], message, cure);
+    } else if (record.rule === "TranslationMethodNat" && isUnspecified(ca)) {
+      const message = `the ${record.type} record of ${formatMac(record.macAddress)} is never used: IP Rewrite needs a customer address`;
+      findings.add(
+        "warning",
+        "NAT_WITHOUT_ADDRESS",
+        view.recordPath(host, record),
+        message,
+        "use TranslationMethodEncap",
+      );
+    } else if (record.rule === "TranslationMethodNat" && ca.family !== pa.family) {
+      const message = `${formatAddress(pa)} cannot stand for ${formatAddress(ca)} of the other family (TranslationMethodNat)`;
+      const cure = `name an IPv${ca.family} provider address, or use TranslationMethodEncap`;
+      findings.add("error", "NAT_FAMILY", [...view.recordPath(host, record), "providerAddress"], message, cure);
     }
-    const message = `${formatAddress(record.customerAddress)} and ${formatAddress(other.customerAddress)} are rewritten to one provider address, ${formatAddress(record.providerAddress)}`;
-    const cure = "IP Rewrite needs a provider address for each customer address";
-    findings.add("error", "NAT_SHARED_PA", view.recordPath(host, record), message, cure);
   }
 }
 

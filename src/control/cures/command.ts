@@ -41,6 +41,8 @@ export interface NewRecord {
   readonly macAddress: Mac | Blank;
   readonly providerAddress: Address | Blank;
   readonly type?: LookupRecord["type"];
+  /** TranslationMethodEncap if left out. */
+  readonly rule?: LookupRecord["rule"];
 }
 
 export const newLookupRecord = (host: string, record: NewRecord): string =>
@@ -50,7 +52,7 @@ export const newLookupRecord = (host: string, record: NewRecord): string =>
     CustomerAddress: record.customerAddress,
     MACAddress: typeof record.macAddress === "number" ? macText(record.macAddress) : record.macAddress,
     ProviderAddress: record.providerAddress,
-    Rule: "TranslationMethodEncap",
+    Rule: record.rule ?? "TranslationMethodEncap",
     Type: record.type === "Static" ? undefined : record.type,
   });
 

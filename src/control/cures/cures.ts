@@ -188,6 +188,40 @@ function ruleIsNotEncap({ host, policy, vsid, inner }: Scene): readonly Cure[] {
   return [{ host: host.name, command, text: `the rule is ${found.record.rule}` }];
 }
 
+/** IP Rewrite at one end only. */
+function senderNotRewritten({ host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const record = inner.ip && policy.lookupRecords.find(vsid, inner.ip.source);
+  if (!record) return [];
+  const command = setLookupRecord(host.name, record, {
+    rule: "TranslationMethodNat",
+    providerAddress: { blank: "provider address of its own" },
+  });
+  const text = `the rule is ${record.rule}; IP Rewrite needs TranslationMethodNat at both ends, and a provider address for each customer address`;
+  return [{ host: host.name, command, text }];
+}
+
+function rewrittenAcrossFamilies({ host, policy, vsid, inner }: Scene): readonly Cure[] {
+  const { ip } = inner;
+  if (!ip) return [];
+  const found = selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
+  const records = [policy.lookupRecords.find(vsid, ip.source), isNextHop(found) ? found.record : undefined];
+  return records.flatMap((record) => {
+    if (!record || record.providerAddress.family === record.customerAddress.family) return [];
+    const blank = `IPv${record.customerAddress.family} provider address of its own`;
+    const command = setLookupRecord(host.name, record, { providerAddress: { blank } });
+    return [{ host: host.name, command, text: `${formatAddress(record.providerAddress)} is of the other family` }];
+  });
+}
+
+/** The far end has sent as IP Rewrite what this host has no record of. */
+function rewrittenSenderUnknown({ lab, host, frame }: Scene): readonly Cure[] {
+  const source = frame.ip?.source;
+  const sender = source && lab.ownerOf(source);
+  const record = sender && lab.lab.policyOf(sender.name)!.lookupRecords.findNat(source);
+  if (!record) return [];
+  return [{ host: host.name, command: newLookupRecord(host.name, record), text: `${sender.name} has this record` }];
+}
+
 function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
   const sender = inner.ip && policy.lookupRecords.find(vsid, inner.ip.source);
   const address = sender?.providerAddress;
@@ -409,6 +443,9 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.TX_NO_ROUTE, routeMissing],
   [Reason.TX_RULE_NONE, ruleIsNotEncap],
   [Reason.TX_RULE_NAT, ruleIsNotEncap],
+  [Reason.TX_NAT_SOURCE, senderNotRewritten],
+  [Reason.TX_NAT_FAMILY, rewrittenAcrossFamilies],
+  [Reason.RX_NAT_SOURCE, rewrittenSenderUnknown],
   [Reason.TX_NO_PA, providerAddressMissing],
   [Reason.TX_PA_FAMILY, providerFamilyMissing],
   [Reason.TX_NO_PROVIDER_ROUTE, providerRouteMissing],

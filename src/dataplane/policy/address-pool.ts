@@ -33,8 +33,12 @@ export class AddressPool {
   }
 
   has(address: Address): boolean {
-    const hash = hashOf(address);
-    return rowOf(this.table.pageOf(hash).words, hash, address) >= 0;
+    return this.numberOf(address) >= 0;
+  }
+
+  /** -1 if the address is not there. */
+  numberOf(address: Address): number {
+    return numberIn(this.table, address);
   }
 
   /** The address of a number that is in use. */
@@ -61,6 +65,11 @@ export class AddressPoolDraft {
   /** The address of a number that is in use. */
   at(number: number): Address {
     return this.chunks[Math.floor(number / CHUNK)]![number % CHUNK]!;
+  }
+
+  /** -1 if the address is not there. */
+  numberOf(address: Address): number {
+    return numberIn(this.table, address);
   }
 
   /** One user more; gives the address's number. */
@@ -119,6 +128,13 @@ export class AddressPoolDraft {
     }
     return this.chunks[index] as Address[];
   }
+}
+
+function numberIn(table: { pageOf(hash: number): { readonly words: Int32Array } }, address: Address): number {
+  const hash = hashOf(address);
+  const { words } = table.pageOf(hash);
+  const at = rowOf(words, hash, address);
+  return at < 0 ? -1 : words[at + NUMBER]!;
 }
 
 const familyBit = (a: Address): number => (a.family === 6 ? FAMILY_6 : 0);

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from "node:assert";
 import type { NodeIndex, Stamp } from "../transposition/transposition.js";
-import { type Address, gatewayAddressOf } from "../wire/address.js";
+import { type Address, gatewayAddressOf, isLimitedBroadcast, isMulticast } from "../wire/address.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 import { CustomerRoutes } from "./customer-routes.js";
 import { LookupRecords } from "./lookup-records.js";
@@ -19,11 +19,20 @@ import type {
   ProviderRoute,
 } from "./policy.js";
 import { Neighbors, ProviderAddresses, ProviderRoutes } from "./provider-network.js";
-import { ANY_STAMP, macRecordStamp, membersStamp, providerStamp, recordStamp, routesStamp } from "./stamps.js";
+import {
+  ANY_STAMP,
+  macRecordStamp,
+  membersStamp,
+  natStamp,
+  providerStamp,
+  recordStamp,
+  routesStamp,
+} from "./stamps.js";
 import {
   type Checked,
   checkCustomerRoutes,
   checkLookupRecord,
+  checkNatRecord,
   checkNeighbors,
   checkNewLookupRecord,
   checkProviderAddresses,
@@ -171,6 +180,7 @@ function addRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPol
   refuse(checkLookupRecord(record));
   const occupant = policy.lookupRecords.occupant(record);
   refuse(checkNewLookupRecord(record, occupant));
+  refuse(checkNatRecord(record, policy.lookupRecords.findNat(record.providerAddress)));
   return withRecords(policy, policy.lookupRecords.with(record), [record]);
 }
 
@@ -182,6 +192,7 @@ function removeRecord(policy: HostPolicySnapshot, identity: LookupRecordIdentity
 function replaceRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
   refuse(checkLookupRecord(record));
   if (!policy.lookupRecords.get(record)) throw lookupRecordNotFound(record);
+  refuse(checkNatRecord(record, policy.lookupRecords.findNat(record.providerAddress)));
   return withRecords(policy, policy.lookupRecords.with(record), [record]);
 }
 
@@ -198,13 +209,19 @@ function withRecords(
 ): ChangedPolicy {
   const stamps: Stamp[] = [];
   const vsids = new Set<Vsid>();
+  const groups = new Set<Vsid>();
   for (const record of changed) {
     stamps.push(...stampsOf(policy, record));
+    stamps.push(...natStampsOf(policy, policy.lookupRecords.occupant(record)));
+    stamps.push(...natStampsOf(policy, lookupRecords.occupant(record)));
+    if (isMulticast(record.customerAddress) || isLimitedBroadcast(record.customerAddress))
+      groups.add(record.virtualSubnetID);
     vsids.add(record.virtualSubnetID);
   }
   for (const vsid of vsids) {
     // Where nobody has asked for the members yet, it is not known, and costs nothing to say so.
-    if (lookupRecords.membersMoved?.has(vsid) ?? true) stamps.push(membersStamp(policy.node, vsid));
+    if (groups.has(vsid) || (lookupRecords.membersMoved?.has(vsid) ?? true))
+      stamps.push(membersStamp(policy.node, vsid));
   }
   return next(policy, { lookupRecords }, stamps);
 }
@@ -273,6 +290,16 @@ function stampsOf(policy: HostPolicySnapshot, record: LookupRecordIdentity): rea
   if (type === "L2Only" || type === "GatewayWildcard") return [macRecordStamp(node, vsid)];
   const bucket = recordStamp(node, vsid, customerAddress);
   return isGatewayAddress(policy, vsid, customerAddress) ? [bucket, routesStamp(node)] : [bucket];
+}
+
+/**
+ * What a provider address stands for. Whether one of the host's own does, and for whom, belongs to its provider side, which all that
+ * comes from the wire rests on anyway.
+ */
+function natStampsOf(policy: HostPolicySnapshot, record: LookupRecord | undefined): readonly Stamp[] {
+  if (record?.rule !== "TranslationMethodNat") return [];
+  const stamp = natStamp(policy.node, record.providerAddress);
+  return policy.providerAddresses.find(record.providerAddress) ? [stamp, providerStamp(policy.node)] : [stamp];
 }
 
 function isGatewayAddress(policy: HostPolicySnapshot, vsid: Vsid, address: Address): boolean {

@@ -1,12 +1,13 @@
 /**
  * The lookup records of a host, made for a million of them: immutable, shared between snapshots, changed in microseconds.
  *
- * Three persistent tables (`row-table.ts`) make up one snapshot:
+ * Four persistent tables (`row-table.ts`) make up one snapshot:
  *
  *     rows        identity -> MAC, rule, provider address; the record's texts beside
  *     links       (VSID, MAC, n) -> identity of the n-th record of that MAC, and
  *                 (VSID, wildcard list, n) -> identity of the n-th GatewayWildcard record
  *     providers   the distinct provider addresses, with a count of their records
+ *     nat         provider address -> identity of the record that is rewritten to it (IP Rewrite), of which there is one at most
  *
  * A record's identity says where it lives, so a table never holds two records that could answer the same question:
  * (VSID, CA) for Static and Dynamic ones, (VSID, family, MAC, type) for L2Only and GatewayWildcard ones, whose CA is unspecified.
@@ -25,6 +26,7 @@
  *
  *     0  used | list | family | kind (2) | VSID (24)       1, 2  MAC (0 for the wildcard list)       3  n       4–7  as a row's 1–4
  */
+import { strict as assert } from "node:assert";
 import { Address, type AddressFamily, sameAddress } from "../wire/address.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 import { AddressPool, type AddressPoolDraft } from "./address-pool.js";
@@ -42,7 +44,13 @@ import {
   USED,
 } from "./row-table.js";
 import { type MemberChange, SubnetMembers } from "./subnet-members.js";
-import { checkLookupRecordAddress, type LookupRecordIdentity, lookupRecordConflict } from "./validate.js";
+import {
+  checkLookupRecordAddress,
+  checkNatRecord,
+  type LookupRecordIdentity,
+  lookupRecordConflict,
+  type PolicyError,
+} from "./validate.js";
 
 /** A record's free texts. */
 export type LookupRecordTexts = Pick<LookupRecord, "customerID" | "context" | "vmName">;
@@ -65,6 +73,8 @@ const LINKED = 4;
 
 const IDENTITY: KeyMask = { word0: VSID_BITS | KIND_BITS | FAMILY_6, word4: -1 };
 const LIST_PLACE: KeyMask = { word0: VSID_BITS | WILDCARD_LIST, word4: 0 };
+/** A row of `nat`: [identity's word 0, number of the provider address, 0, 0, a row's 1–4]. */
+const NAT_PLACE: KeyMask = { word0: 0, word4: 0 };
 
 const Kind = { ADDRESS: 0, L2_ONLY: 1, WILDCARD: 2 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
@@ -78,6 +88,7 @@ const RULES: readonly TranslationRule[] = ["TranslationMethodNat", "TranslationM
 /** Beyond so many changes at once the index of members is made anew when it is next asked. */
 const MEMBER_CHANGES_MAX = 1000;
 const ENCAP = RULES.indexOf("TranslationMethodEncap");
+const NAT = RULES.indexOf("TranslationMethodNat");
 
 const UNSPECIFIED: Readonly<Record<AddressFamily, Address>> = {
   4: new Address(4, 0, 0, 0xffff, 0),
@@ -91,6 +102,7 @@ export class LookupRecords implements LookupRecordTable {
     RowTable.empty<LookupRecordTexts>(IDENTITY),
     RowTable.empty<undefined>(LIST_PLACE),
     AddressPool.EMPTY,
+    RowTable.empty<undefined>(NAT_PLACE),
   );
 
   /** Made by a builder; elsewhere use EMPTY, `from` and `with`. */
@@ -98,6 +110,7 @@ export class LookupRecords implements LookupRecordTable {
     private readonly rows: RowTable<LookupRecordTexts>,
     private readonly links: RowTable<undefined>,
     private readonly providers: AddressPool,
+    private readonly nat: RowTable<undefined>,
     private members: SubnetMembers | null = null,
     /** The subnets that came to a provider address or left one when this table was made from another; null: not known. */
     readonly membersMoved: ReadonlySet<Vsid> | null = null,
@@ -107,7 +120,7 @@ export class LookupRecords implements LookupRecordTable {
   static from(records: Iterable<LookupRecord>): LookupRecords {
     const builder = new LookupRecordsBuilder();
     for (const record of records) {
-      if (!builder.addRecord(record)) throw lookupRecordConflict(record, builder.occupant(record)!);
+      if (!builder.addRecord(record)) throw builder.conflictOf(record);
     }
     return builder.build();
   }
@@ -131,6 +144,11 @@ export class LookupRecords implements LookupRecordTable {
 
   wildcards(vsid: Vsid): readonly LookupRecord[] {
     return this.list(vsid | WILDCARD_LIST, 0, 0);
+  }
+
+  findNat(providerAddress: Address): LookupRecord | undefined {
+    const number = this.providers.numberOf(providerAddress);
+    return number < 0 ? undefined : readNat(this.nat, this.rows, this.providers, number);
   }
 
   hasProviderAddress(address: Address): boolean {
@@ -227,8 +245,9 @@ export class LookupRecords implements LookupRecordTable {
   }
 
   /** For the builder. */
-  parts(): { rows: RowDraft<LookupRecordTexts>; links: RowDraft<undefined>; providers: AddressPoolDraft } {
-    return { rows: this.rows.draft(), links: this.links.draft(), providers: this.providers.draft() };
+  parts() {
+    const { rows, links, providers, nat } = this;
+    return { rows: rows.draft(), links: links.draft(), providers: providers.draft(), nat: nat.draft() };
   }
 
   private list(word0: number, high: number, low: number): readonly LookupRecord[] {
@@ -261,6 +280,7 @@ export class LookupRecordsBuilder {
   private readonly rows: RowDraft<LookupRecordTexts>;
   private readonly links: RowDraft<undefined>;
   private readonly providers: AddressPoolDraft;
+  private readonly nat: RowDraft<undefined>;
   /** What the base's index of members has to learn; null if that is more than to make it anew. */
   private memberChanges: MemberChange[] | null = [];
   private readonly row = new Int32Array(ROW_WORDS);
@@ -269,12 +289,12 @@ export class LookupRecordsBuilder {
   private lastTexts: LookupRecordTexts = NO_TEXTS;
 
   constructor(private readonly base: LookupRecords = LookupRecords.EMPTY) {
-    ({ rows: this.rows, links: this.links, providers: this.providers } = base.parts());
+    ({ rows: this.rows, links: this.links, providers: this.providers, nat: this.nat } = base.parts());
   }
 
   /**
-   * Adds a record given by its values, unless one of its identity is there already; a Static record replaces a
-   * Dynamic one of the same (VSID, CA). Says whether it was added. The values must have passed `checkLookupRecord`.
+   * Adds a record given by its values, unless one of its identity is there already, or for IP Rewrite one of its provider address; a
+   * Static record replaces a Dynamic one of the same (VSID, CA). Says whether it was added. The values must have passed `checkLookupRecord`.
    */
   add(
     vsid: Vsid,
@@ -291,6 +311,7 @@ export class LookupRecordsBuilder {
     const { words } = this.rows.pageOf(hash);
     const at = this.seekRow(words, hash);
     if (at >= 0 && !(type === "Static" && (words[at]! & DYNAMIC) !== 0)) return false;
+    if (isRewritten(this.row[0]!) && !this.mayHaveNat(providerAddress)) return false;
     this.store(hash, at, providerAddress, texts);
     return true;
   }
@@ -298,6 +319,25 @@ export class LookupRecordsBuilder {
   addRecord(r: LookupRecord): boolean {
     const { virtualSubnetID: vsid, customerAddress: ca, macAddress: mac, providerAddress: pa } = r;
     return this.add(vsid, ca, mac, pa, r.rule, r.type, r.useVmMACAddress, r);
+  }
+
+  /** May `this.row` be rewritten to this address: does no other record have it for that? */
+  private mayHaveNat(providerAddress: Address): boolean {
+    const number = this.providers.numberOf(providerAddress);
+    if (number < 0) return true;
+    const { words } = this.nat.pageOf(natHash(number));
+    const at = this.seekNat(number);
+    if (at < 0) return true;
+    const isSameKind = ((words[at]! ^ this.row[0]!) & IDENTITY.word0) === 0;
+    return isSameKind && [0, 1, 2, 3].every((word) => words[at + LINKED + word] === this.row[1 + word]);
+  }
+
+  /** Why `add` did not take the record. */
+  conflictOf(record: LookupRecord): PolicyError {
+    const occupant = this.occupant(record);
+    if (occupant) return lookupRecordConflict(record, occupant);
+    const number = this.providers.numberOf(record.providerAddress);
+    return checkNatRecord(record, readNat(this.nat, this.rows, this.providers, number))!;
   }
 
   /** Adds the record, in place of the one that lives there if any. */
@@ -330,11 +370,12 @@ export class LookupRecordsBuilder {
 
   build(): LookupRecords {
     const [rows, links, providers] = [this.rows.freeze(), this.links.freeze(), this.providers.freeze()];
+    const nat = this.nat.freeze();
     const members = this.memberChanges && this.base.takeMembers();
-    if (!members) return new LookupRecords(rows, links, providers);
+    if (!members) return new LookupRecords(rows, links, providers, nat);
     const moved = new Set<Vsid>();
     for (const change of this.memberChanges!) if (members.apply(change)) moved.add(change.vsid);
-    return new LookupRecords(rows, links, providers, members, moved);
+    return new LookupRecords(rows, links, providers, nat, members, moved);
   }
 
   /** Fills `this.row`, but for the provider address. */
@@ -376,15 +417,18 @@ export class LookupRecordsBuilder {
     this.rows.insert(this.row, this.textsToKeep(texts));
     this.enlist(this.row[0]! & VSID_BITS, this.row[MAC_HIGH]!, this.row[MAC_LOW]!);
     if (isWildcard(this.row[0]!)) this.enlist((this.row[0]! & VSID_BITS) | WILDCARD_LIST, 0, 0);
+    if (isRewritten(this.row[0]!)) this.enterNat();
   }
 
   private drop(hash: number, at: number): void {
     const { words } = this.rows.pageOf(hash);
     const word0 = words[at]!;
+    const number = words[at + PROVIDER]!;
     this.noteMember(words, at, -1);
-    this.providers.release(words[at + PROVIDER]!);
+    this.providers.release(number);
     this.delist(word0 & VSID_BITS, words[at + MAC_HIGH]!, words[at + MAC_LOW]!, words, at);
     if (isWildcard(word0)) this.delist((word0 & VSID_BITS) | WILDCARD_LIST, 0, 0, words, at);
+    if (isRewritten(word0)) this.nat.remove(natHash(number), this.seekNat(number));
     this.rows.remove(hash, at);
   }
 
@@ -393,6 +437,23 @@ export class LookupRecordsBuilder {
     const change = memberChange(words, at, records);
     if (change) this.memberChanges.push(change);
     if (this.memberChanges.length > MEMBER_CHANGES_MAX) this.memberChanges = null;
+  }
+
+  /** Enters `this.row`, whose provider address no other record is rewritten to. */
+  private enterNat(): void {
+    const { row, link } = this;
+    assert(this.seekNat(row[PROVIDER]!) < 0, "a provider address of IP Rewrite has one record");
+    link[0] = row[0]! & (USED | VSID_BITS | KIND_BITS | FAMILY_6);
+    link[1] = row[PROVIDER]!;
+    link[2] = 0;
+    link[3] = 0;
+    for (let word = 0; word < 4; word++) link[LINKED + word] = row[1 + word]!;
+    this.nat.insert(link, undefined);
+  }
+
+  private seekNat(number: number): number {
+    const hash = natHash(number);
+    return seek(this.nat.pageOf(hash).words, NAT_PLACE, hash, 0, number, 0, 0, 0);
   }
 
   /** Appends `this.row` to a list. */
@@ -517,6 +578,29 @@ function memberChange(words: Int32Array, at: number, records: 1 | -1): MemberCha
   if ((word0 & RULE_BITS) >>> RULE_SHIFT !== ENCAP) return undefined;
   const isL2Only = kindOf(word0) === Kind.L2_ONLY;
   return { vsid: (word0 & VSID_BITS) as Vsid, provider: words[at + PROVIDER]!, isL2Only, records };
+}
+
+/** Does IP Rewrite put the record's provider address in the place of its CA? What has no CA cannot be told by it. */
+const isRewritten = (word0: number): boolean =>
+  (word0 & RULE_BITS) >>> RULE_SHIFT === NAT && kindOf(word0) === Kind.ADDRESS;
+
+const natHash = (number: number): number => hashKey(0, number, 0, 0, 0);
+
+/** The record that is rewritten to the provider address of this number. */
+function readNat(
+  nat: { pageOf(hash: number): Page<undefined> },
+  rows: { pageOf(hash: number): Page<LookupRecordTexts> },
+  providers: { at(number: number): Address },
+  number: number,
+): LookupRecord | undefined {
+  const { words } = nat.pageOf(natHash(number));
+  const at = seek(words, NAT_PLACE, natHash(number), 0, number, 0, 0, 0);
+  if (at < 0) return undefined;
+  const word0 = words[at]! & IDENTITY.word0;
+  const [w0, w1, w2, w3] = [words[at + 4]!, words[at + 5]!, words[at + 6]!, words[at + 7]!];
+  const hash = hashKey(word0, w0, w1, w2, w3);
+  const page = rows.pageOf(hash);
+  return readRow(page, seek(page.words, IDENTITY, hash, word0, w0, w1, w2, w3), providers, null);
 }
 
 const isWildcard = (word0: number): boolean => kindOf(word0) === Kind.WILDCARD;

@@ -99,6 +99,8 @@ export interface LookupRecordTable {
   findByMac(vsid: Vsid, mac: Mac): readonly LookupRecord[];
   /** All GatewayWildcard records of a virtual subnet. */
   wildcards(vsid: Vsid): readonly LookupRecord[];
+  /** The Static or Dynamic record with the rule TranslationMethodNat that has this provider address; there is one at most. */
+  findNat(providerAddress: Address): LookupRecord | undefined;
   /** Has any record this provider address? */
   hasProviderAddress(address: Address): boolean;
   /** The distinct provider addresses of a virtual subnet's records whose rule is TranslationMethodEncap, in no particular order. */

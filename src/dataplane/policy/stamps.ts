@@ -25,6 +25,9 @@ export const NO_STAMP = 0 as Stamp;
 /** Moves with every change of any policy: for decisions that rest on more than an entry can name. */
 export const ANY_STAMP = 1 as Stamp;
 
+/** No record's. */
+const NO_VSID = 0 as Vsid;
+
 const mix = (h: number, value: number): number => Math.imul((h ^ value) + 0x9e37_79b9, 0x85eb_ca6b) ^ (h >>> 13);
 
 /** The bucket of (VSID, CA) in a host's lookup records. */
@@ -39,11 +42,18 @@ export const macRecordStamp = (node: NodeIndex, vsid: Vsid): Stamp => {
   return (RECORDS + ((h ^ (h >>> 16)) & (RECORDS - 1))) as Stamp;
 };
 
-/** At which provider addresses a virtual subnet has members: moves when one comes or goes, not with every record. */
+/**
+ * At which provider addresses a virtual subnet has members: moves when one comes or goes, not with every record; and with records of
+ * group addresses.
+ */
 export const membersStamp = (node: NodeIndex, vsid: Vsid): Stamp => {
   const h = mix(mix(node, vsid), 0x4d45_4d42);
   return (RECORDS + ((h ^ (h >>> 16)) & (RECORDS - 1))) as Stamp;
 };
+
+/** Which record IP Rewrite gives a provider address to. */
+export const natStamp = (node: NodeIndex, providerAddress: Address): Stamp =>
+  recordStamp(node, NO_VSID, providerAddress);
 
 /**
  * All customer routes of a host: they are few, and one route may change what many destinations match. Moves with the lookup

@@ -42,6 +42,7 @@ export type PolicyErrorCode =
   | "LOOKUP_RECORD_PROVIDER_ADDRESS"
   | "LOOKUP_RECORD_USE_VM_MAC"
   | "LOOKUP_RECORD_CONFLICT"
+  | "LOOKUP_RECORD_NAT_SHARED_PA"
   | "LOOKUP_RECORD_NOT_FOUND"
   | "ROUTING_DOMAIN_ID_INVALID"
   | "CUSTOMER_ROUTE_NEXT_HOP"
@@ -199,6 +200,25 @@ export const lookupRecordConflict = (record: LookupRecord, occupant: LookupRecor
     record,
     "one record per VSID and customer address, or per VSID and MAC for L2Only and GatewayWildcard: remove the old one first",
   );
+
+/**
+ * IP Rewrite names a VM by its provider address alone: may the record have its, of which `holder` is the record with that rule so
+ * far? Records that are found by MAC are not rewritten, and may share one.
+ */
+export function checkNatRecord(record: LookupRecord, holder: LookupRecord | undefined): Checked {
+  const isRewritten = record.rule === "TranslationMethodNat" && !isUnspecified(record.customerAddress);
+  if (!isRewritten || holder === undefined) return undefined;
+  const isSame =
+    holder.virtualSubnetID === record.virtualSubnetID && sameAddress(holder.customerAddress, record.customerAddress);
+  if (isSame) return undefined;
+  const pa = formatAddress(record.providerAddress);
+  return new PolicyError(
+    "LOOKUP_RECORD_NAT_SHARED_PA",
+    `${pa} stands for ${formatAddress(holder.customerAddress)} of VSID ${holder.virtualSubnetID} already (TranslationMethodNat).`,
+    record,
+    "a provider address for each customer address that is rewritten",
+  );
+}
 
 export const lookupRecordNotFound = (identity: LookupRecordIdentity): PolicyError =>
   new PolicyError(

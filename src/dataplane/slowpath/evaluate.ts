@@ -107,6 +107,7 @@ function viewOf(frame: FrameAtPort, parsed: ParsedFrame): PacketView {
     sourceMac: parsed.source,
     removeTag: false,
     decrementTtl: false,
+    address: null,
     lengthLimit: null,
     sourceRecord: null,
     destinationRecord: null,
@@ -206,6 +207,7 @@ export function forwardOf(packet: PacketView, output: PortIndex, push: NvgrePush
         }
       : null,
     decrementTtl: plan.decrementTtl,
+    ...(plan.address ? { address: plan.address } : {}),
     push,
     lengthLimit: plan.lengthLimit,
   };

@@ -9,7 +9,15 @@
 import type { Reason } from "../drop-reasons.js";
 import type { ParsedFrame } from "../packet/parse.js";
 import type { LookupRecord } from "../policy/policy.js";
-import type { Decision, Effect, Forward, NodeIndex, PortIndex, Stamp } from "../transposition/transposition.js";
+import type {
+  AddressRewrite,
+  Decision,
+  Effect,
+  Forward,
+  NodeIndex,
+  PortIndex,
+  Stamp,
+} from "../transposition/transposition.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 
 /** The packet that is being decided: the bytes as they came, their parse, and what the layers so far want changed. */
@@ -39,6 +47,8 @@ export interface Plan {
   /** Take an 802.1Q tag off the frame that goes on. */
   removeTag: boolean;
   decrementTtl: boolean;
+  /** New IP addresses of the frame that goes on. */
+  address: AddressRewrite | null;
   lengthLimit: number | null;
   /** The lookup record that vouches for the sending VM: its provider address is where the packet leaves from. */
   sourceRecord: LookupRecord | null;

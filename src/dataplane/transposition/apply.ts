@@ -17,11 +17,8 @@
  *     it has: ports and checksum change together or not at all.
  */
 import { Reason } from "../drop-reasons.js";
-import { type ParsedFrame, type ParsedIp, parseFrame } from "../packet/parse.js";
-import { setU16, u16 } from "../wire/bytes.js";
-import { checksumSum, pseudoHeaderSum, updateChecksumOfPart } from "../wire/checksum.js";
+import { type ParsedFrame, parseFrame } from "../packet/parse.js";
 import { ECN_DROP, innerEcn, outerEcn } from "../wire/ecn.js";
-import { hasFlowPorts } from "../wire/entropy.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType, writeEthernet } from "../wire/ethernet.js";
 import { greLengthAt } from "../wire/gre.js";
 import {
@@ -29,23 +26,15 @@ import {
   IPV4_LENGTH,
   IPV4_PACKET_MAX,
   PROTOCOL_GRE,
-  setIpv4Addresses,
   setIpv4Dscp,
   setIpv4Ecn,
   writeIpv4,
 } from "../wire/ipv4.js";
-import {
-  decrementIpv6HopLimit,
-  IPV6_LENGTH,
-  setIpv6Addresses,
-  setIpv6Dscp,
-  setIpv6Ecn,
-  writeIpv6,
-} from "../wire/ipv6.js";
+import { decrementIpv6HopLimit, IPV6_LENGTH, setIpv6Dscp, setIpv6Ecn, writeIpv6 } from "../wire/ipv6.js";
 import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
-import { ICMP_IDENTIFIER, type TransportChecksum, transportChecksumOf } from "../wire/transport.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH, VLAN_TAG_OFFSET, writeVlanTag } from "../wire/vlan.js";
-import type { AddressRewrite, EthernetFields, Forward, NodeIndex, NvgrePush } from "./transposition.js";
+import { readdress } from "./readdress.js";
+import type { EthernetFields, Forward, NodeIndex, NvgrePush } from "./transposition.js";
 
 /**
  * The frame that `forward` makes of `frame`, as new bytes; or why this packet is dropped after all: RX_ECN, TX_TTL_EXCEEDED.
@@ -105,54 +94,6 @@ function innerFrame(frame: Uint8Array, outer: ParsedFrame): Uint8Array {
   must(ip !== null && ip.protocol === PROTOCOL_GRE, "only NVGRE has an inner frame");
   return new Uint8Array(frame.subarray(ip.transportAt + greLengthAt(frame, ip.transportAt), ip.end));
 }
-
-/** Writes the new addresses and ports over the old ones. */
-function readdress(frame: Uint8Array, ip: ParsedIp, rewrite: AddressRewrite): void {
-  const source = rewrite.source ?? ip.source;
-  const destination = rewrite.destination ?? ip.destination;
-  must(source.family === ip.family && destination.family === ip.family, "addresses of the packet's family");
-  const transport = transportOf(ip, rewrite);
-  const before = transport && coveredSum(frame, ip, transport);
-  if (ip.family === 4) setIpv4Addresses(frame, ip.at, source, destination);
-  else setIpv6Addresses(frame, ip.at, source, destination);
-  if (transport === null) return;
-
-  const { checksumAt, from, checksum } = transport;
-  if (rewrite.identifier !== undefined) setU16(frame, from, rewrite.identifier);
-  if (rewrite.sourcePort !== undefined) setU16(frame, from, rewrite.sourcePort);
-  if (rewrite.destinationPort !== undefined) setU16(frame, from + 2, rewrite.destinationPort);
-  const old = u16(frame, checksumAt);
-  if (old === 0 && checksum.zeroIsNone) return;
-  const updated = updateChecksumOfPart(old, before!, coveredSum(frame, ip, transport));
-  setU16(frame, checksumAt, updated === 0 && checksum.zeroIsNone ? 0xffff : updated);
-}
-
-/** The checksum of a packet's transport, and the part [from, to) of that header where ports or identifier change. */
-interface Transport {
-  readonly checksum: TransportChecksum;
-  readonly checksumAt: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Null if the packet shows none: of another protocol, not the first fragment, or cut short. */
-function transportOf(ip: ParsedIp, rewrite: AddressRewrite): Transport | null {
-  const checksum = transportChecksumOf(ip.family, ip.protocol);
-  if (!checksum || ip.fragment === "later") return null;
-  const { transportAt } = ip;
-  const hasPorts = hasFlowPorts(ip.protocol);
-  must(!hasPorts || rewrite.identifier === undefined, "an identifier is ICMP's");
-  must(hasPorts || (rewrite.sourcePort ?? rewrite.destinationPort) === undefined, "ports are TCP's and UDP's");
-  const from = transportAt + (hasPorts ? 0 : ICMP_IDENTIFIER);
-  const to = from + (hasPorts ? 4 : rewrite.identifier === undefined ? 0 : 2);
-  const checksumAt = transportAt + checksum.offset;
-  const isWhole = checksumAt + 2 <= ip.end && (to === from || to <= ip.end);
-  return isWhole ? { checksum, checksumAt, from, to } : null;
-}
-
-/** Of what the checksum covers, the sum of all that may change. */
-const coveredSum = (frame: Uint8Array, ip: ParsedIp, { checksum, from, to }: Transport): number =>
-  checksumSum(frame, from, to, checksum.coversAddresses ? pseudoHeaderSum(frame, ip.at, ip.protocol, 0) : 0);
 
 function ethernetHeader(fields: EthernetFields, etherType: number): Uint8Array {
   const tagLength = fields.tag === null ? 0 : VLAN_TAG_LENGTH;

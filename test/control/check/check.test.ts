@@ -229,11 +229,23 @@ describe("combinations, each fine one by one", () => {
       ),
     ).not.toContain("warning L2ONLY_BESIDE_STATIC lookupRecords[1]");
   });
-  it("hnv-policy P-901: two addresses rewritten to one provider address", () => {
-    const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
+  const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
+  const natFindings = (text: string) => shown(findings(text)).filter((line) => line.includes(" NAT_"));
+  it("hnv-policy §9: a provider address that stands for a customer address, and takes encapsulated packets besides", () => {
     const third = record("10.0.0.8", 5001, "06-06-00-00-00-07", "192.168.4.22");
-    const list = findings(raw([BLUE1, nat(BLUE2), nat(third)], [BLUE1, BLUE2, third]));
-    expect(shown(list).filter((line) => line.includes("NAT"))).toEqual(["error NAT_SHARED_PA lookupRecords[2]"]);
+    const text = raw([BLUE1, nat(BLUE2), third], [BLUE1, BLUE2, third]);
+    expect(natFindings(text)).toEqual(["error NAT_BESIDE_ENCAP lookupRecords[2].providerAddress"]);
+    expect(natFindings(raw([BLUE1, nat(BLUE2)], [BLUE1, nat(BLUE2)]))).toEqual([]);
+  });
+  it("hnv-policy §9: mixed families, and no customer address at all", () => {
+    const six = record('"fd00::7"', 5001, "06-06-00-00-00-07", "192.168.4.22");
+    expect(natFindings(raw([BLUE1, nat(six)], [BLUE1, BLUE2]))).toEqual([
+      "error NAT_FAMILY lookupRecords[1].providerAddress",
+    ]);
+    const unknown = record("0.0.0.0", 5001, "06-06-00-00-00-07", "192.168.4.22", ", type: L2Only");
+    expect(natFindings(raw([BLUE1, nat(unknown)], [BLUE1, BLUE2]))).toEqual([
+      "warning NAT_WITHOUT_ADDRESS lookupRecords[1]",
+    ]);
   });
   it("hnv-policy §5.3: a gateway among VMs, which Windows Server 2012 admits and 2012 R2 does not", () => {
     const route = `customerRoutes: [{ ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.0.7 }]`;

@@ -11,6 +11,7 @@ const both = (first: () => string, from: string, to: string) => () => change(fir
 const record = (fields: string): string => `lookupRecords: [{ ${fields} }]`;
 const RECORD =
   "customerAddress: 10.0.0.99, virtualSubnetID: 5001, macAddress: 060600000099, providerAddress: 192.168.4.22";
+const NAT_RECORD = `${RECORD}, rule: TranslationMethodNat`;
 const BLUE = 'routingDomainID: "{11111111-2222-3333-4444-000000005001}"';
 const RED = 'routingDomainID: "{11111111-2222-3333-4444-000000006001}"';
 
@@ -171,6 +172,22 @@ const MISTAKES: readonly Mistake[] = [
     "10.0.0.99, v",
   ],
   [
+    "P-901: two addresses rewritten to one provider address",
+    add(
+      `lookupRecords:\n  - { ${NAT_RECORD} }\n  - { ${NAT_RECORD.replace("10.0.0.99", "10.0.0.98").replace("192.168.4.22", '"192.168.4.22"')} }`,
+    ),
+    "LOOKUP_RECORD_NAT_SHARED_PA",
+    '"192.168.4.22"',
+  ],
+  [
+    "P-901: the same address rewritten in two virtual subnets, one of them for one host",
+    add(
+      `lookupRecords:\n  - { ${NAT_RECORD} }\n  - { host: host1, ${NAT_RECORD.replace("5001", "5002").replace("192.168.4.22", '"192.168.4.22"')} }`,
+    ),
+    "LOOKUP_RECORD_NAT_SHARED_PA",
+    '"192.168.4.22"',
+  ],
+  [
     "a Static record without an address",
     add(record(RECORD.replace("10.0.0.99", "0.0.0.0"))),
     "LOOKUP_RECORD_CUSTOMER_ADDRESS",
@@ -316,6 +333,14 @@ describe("what is no mistake", () => {
         "mac: 06-06-00-00-00-09, vsid: 5002, addresses: [10.0.1.9]",
         "mac: 06-06-00-00-00-09, vsid: 16777215",
       ),
+    ],
+    [
+      "P-901: one provider address rewritten for another customer address, on the host where the record for all is another",
+      `${TWO_HOSTS}lookupRecords:
+  - { ${NAT_RECORD} }
+  - { host: host1, ${NAT_RECORD.replace("192.168.4.22", "192.168.4.23")} }
+  - { host: host1, ${NAT_RECORD.replace("10.0.0.99", "10.0.0.98")} }
+`,
     ],
     [
       "a port without a VSID, with addresses",

@@ -10,6 +10,7 @@ import {
   macRecordStamp,
   makeHostPolicy,
   membersStamp,
+  natStamp,
   providerStamp,
   recordStamp,
   routesStamp,
@@ -121,6 +122,34 @@ describe("changes: the next generation, and exactly the stamps of what changed",
     expect(result.stamps).toEqual([ANY_STAMP, ...stamps]);
     expect(policy.generation).toBe(1);
     expect([...policy.lookupRecords], "the old snapshot").toEqual(before);
+  });
+
+  test("IP Rewrite: what a provider address stands for moves when a record gets it, loses it or changes", () => {
+    const [pa, other] = [ip("192.168.4.101"), ip("192.168.4.102")];
+    const nat = { ...newVm, rule: "TranslationMethodNat", providerAddress: pa } as const;
+    const added = changeHostPolicy(policy, { kind: "recordAdded", record: nat });
+    expect(added.stamps).toContain(natStamp(NODE, pa));
+    const renamed = changeHostPolicy(added.policy, { kind: "recordReplaced", record: { ...nat, vmName: "other" } });
+    expect(renamed.stamps).toContain(natStamp(NODE, pa));
+    const moving = changeHostPolicy(added.policy, {
+      kind: "recordReplaced",
+      record: { ...nat, providerAddress: other },
+    });
+    expect(moving.stamps).toEqual(expect.arrayContaining([natStamp(NODE, pa), natStamp(NODE, other)]));
+    expect(moving.policy.lookupRecords.findNat(pa)).toBeUndefined();
+    const encap = changeHostPolicy(added.policy, {
+      kind: "recordReplaced",
+      record: { ...nat, rule: "TranslationMethodEncap" },
+    });
+    expect(encap.stamps).toContain(natStamp(NODE, pa));
+    expect(encap.policy.lookupRecords.findNat(pa)).toBeUndefined();
+    expect(changeHostPolicy(added.policy, { kind: "recordRemoved", record: nat }).stamps).toContain(natStamp(NODE, pa));
+
+    const second = { ...VM, rule: "TranslationMethodNat", providerAddress: pa } as const;
+    const refused = expect.objectContaining({ code: "LOOKUP_RECORD_NAT_SHARED_PA" });
+    expect(() => changeHostPolicy(added.policy, { kind: "recordReplaced", record: second })).toThrowError(refused);
+    const third = { ...second, customerAddress: ip("10.0.0.99") };
+    expect(() => changeHostPolicy(added.policy, { kind: "recordAdded", record: third })).toThrowError(refused);
   });
 
   test("who floods nothing hears that its members may have moved", () => {

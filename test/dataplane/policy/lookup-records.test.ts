@@ -17,6 +17,17 @@ class NaiveRecords {
       (r) => !isByMac(r) && r.virtualSubnetID === virtualSubnetID && sameAddress(r.customerAddress, ca),
     );
   }
+  findNat(pa: LookupRecord["providerAddress"]): LookupRecord | undefined {
+    return this.list.find(
+      (r) => !isByMac(r) && r.rule === "TranslationMethodNat" && sameAddress(r.providerAddress, pa),
+    );
+  }
+  /** One record for each provider address of IP Rewrite. */
+  asAllowed(record: LookupRecord): LookupRecord {
+    const holder = this.findNat(record.providerAddress);
+    const isAllowed = !holder || isByMac(record) || takesPlaceOf(record, holder);
+    return isAllowed ? record : { ...record, rule: "TranslationMethodEncap", useVmMACAddress: false };
+  }
   put(fresh: LookupRecord): void {
     this.list = this.list.filter((old) => !takesPlaceOf(fresh, old));
     this.list.push(fresh);
@@ -60,7 +71,7 @@ describe("differential: a naive list", () => {
     const naive = new NaiveRecords();
     const snapshots: [LookupRecords, string[]][] = [];
     for (let step = 0; step < 4_000; step++) {
-      const change = anyRecord(chance);
+      const change = naive.asAllowed(anyRecord(chance));
       if (chance.below(100) < 30 + 40 * Number(step % 1_000 > 500)) {
         table = table.without(change);
         naive.remove(change);
@@ -78,6 +89,7 @@ describe("differential: a naive list", () => {
   function compare(table: LookupRecords, naive: NaiveRecords, about: LookupRecord, hint: string): void {
     const { virtualSubnetID: v, customerAddress: ca, macAddress: m, providerAddress: pa } = about;
     expect(table.size, hint).toBe(naive.list.length);
+    expect(table.findNat(pa), hint).toEqual(naive.findNat(pa));
     expect(table.find(v, ca), hint).toEqual(naive.find(v, ca));
     expect(sorted(table.findByMac(v, m)), hint).toEqual(
       sorted(naive.list.filter((r) => r.virtualSubnetID === v && r.macAddress === m)),
@@ -163,6 +175,22 @@ describe("identity", () => {
     const load = (): unknown => LookupRecords.from([first, second]);
     expect(load).toThrowError(PolicyError);
     expect(load).toThrowError(expect.objectContaining({ code: "LOOKUP_RECORD_CONFLICT", value: second }));
+  });
+
+  test("P-901: one record with TranslationMethodNat per provider address, whatever its VSID; those found by MAC do not count", () => {
+    const nat = { rule: "TranslationMethodNat" } as const;
+    const one = record(5001, "10.0.0.5", "06-06-00-00-00-05", "192.168.4.101", "Static", nat);
+    const load = (other: LookupRecord) => (): unknown => LookupRecords.from([one, other]);
+    const refused = expect.objectContaining({ code: "LOOKUP_RECORD_NAT_SHARED_PA" });
+    expect(load({ ...one, virtualSubnetID: vsid(6001) })).toThrowError(refused);
+    expect(load({ ...one, customerAddress: ip("10.0.0.6") })).toThrowError(refused);
+    expect(load({ ...one, customerAddress: ip("fd00::5") })).toThrowError(refused);
+    const byMac = record(5001, "0.0.0.0", "06-06-00-00-00-05", "192.168.4.101", "L2Only", nat);
+    const encap = record(5001, "10.0.0.7", "06-06-00-00-00-07", "192.168.4.101");
+    expect(LookupRecords.from([byMac, encap, one]).findNat(ip("192.168.4.101"))).toEqual(one);
+    expect(LookupRecords.from([byMac, encap]).findNat(ip("192.168.4.101"))).toBeUndefined();
+    const learnt = { ...one, type: "Dynamic", macAddress: mac("06-06-00-00-00-99") } as const;
+    expect(LookupRecords.from([learnt, one]).findNat(ip("192.168.4.101"))).toEqual(one);
   });
 
   test("a Static record replaces a Dynamic one, not the other way round", () => {

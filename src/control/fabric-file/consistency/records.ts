@@ -34,6 +34,7 @@ export function checkRecords(checking: Checking): void {
 function checkLookupRecords(checking: Checking): void {
   const { file, report } = checking;
   const identities: Claims = new Map();
+  const rewritten: RewrittenRecord[] = [];
   for (const [record, i] of each(file.lookupRecords)) {
     const path = ["lookupRecords", i];
     const identity = checkLookupRecord(checking, record, path);
@@ -41,6 +42,41 @@ function checkLookupRecords(checking: Checking): void {
     const message = `VSID ${record.virtualSubnetID} already has ${identity.what}`;
     const key = `${record.host ?? ""}/${record.virtualSubnetID}/${identity.key}`;
     report.claim(identities, key, [...path, "customerAddress"], "LOOKUP_RECORD_CONFLICT", message);
+    const [ca, pa] = [readAddress(record.customerAddress)!, readAddress(record.providerAddress)];
+    if (record.rule === "TranslationMethodNat" && pa !== undefined && !isUnspecified(ca)) {
+      rewritten.push({ host: record.host, identity: `${record.virtualSubnetID}/${identity.key}`, ca, pa, path });
+    }
+  }
+  checkRewritten(checking, rewritten, identities);
+}
+
+/** A record of IP Rewrite. */
+interface RewrittenRecord {
+  readonly host: string | undefined;
+  readonly identity: string;
+  readonly ca: Address;
+  readonly pa: Address;
+  readonly path: Path;
+}
+
+/**
+ * IP Rewrite names a VM by its provider address alone: no host may have two records with that rule and one address. A record for every
+ * host does not count where the host has one of its own in its place.
+ */
+function checkRewritten({ file, report }: Checking, records: readonly RewrittenRecord[], identities: Claims): void {
+  const names = (file.hosts ?? []).map((host) => host?.name);
+  const isOn = (record: RewrittenRecord, host: string | undefined): boolean =>
+    record.host === undefined ? !identities.has(`${host}/${record.identity}`) : record.host === host;
+  for (const sharing of groupBy(records, ({ pa }) => addressKey(pa)).values()) {
+    for (const [index, record] of sharing.entries()) {
+      const isClash = (other: RewrittenRecord): boolean =>
+        other.identity !== record.identity && names.some((host) => isOn(record, host) && isOn(other, host));
+      const other = sharing.slice(0, index).find(isClash);
+      if (!other) continue;
+      const message = `${formatAddress(record.pa)} already stands for ${formatAddress(other.ca)}`;
+      const cure = "IP Rewrite needs a provider address for each customer address";
+      report.add([...record.path, "providerAddress"], "LOOKUP_RECORD_NAT_SHARED_PA", message, cure);
+    }
   }
 }
 

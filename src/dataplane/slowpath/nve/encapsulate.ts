@@ -99,7 +99,7 @@ export interface Refusal {
   readonly why: () => string;
 }
 
-export const isRefusal = (way: Way | Refusal): way is Refusal => "reason" in way;
+export const isRefusal = <Found extends object>(found: Found | Refusal): found is Refusal => "reason" in found;
 
 /** The way to a provider address for the frame as the plan wants it to go on; rests on the host's provider side. */
 export function wayTo(policy: HostPolicy, packet: PacketView, destination: Address): Way | Refusal {
@@ -193,14 +193,20 @@ export function innerMtu(pathMtu: number, family: AddressFamily): number {
 export const isTooBig = (frame: ParsedFrame, limit: number): boolean => frame.end - frame.networkAt > limit;
 
 /** RFC 1191 §4, RFC 8201 §4: the sender learns what would fit. Padding that is too long is no fault of the packet. */
-function tellTooBig(policy: HostPolicy, vsid: Vsid, packet: PacketView, mtu: number, context: LayerContext): boolean {
+export function tellTooBig(
+  policy: HostPolicy,
+  vsid: Vsid,
+  packet: PacketView,
+  mtu: number,
+  context: LayerContext,
+): boolean {
   const { ip } = packet.parsed;
   if (!ip?.dontFragment || ip.end - ip.at <= mtu) return false;
   return tellSender(policy, vsid, packet, { kind: "tooBig", mtu }, context);
 }
 
 /** IPv4 without DF might be fragmented inside; this host does not. */
-function tooBigReason(ip: ParsedIp | null): Reason {
+export function tooBigReason(ip: ParsedIp | null): Reason {
   if (ip?.family === 6) return Reason.TX_TOO_BIG_ICMP6;
   return ip?.dontFragment ? Reason.TX_TOO_BIG_ICMP4 : Reason.TX_TOO_BIG;
 }

@@ -20,18 +20,23 @@ import { isAddressResolution, isArp, isNeighborDiscovery } from "./address-resol
 import { controlMessage, controlText, tellSendingHost } from "./control-messages.js";
 import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
+import { receiveRewritten } from "./ip-rewrite.js";
 import type { LocalPorts } from "./local-ports.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
 import { copiesHere } from "./replicate.js";
 import { isKnownVsid, type NveSnapshot } from "./snapshot.js";
 
-/** Rows 2 to 9: an IP packet with GRE for one of our provider addresses. */
+/**
+ * Rows 2 to 9: an IP packet with GRE for one of our provider addresses. One that stands for a customer address takes nothing but packets of
+ * IP Rewrite, GRE of tenants among them (ip-rewrite.ts).
+ */
 const providerAddress: Layer<NveSnapshot> = {
   name: "provider address",
-  evaluate({ policy, ports }, packet, context) {
+  evaluate(snapshot, packet, context) {
+    const { policy, ports } = snapshot;
     const { parsed } = packet;
-    context.consulted(providerStamp(context.node));
+    context.consulted(providerStamp(context.node)); // and whether the address stands for a customer address (IP Rewrite)
     if (!isOurMac(policy, ports, packet)) return pass(packet, context, "the destination MAC is not ours");
     if (!isIpEtherType(parsed.etherType)) return pass(packet, context, "not IP");
 
@@ -51,6 +56,8 @@ const providerAddress: Layer<NveSnapshot> = {
     if (pa.addressState !== "Preferred" && pa.addressState !== "Deprecated") {
       return drop(packet, context, Reason.RX_PA_STATE, `the provider address is ${pa.addressState}`, pa);
     }
+    const rewritten = isNeighborDiscovery(parsed) ? undefined : policy.lookupRecords.findNat(ip.destination);
+    if (rewritten) return receiveRewritten(snapshot, packet, rewritten, context);
     if (!isGre(packet.bytes, ip)) return pass(packet, context, `protocol ${ip.protocol}, not GRE`);
     if (context.observer) tell(context.observer, frameText(parsed), "GRE for a provider address of this host", pa);
     return CONTINUE;

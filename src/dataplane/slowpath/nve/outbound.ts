@@ -11,7 +11,7 @@
  *   wire VSID           may the VSID go on the wire?
  *   redirect            another host has said where the VM lives now
  *   local delivery      the next hop lives on this host
- *   translation rule    Encap goes on
+ *   translation rule    Encap goes on, Nat leaves with other addresses (ip-rewrite.ts), None is dropped
  *   encapsulation       provider addresses, route, neighbor, size, headers (encapsulate.ts)
  *
  * The ingress checks of the switch (source MAC, guards, storm limit) come before these layers, and are `vswitch`'s.
@@ -41,6 +41,7 @@ import { deliverLocally } from "./deliver.js";
 import { encapsulation } from "./encapsulate.js";
 import { flowText, frameText, hex, icmpText, keyText, nearestRecord, tell } from "./explain.js";
 import { tellSender } from "./gateway.js";
+import { rewrittenGroupCopy, sendRewritten } from "./ip-rewrite.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
 import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
 import { replicate } from "./replicate.js";
@@ -159,7 +160,7 @@ const packetClass: Layer<NveSnapshot> = {
             : "unicast";
       tell(context.observer, flowText(plan.vsid, packet.parsed), decided);
     }
-    if (isGroup) return replicate(snapshot, packet, context);
+    if (isGroup) return replicate(snapshot, packet, context, rewrittenGroupCopy(snapshot, packet, context));
     if (gatewayVsid !== undefined) return dropFor(Reason.TX_ROUTER_SELF);
     return isLinkLocal(destination) ? toLinkLocal(policy, packet, destination, context) : CONTINUE;
   },
@@ -318,7 +319,7 @@ const localDelivery: Layer<NveSnapshot> = {
 
 const translationRule: Layer<NveSnapshot> = {
   name: "translation rule",
-  evaluate(_snapshot, packet, context) {
+  evaluate(snapshot, packet, context) {
     const record = packet.plan.destinationRecord!;
     if (context.observer) {
       tell(context.observer, keyText(record.virtualSubnetID, record.customerAddress), record.rule, record);
@@ -327,7 +328,7 @@ const translationRule: Layer<NveSnapshot> = {
       case "TranslationMethodEncap":
         return CONTINUE;
       case "TranslationMethodNat":
-        return dropFor(Reason.TX_RULE_NAT);
+        return sendRewritten(snapshot, packet, context);
       case "TranslationMethodNone":
         return dropFor(Reason.TX_RULE_NONE);
     }

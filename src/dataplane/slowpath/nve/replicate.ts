@@ -28,8 +28,16 @@ function askForCopies({ settings }: HostPolicy, { unresolved }: Refusal, context
   context.raise<NveEffect>({ kind: "neighborWanted", ...unresolved, packet: null });
 }
 
-/** From an adapter to all others of its virtual subnet, here and elsewhere. */
-export function replicate(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
+/**
+ * From an adapter to all others of its virtual subnet, here and elsewhere. `rewritten`: the copy that IP Rewrite sends besides, or why
+ * it cannot.
+ */
+export function replicate(
+  snapshot: NveSnapshot,
+  packet: PacketView,
+  context: LayerContext,
+  rewritten?: Forward | Reason,
+): Outcome {
   const { policy, ports } = snapshot;
   const { plan } = packet;
   const here = copiesHere(snapshot, packet, context);
@@ -48,6 +56,8 @@ export function replicate(snapshot: NveSnapshot, packet: PacketView, context: La
     const forward = forwardOf(packet, ports.nicPort(way.interfaceIndex), nvgrePush(packet, way));
     elsewhere.push({ ...forward, lengthLimit: way.innerMtu });
   }
+  if (typeof rewritten === "object") elsewhere.push(rewritten);
+  else refused = rewritten ?? refused;
   const outputs = [...here, ...elsewhere];
   if (context.observer) {
     const decided = `a copy each for ${here.length} adapters here and ${elsewhere.length} other hosts`;

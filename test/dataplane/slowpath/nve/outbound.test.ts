@@ -104,7 +104,7 @@ describe("send checklist", () => {
 
   it.each([
     ["TranslationMethodNone", "TX_RULE_NONE"],
-    ["TranslationMethodNat", "TX_RULE_NAT"],
+    ["TranslationMethodNat", "TX_NAT_SOURCE"],
   ] as const)("a record with rule %s", (rule, expected) => {
     const host = withRecords(record(5001, "10.0.0.8", "06-06-00-00-00-08", PA2, { rule }));
     expect(verdict({ to: "10.0.0.8" }, host)).toBe(expected);

@@ -1,0 +1,260 @@
+/**
+ * IP Rewrite (TranslationMethodNat): the packet is not wrapped; the provider addresses of its two ends take the place of their customer
+ * addresses, and the far host puts those back. So every CA needs a PA of its own, for nothing else on the wire names the tenant:
+ * no VSID, no inner Ethernet header, and no octet more than before.
+ *
+ *     VM        [06-…-05 > 06-…-07][10.0.0.5      > 10.0.0.7     ][TCP …]
+ *     wire      [NIC     > next hop][192.168.4.101 > 192.168.4.102][TCP …]      checksums follow (RFC 1624)
+ *     far VM    [06-…-05 > 06-…-07][10.0.0.5      > 10.0.0.7     ][TCP …]
+ *
+ * Both ends' records must say so, each with a PA of the CA's family. What is neither from nor to the very addresses of
+ * the two records (through a gateway, before a VM has an address, ARP) cannot be told by them and is dropped.
+ */
+import { Reason } from "../../drop-reasons.js";
+import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
+import { membersStamp, natStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
+import { apply, type Forward } from "../../transposition/index.js";
+import { type Address, isMulticast, isUnicast, sameAddress } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import type { Vsid } from "../../wire/bytes.js";
+import { formatMac, groupMacOf } from "../../wire/mac.js";
+import { makeTci, vidOf } from "../../wire/vlan.js";
+import { dropFor, forwardOf } from "../evaluate.js";
+import { CONSUME, type LayerContext, type Outcome, type PacketView } from "../layer.js";
+import { isErrorMessage, rewriteQuoted } from "../quoted-packet.js";
+import { isAddressResolution } from "./address-resolution.js";
+import { deliverLocally } from "./deliver.js";
+import { isRefusal, isTooBig, type Refusal, tellTooBig, tooBigReason, wayTo } from "./encapsulate.js";
+import { flowText, frameText, icmpText, keyText, tell } from "./explain.js";
+import type { NveSnapshot } from "./snapshot.js";
+
+/** Sends the packet to the VM of the next hop's record, whose rule is TranslationMethodNat. */
+export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
+  const { policy, ports } = snapshot;
+  const { plan } = packet;
+  const destination = plan.destinationRecord!;
+  context.consulted(providerStamp(context.node));
+  const saw = (): string => flowText(plan.vsid, packet.parsed);
+
+  // 1. Do records stand for both addresses, and how does one get from one provider address to the other?
+  const source = senderOf(policy, packet);
+  const refusal = isRefusal(source) ? source : misfitOf(destination, packet.parsed.ip!.destination);
+  const way = refusal ?? wayTo(policy, packet, destination.providerAddress);
+  if (isRefusal(way) || isRefusal(source)) {
+    const { reason, why } = isRefusal(way) ? way : (source as Refusal);
+    if (context.observer) tell(context.observer, saw(), why(), destination);
+    return dropFor(reason);
+  }
+
+  // 2. Does it fit? Nothing is added, so whatever the interface carries does.
+  const mtu = policy.interfaceMtu(way.interfaceIndex);
+  if (isTooBig(packet.parsed, mtu)) {
+    context.doNotCache();
+    const isTold = tellTooBig(policy, ports.settingsOf(packet.ingress).vsid, packet, mtu, context);
+    const why = `longer than the MTU of ${mtu}; ${icmpText(isTold, "packet too big")}`;
+    if (context.observer) tell(context.observer, saw(), why, destination);
+    return dropFor(tooBigReason(packet.parsed.ip));
+  }
+
+  // 3. On its way.
+  const ethernet = { ...way.ethernet, source: source.useVmMACAddress ? source.macAddress : way.ethernet.source };
+  const output = ports.nicPort(way.interfaceIndex);
+  const forward = rewritten(packet, source, destination, { output, ethernet, lengthLimit: mtu });
+  if (context.observer) tell(context.observer, saw(), sentText(forward), destination);
+  const toProvider = (address: Address): Address | undefined =>
+    natOf(policy, plan.vsid, address)?.providerAddress ??
+    natOf(policy, source.virtualSubnetID, address)?.providerAddress;
+  return withQuote(packet, { kind: "forward", outputs: [forward] }, toProvider, context);
+}
+
+/**
+ * A copy of a multicast packet for the provider group that its record names, if the rule is TranslationMethodNat; or why there can be none;
+ * undefined without such a record. Broadcast, and groups without a record, are not rewritten; Windows Server 2012 sends no group
+ * packets to other hosts at all.
+ */
+export function rewrittenGroupCopy(
+  { policy, ports }: NveSnapshot,
+  packet: PacketView,
+  context: LayerContext,
+): Forward | Reason | undefined {
+  const { plan, parsed } = packet;
+  const group = parsed.ip?.destination;
+  if (!group || !isMulticast(group) || policy.settings.mode === "2012") return undefined;
+  context.consulted(membersStamp(context.node, plan.vsid));
+  const record = policy.lookupRecords.find(plan.vsid, group);
+  if (record?.rule !== "TranslationMethodNat" || !isMulticast(record.providerAddress)) return undefined;
+
+  const source = senderOf(policy, packet);
+  const refusal = isRefusal(source) ? source : misfitOf(record, group);
+  if (isRefusal(source) || refusal) {
+    if (context.observer) tell(context.observer, frameText(parsed), `no rewritten copy: ${refusal!.why()}`, record);
+    return refusal!.reason;
+  }
+  const from = policy.providerAddresses.find(source.providerAddress)!;
+  const mtu = policy.interfaceMtu(from.interfaceIndex);
+  if (isTooBig(parsed, mtu)) {
+    context.doNotCache();
+    return Reason.TX_TOO_BIG;
+  }
+  const ethernet = {
+    destination: groupMacOf(record.providerAddress),
+    source: source.useVmMACAddress ? source.macAddress : from.macAddress,
+    tag: from.vlanID === 0 ? null : makeTci(0, false, from.vlanID),
+  };
+  const output = ports.nicPort(from.interfaceIndex);
+  const forward = rewritten(packet, source, record, { output, ethernet, lengthLimit: mtu });
+  if (context.observer) tell(context.observer, frameText(parsed), sentText(forward), record);
+  return forward;
+}
+
+/** The record of the sender: it must say TranslationMethodNat too, for the very source address, and name a usable PA of this host. */
+function senderOf(policy: HostPolicy, { parsed, plan }: PacketView): LookupRecord | Refusal {
+  const { ip } = parsed;
+  const record = plan.sourceRecord;
+  if (ip === null || isAddressResolution(parsed)) {
+    return { reason: Reason.TX_RULE_NAT, why: () => "IP Rewrite carries neither ARP nor neighbor discovery" };
+  }
+  if (record?.rule !== "TranslationMethodNat") {
+    const why = () => `the sender's own record says ${record?.rule ?? "nothing"}, so no provider address stands for it`;
+    return { reason: Reason.TX_NAT_SOURCE, why };
+  }
+  const misfit = misfitOf(record, ip.source);
+  if (misfit) return misfit;
+  const own = policy.providerAddresses.find(record.providerAddress);
+  if (own?.addressState === "Preferred") return record;
+  const why = () =>
+    `the sender's provider address ${formatAddress(record.providerAddress)} is ${own ? own.addressState : "not on this host"}`;
+  return { reason: Reason.TX_NO_PA, why };
+}
+
+/** Why the record's provider address cannot stand for this address of a packet; undefined if it can. */
+function misfitOf({ customerAddress, providerAddress }: LookupRecord, address: Address): Refusal | undefined {
+  if (!sameAddress(customerAddress, address)) {
+    const why = () => `the record is for ${formatAddress(customerAddress)}, so ${formatAddress(address)} would be lost`;
+    return { reason: Reason.TX_RULE_NAT, why };
+  }
+  if (customerAddress.family === providerAddress.family) return undefined;
+  const why = () =>
+    `${formatAddress(providerAddress)} cannot stand for ${formatAddress(customerAddress)} of the other family`;
+  return { reason: Reason.TX_NAT_FAMILY, why };
+}
+
+function rewritten(
+  packet: PacketView,
+  source: LookupRecord,
+  destination: LookupRecord,
+  way: Pick<Forward, "output" | "ethernet" | "lengthLimit">,
+): Forward {
+  const address = { source: source.providerAddress, destination: destination.providerAddress };
+  return { ...forwardOf(packet, way.output, null), ...way, address };
+}
+
+function sentText({ address, ethernet }: Forward): string {
+  const { source, destination, tag } = ethernet!;
+  const vlan = tag === null ? "untagged" : `VLAN ${vidOf(tag)}`;
+  const ends = `${formatAddress(address!.source!)} -> ${formatAddress(address!.destination!)}`;
+  return `IP Rewrite: ${ends}, ${formatMac(source)} -> ${formatMac(destination)}, ${vlan}`;
+}
+
+/** Takes a packet for a provider address of this host that stands for the customer address of `destination`. */
+export function receiveRewritten(
+  snapshot: NveSnapshot,
+  packet: PacketView,
+  destination: LookupRecord,
+  context: LayerContext,
+): Outcome {
+  const { policy } = snapshot;
+  const { plan, parsed } = packet;
+  const ip = parsed.ip!;
+  const { virtualSubnetID: vsid } = destination;
+
+  // 1. Whose address is the source?
+  context.consulted(natStamp(context.node, ip.source));
+  context.consulted(routesStamp(context.node));
+  const source = isForeign(policy, ip.source) ? policy.lookupRecords.findNat(ip.source) : undefined;
+  const isPeer = source !== undefined && inOneDomain(policy, source.virtualSubnetID, vsid);
+  const isOneFamily =
+    isPeer && source.customerAddress.family === ip.family && destination.customerAddress.family === ip.family;
+  if (!isOneFamily) {
+    if (context.observer)
+      tell(context.observer, frameText(parsed), refusedText(ip.source, source, isPeer), destination);
+    return dropFor(
+      isPeer ? Reason.RX_NAT_FAMILY : isForeign(policy, ip.source) ? Reason.RX_NAT_SOURCE : Reason.RX_OUTER_SRC,
+    );
+  }
+
+  // 2. What it was.
+  plan.vsid = vsid;
+  plan.removeTag = true;
+  plan.destinationMac = destination.macAddress;
+  plan.sourceMac = source.virtualSubnetID === vsid ? source.macAddress : policy.gatewayMac(vsid);
+  plan.address = { source: source.customerAddress, destination: destination.customerAddress };
+  if (context.observer) {
+    const was = `${formatAddress(source.customerAddress)} -> ${formatAddress(destination.customerAddress)}`;
+    tell(context.observer, frameText(parsed), `IP Rewrite: was ${was} in VSID ${vsid}`, destination);
+  }
+  const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
+  const toCustomer = (address: Address): Address | undefined => {
+    const record = policy.lookupRecords.findNat(address);
+    return record && inOneDomain(policy, record.virtualSubnetID, vsid) ? record.customerAddress : undefined;
+  };
+  return withQuote(packet, outcome, toCustomer, context);
+}
+
+const isForeign = (policy: HostPolicy, address: Address): boolean =>
+  isUnicast(address) && policy.providerAddresses.find(address) === undefined;
+
+/** Without customer routes a virtual subnet is all by itself. */
+function inOneDomain({ customerRoutes }: HostPolicy, a: Vsid, b: Vsid): boolean {
+  return a === b || (customerRoutes.routingDomainOf(a)?.vsids.includes(b) ?? false);
+}
+
+function refusedText(address: Address, source: LookupRecord | undefined, isPeer: boolean): string {
+  if (isPeer) return "a customer address of the other family cannot be put back";
+  const text = formatAddress(address);
+  if (!source) return `${text} stands for no customer address (TranslationMethodNat), or is one of our own`;
+  return `${text} stands for ${keyText(source.virtualSubnetID, source.customerAddress)}, of another routing domain`;
+}
+
+/**
+ * An error message carries the packet that it is about; its addresses are changed like those of the message, each that a record
+ * stands for. That is nothing the kernel does, so the message is made here and sent in the packet's place.
+ */
+function withQuote(
+  packet: PacketView,
+  outcome: Outcome,
+  translate: (address: Address) => Address | undefined,
+  context: LayerContext,
+): Outcome {
+  if (outcome.kind !== "forward" || !isErrorMessage(packet.parsed)) return outcome;
+  for (const forward of outcome.outputs) {
+    const frame = apply(forward, packet.bytes.subarray(packet.start, packet.end), noIdentification);
+    if (typeof frame === "number") return dropFor(frame);
+    rewriteQuoted(frame, ({ source, destination, family }) => {
+      const inFamily = (address: Address | undefined, old: Address): Address =>
+        address?.family === family ? address : old;
+      return {
+        source: inFamily(translate(source), source),
+        destination: inFamily(translate(destination), destination),
+      };
+    });
+    context.emit(forward.output, frame);
+  }
+  if (context.observer)
+    tell(context.observer, frameText(packet.parsed), "so are the addresses in the packet that it quotes");
+  return CONSUME;
+}
+
+const noIdentification = (): number => {
+  throw new Error("no outer header is written");
+};
+
+/** The record of a CA in the routing domain of a virtual subnet whose rule is TranslationMethodNat. */
+function natOf({ lookupRecords, customerRoutes }: HostPolicy, vsid: Vsid, address: Address): LookupRecord | undefined {
+  const domain = customerRoutes.routingDomainOf(vsid);
+  for (const each of domain?.vsids ?? [vsid]) {
+    const record = lookupRecords.find(each, address);
+    if (record?.rule === "TranslationMethodNat") return record;
+  }
+  return undefined;
+}
