@@ -11,6 +11,7 @@
  * the two records (through a gateway, before a VM has an address, ARP) cannot be told by them and is dropped.
  */
 import { Reason } from "../../drop-reasons.js";
+import type { ParsedIp } from "../../packet/parse.js";
 import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
 import { membersStamp, natStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
 import { apply, type Forward } from "../../transposition/index.js";
@@ -24,7 +25,7 @@ import { CONSUME, type LayerContext, type Outcome, type PacketView } from "../la
 import { isErrorMessage, rewriteQuoted } from "../quoted-packet.js";
 import { isAddressResolution } from "./address-resolution.js";
 import { deliverLocally } from "./deliver.js";
-import { isRefusal, isTooBig, type Refusal, tellTooBig, tooBigReason, wayTo } from "./encapsulate.js";
+import { askForNextHop, isRefusal, isTooBig, type Refusal, tellTooBig, tooBigReason, wayTo } from "./encapsulate.js";
 import { flowText, frameText, icmpText, keyText, tell } from "./explain.js";
 import type { NveSnapshot } from "./snapshot.js";
 
@@ -36,17 +37,21 @@ export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context
   context.consulted(providerStamp(context.node));
   const saw = (): string => flowText(plan.vsid, packet.parsed);
 
-  // 1. Do records stand for both addresses, and how does one get from one provider address to the other?
-  const source = senderOf(policy, packet);
-  const refusal = isRefusal(source) ? source : misfitOf(destination, packet.parsed.ip!.destination);
-  const way = refusal ?? wayTo(policy, packet, destination.providerAddress);
-  if (isRefusal(way) || isRefusal(source)) {
-    const { reason, why } = isRefusal(way) ? way : (source as Refusal);
-    if (context.observer) tell(context.observer, saw(), why(), destination);
-    return dropFor(reason);
+  // 1. Do records stand for both addresses?
+  const source = senderTo(destination, policy, packet);
+  if (isRefusal(source)) {
+    if (context.observer) tell(context.observer, saw(), source.why(), destination);
+    return dropFor(source.reason);
   }
 
-  // 2. Does it fit? Nothing is added, so whatever the interface carries does.
+  // 2. The way from one provider address to the other.
+  const way = wayTo(policy, packet, destination.providerAddress);
+  if (isRefusal(way)) {
+    if (context.observer) tell(context.observer, saw(), way.why(), destination);
+    return askForNextHop(snapshot, packet, way, context) ? CONSUME : dropFor(way.reason);
+  }
+
+  // 3. Does it fit? Nothing is added, so whatever the interface carries does.
   const mtu = policy.interfaceMtu(way.interfaceIndex);
   if (isTooBig(packet.parsed, mtu)) {
     context.doNotCache();
@@ -56,14 +61,12 @@ export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context
     return dropFor(tooBigReason(packet.parsed.ip));
   }
 
-  // 3. On its way.
+  // 4. On its way.
   const ethernet = { ...way.ethernet, source: source.useVmMACAddress ? source.macAddress : way.ethernet.source };
   const output = ports.nicPort(way.interfaceIndex);
   const forward = rewritten(packet, source, destination, { output, ethernet, lengthLimit: mtu });
   if (context.observer) tell(context.observer, saw(), sentText(forward), destination);
-  const toProvider = (address: Address): Address | undefined =>
-    natOf(policy, plan.vsid, address)?.providerAddress ??
-    natOf(policy, source.virtualSubnetID, address)?.providerAddress;
+  const toProvider = (address: Address): Address | undefined => natOf(policy, plan.vsid, address)?.providerAddress;
   return withQuote(packet, { kind: "forward", outputs: [forward] }, toProvider, context);
 }
 
@@ -84,11 +87,10 @@ export function rewrittenGroupCopy(
   const record = policy.lookupRecords.find(plan.vsid, group);
   if (record?.rule !== "TranslationMethodNat" || !isMulticast(record.providerAddress)) return undefined;
 
-  const source = senderOf(policy, packet);
-  const refusal = isRefusal(source) ? source : misfitOf(record, group);
-  if (isRefusal(source) || refusal) {
-    if (context.observer) tell(context.observer, frameText(parsed), `no rewritten copy: ${refusal!.why()}`, record);
-    return refusal!.reason;
+  const source = senderTo(record, policy, packet);
+  if (isRefusal(source)) {
+    if (context.observer) tell(context.observer, frameText(parsed), `no rewritten copy: ${source.why()}`, record);
+    return source.reason;
   }
   const from = policy.providerAddresses.find(source.providerAddress)!;
   const mtu = policy.interfaceMtu(from.interfaceIndex);
@@ -107,23 +109,26 @@ export function rewrittenGroupCopy(
   return forward;
 }
 
-/** The record of the sender: it must say TranslationMethodNat too, for the very source address, and name a usable PA of this host. */
-function senderOf(policy: HostPolicy, { parsed, plan }: PacketView): LookupRecord | Refusal {
+/**
+ * The record of the sender of a packet for `destination`: both must say TranslationMethodNat for the very addresses of the packet, and the
+ * sender's provider address must be one that this host may send from.
+ */
+function senderTo(destination: LookupRecord, policy: HostPolicy, { parsed, plan }: PacketView): LookupRecord | Refusal {
   const { ip } = parsed;
-  const record = plan.sourceRecord;
+  const source = plan.sourceRecord;
   if (ip === null || isAddressResolution(parsed)) {
     return { reason: Reason.TX_RULE_NAT, why: () => "IP Rewrite carries neither ARP nor neighbor discovery" };
   }
-  if (record?.rule !== "TranslationMethodNat") {
-    const why = () => `the sender's own record says ${record?.rule ?? "nothing"}, so no provider address stands for it`;
+  if (source?.rule !== "TranslationMethodNat") {
+    const why = () => `the sender's own record says ${source?.rule ?? "nothing"}, so no provider address stands for it`;
     return { reason: Reason.TX_NAT_SOURCE, why };
   }
-  const misfit = misfitOf(record, ip.source);
+  const misfit = misfitOf(source, ip.source) ?? misfitOf(destination, ip.destination);
   if (misfit) return misfit;
-  const own = policy.providerAddresses.find(record.providerAddress);
-  if (own?.addressState === "Preferred") return record;
-  const why = () =>
-    `the sender's provider address ${formatAddress(record.providerAddress)} is ${own ? own.addressState : "not on this host"}`;
+  const own = policy.providerAddresses.find(source.providerAddress);
+  if (own?.addressState === "Preferred") return source;
+  const state = own ? own.addressState : "not on this host";
+  const why = () => `the sender's provider address ${formatAddress(source.providerAddress)} is ${state}`;
   return { reason: Reason.TX_NO_PA, why };
 }
 
@@ -171,16 +176,10 @@ export function receiveRewritten(
   // 1. Whose address is the source?
   context.consulted(natStamp(context.node, ip.source));
   context.consulted(routesStamp(context.node));
-  const source = isForeign(policy, ip.source) ? policy.lookupRecords.findNat(ip.source) : undefined;
-  const isPeer = source !== undefined && inOneDomain(policy, source.virtualSubnetID, vsid);
-  const isOneFamily =
-    isPeer && source.customerAddress.family === ip.family && destination.customerAddress.family === ip.family;
-  if (!isOneFamily) {
-    if (context.observer)
-      tell(context.observer, frameText(parsed), refusedText(ip.source, source, isPeer), destination);
-    return dropFor(
-      isPeer ? Reason.RX_NAT_FAMILY : isForeign(policy, ip.source) ? Reason.RX_NAT_SOURCE : Reason.RX_OUTER_SRC,
-    );
+  const source = senderFor(destination, policy, ip);
+  if (isRefusal(source)) {
+    if (context.observer) tell(context.observer, frameText(parsed), source.why(), destination);
+    return dropFor(source.reason);
   }
 
   // 2. What it was.
@@ -201,19 +200,33 @@ export function receiveRewritten(
   return withQuote(packet, outcome, toCustomer, context);
 }
 
-const isForeign = (policy: HostPolicy, address: Address): boolean =>
-  isUnicast(address) && policy.providerAddresses.find(address) === undefined;
+/** The record that the source of a packet for `destination` stands for: one of the same routing domain, of another host. */
+function senderFor(destination: LookupRecord, policy: HostPolicy, ip: ParsedIp): LookupRecord | Refusal {
+  const text = (): string => formatAddress(ip.source);
+  if (!isUnicast(ip.source) || policy.providerAddresses.find(ip.source)) {
+    return { reason: Reason.RX_OUTER_SRC, why: () => `${text()} is one of our own addresses, or not unicast` };
+  }
+  const source = policy.lookupRecords.findNat(ip.source);
+  if (!source) {
+    return {
+      reason: Reason.RX_NAT_SOURCE,
+      why: () => `${text()} stands for no customer address (TranslationMethodNat)`,
+    };
+  }
+  const { virtualSubnetID: vsid, customerAddress: ca } = source;
+  if (!inOneDomain(policy, vsid, destination.virtualSubnetID)) {
+    const why = () => `${text()} stands for ${keyText(vsid, ca)}, of another routing domain`;
+    return { reason: Reason.RX_NAT_SOURCE, why };
+  }
+  const misfit = [source, destination].find(({ customerAddress }) => customerAddress.family !== ip.family);
+  if (!misfit) return source;
+  const why = () => `${formatAddress(misfit.customerAddress)} is of the other family and cannot be put back`;
+  return { reason: Reason.RX_NAT_FAMILY, why };
+}
 
 /** Without customer routes a virtual subnet is all by itself. */
 function inOneDomain({ customerRoutes }: HostPolicy, a: Vsid, b: Vsid): boolean {
   return a === b || (customerRoutes.routingDomainOf(a)?.vsids.includes(b) ?? false);
-}
-
-function refusedText(address: Address, source: LookupRecord | undefined, isPeer: boolean): string {
-  if (isPeer) return "a customer address of the other family cannot be put back";
-  const text = formatAddress(address);
-  if (!source) return `${text} stands for no customer address (TranslationMethodNat), or is one of our own`;
-  return `${text} stands for ${keyText(source.virtualSubnetID, source.customerAddress)}, of another routing domain`;
 }
 
 /**
@@ -240,8 +253,7 @@ function withQuote(
     });
     context.emit(forward.output, frame);
   }
-  if (context.observer)
-    tell(context.observer, frameText(packet.parsed), "so are the addresses in the packet that it quotes");
+  if (context.observer) tell(context.observer, frameText(packet.parsed), "changed in the packet that it quotes too");
   return CONSUME;
 }
 
