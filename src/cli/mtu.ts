@@ -73,7 +73,8 @@ function mtu(labFile: string | undefined, options: MtuOptions): void {
     tagged: path.tagged,
     hops,
   };
-  print(mtuTable(path.mtu, path.outerFamily), route, options.json === true);
+  if (path.kind === "rewritten") printRewritten(path.mtu, route, options.json === true);
+  else print(mtuTable(path.mtu, path.outerFamily), route, options.json === true);
 }
 
 interface Route {
@@ -90,16 +91,27 @@ function printLocal(from: string, to: string, isJson: boolean): void {
   else out(`${from} and ${to} are on one host: nothing is encapsulated, so no provider MTU applies.`);
 }
 
+function printRewritten(mtu: number, route: Route, isJson: boolean): void {
+  if (isJson) {
+    printJson({ schemaVersion: SCHEMA_VERSION, kind: "rewritten", ...route, pathMtu: mtu, innerIpMtu: mtu });
+    return;
+  }
+  printRoute(route);
+  out(`IP Rewrite adds nothing: guests may have an MTU of ${mtu}.`);
+}
+
+function printRoute({ from, to, source, destination, hops }: Route): void {
+  out(`${from} to ${to}, by way of ${source} to ${destination}`);
+  for (const line of table(hops.map(({ where, mtu }) => ["", where, mtu]))) out(line);
+  out("");
+}
+
 function print(figures: MtuTable, route: Route | null, isJson: boolean): void {
   if (isJson) {
     printJson({ schemaVersion: SCHEMA_VERSION, kind: "provider", ...route, ...figures });
     return;
   }
-  if (route) {
-    out(`${route.from} to ${route.to}, by way of ${route.source} to ${route.destination}`);
-    for (const line of table(route.hops.map(({ where, mtu: hopMtu }) => ["", where, hopMtu]))) out(line);
-    out("");
-  }
+  if (route) printRoute(route);
   const rows = [
     [`provider path MTU, outer IPv${figures.outerFamily}`, figures.pathMtu],
     ["MTU of the guests (inner IP packet)", figures.innerIpMtu],

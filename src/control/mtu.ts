@@ -9,6 +9,7 @@
  * An outer VLAN tag lengthens the frame and changes none of these, since MTUs do not count the Ethernet header; the inner IP
  * version plays no part either, but for the MSS. An NVE does not fragment what it encapsulated (RFC 7637 §4.4), so P decides.
  */
+import type { LookupRecord } from "../dataplane/policy/index.js";
 import {
   type Address,
   type AddressFamily,
@@ -83,16 +84,20 @@ export interface PathHop {
   readonly mtu: number;
 }
 
+/** The way between two provider addresses. */
+export interface ProviderPath {
+  readonly mtu: number;
+  readonly outerFamily: AddressFamily;
+  readonly tagged: boolean;
+  readonly source: Address;
+  readonly destination: Address;
+  readonly hops: readonly PathHop[];
+}
+
 export type PathMtu =
-  | {
-      readonly kind: "provider";
-      readonly mtu: number;
-      readonly outerFamily: AddressFamily;
-      readonly tagged: boolean;
-      readonly source: Address;
-      readonly destination: Address;
-      readonly hops: readonly PathHop[];
-    }
+  | ({ readonly kind: "provider" } & ProviderPath)
+  /** IP Rewrite (TranslationMethodNat): nothing is added, so guests may use all of it. */
+  | ({ readonly kind: "rewritten" } & ProviderPath)
   /** Both ports are on one host: nothing is encapsulated. */
   | { readonly kind: "local" }
   | { readonly kind: "none"; readonly code: PathMtuRefusal; readonly message: string };
@@ -128,12 +133,14 @@ export function pathMtu(lab: LabSettings, fromPort: string, toPort: string): Pat
 
   const records = from.host.lookupRecords.findByMac(to.adapter.vsid, to.adapter.mac);
   if (records.length === 0) return refuse("NO_RECORD", `${from.host.name} has no lookup record of ${toPort}`);
-  const paths = records.map((record) => providerPath(lab, from.host, from.adapter, record.providerAddress));
+  const paths = records.map((record) => providerPath(lab, from.host, from.adapter, record));
   return paths.reduce((worst, path) => (innerMtu(path) < innerMtu(worst) ? path : worst));
 }
 
-const innerMtu = (path: PathMtu): number =>
-  path.kind === "provider" ? path.mtu - tunnelOverhead(path.outerFamily) : -Infinity;
+function innerMtu(path: PathMtu): number {
+  if (path.kind === "rewritten") return path.mtu;
+  return path.kind === "provider" ? path.mtu - tunnelOverhead(path.outerFamily) : -Infinity;
+}
 
 interface PortEnd {
   readonly host: HostSettings;
@@ -154,8 +161,9 @@ function isSameDomain(host: HostSettings, a: AdapterSettings, b: AdapterSettings
   return domainOf(a) !== undefined && domainOf(a) === domainOf(b);
 }
 
-function providerPath(lab: LabSettings, host: HostSettings, adapter: AdapterSettings, destination: Address): PathMtu {
-  const source = sourceAddress(host, adapter, destination.family);
+function providerPath(lab: LabSettings, host: HostSettings, adapter: AdapterSettings, record: LookupRecord): PathMtu {
+  const { providerAddress: destination, rule } = record;
+  const source = sourceAddress(host, adapter, destination.family, rule);
   if (typeof source === "string")
     return refuse(source, `${host.name} has no provider address to reach ${formatAddress(destination)} from`);
   const owner = lab.hosts.find((candidate) =>
@@ -165,7 +173,7 @@ function providerPath(lab: LabSettings, host: HostSettings, adapter: AdapterSett
     return refuse("PA_NOT_IN_LAB", `no host of the lab has provider address ${formatAddress(destination)}`);
   const hops = [nicHop(host, source), ...subnetHops(lab, source, destination), nicHop(owner, destination)];
   return {
-    kind: "provider",
+    kind: rule === "TranslationMethodNat" ? "rewritten" : "provider",
     mtu: Math.min(...hops.map((hop) => hop.mtu)),
     outerFamily: destination.family,
     tagged: host.providerAddresses.some((pa) => sameAddress(pa.address, source) && pa.vlan !== 0),
@@ -175,15 +183,21 @@ function providerPath(lab: LabSettings, host: HostSettings, adapter: AdapterSett
   };
 }
 
-/** The PA in the VM's own record if the host has it; else the host's only PA of the family. */
+/** The PA in the VM's own record if the host has it; else the host's only PA of the family, unless it must be the VM's alone (IP Rewrite). */
 function sourceAddress(
   host: HostSettings,
   adapter: AdapterSettings,
   family: AddressFamily,
+  rule: LookupRecord["rule"],
 ): Address | "NO_PA" | "PA_FAMILY" {
-  const own = host.lookupRecords
+  const owned = host.lookupRecords
     .findByMac(adapter.vsid, adapter.mac)
-    .find((record) => host.providerAddresses.some((pa) => sameAddress(pa.address, record.providerAddress)));
+    .filter((record) => host.providerAddresses.some((pa) => sameAddress(pa.address, record.providerAddress)));
+  if (rule === "TranslationMethodNat") {
+    const rewritten = owned.filter((record) => record.rule === rule).map(({ providerAddress }) => providerAddress);
+    return rewritten.find((address) => address.family === family) ?? (rewritten.length > 0 ? "PA_FAMILY" : "NO_PA");
+  }
+  const own = owned.find(({ providerAddress }) => providerAddress.family === family) ?? owned[0];
   if (own !== undefined) return own.providerAddress.family === family ? own.providerAddress : "PA_FAMILY";
   const candidates = host.providerAddresses.filter((pa) => pa.address.family === family);
   return candidates.length === 1 ? candidates[0]!.address : "NO_PA";

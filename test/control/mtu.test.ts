@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { mtuTable, pathMtu } from "../../src/control/index.js";
+import { parseAddress } from "../../src/dataplane/wire/index.js";
 import { change, load, TWO_HOSTS } from "./labs.js";
 
 describe("the arithmetic", () => {
@@ -109,6 +110,25 @@ describe("the path between two ports", () => {
     );
     text = change(text, "192.168.4.22", '"2001:db8:4::22"');
     expect(between(text, "host1/Blue1", "host2/Blue2")).toMatchObject({ kind: "none", code: "PA_FAMILY" });
+  });
+
+  it("IP Rewrite adds nothing, from the VM's own address of the family", () => {
+    const record = (ca: string, mac: string, pa: string): string =>
+      `  - { virtualSubnetID: 5001, customerAddress: ${ca}, macAddress: ${mac}, providerAddress: ${pa}, rule: TranslationMethodNat }\n`;
+    const blue2 = record("10.0.0.7", "06-06-00-00-00-07", "192.168.4.102");
+    const pas = change(
+      change(TWO_HOSTS, "{ address: 192.168.4.11 }", "{ address: 192.168.4.11 }, { address: 192.168.4.101 }"),
+      "{ address: 192.168.4.22 }",
+      "{ address: 192.168.4.22 }, { address: 192.168.4.102 }",
+    );
+    const blue1 = record("10.0.0.5", "06-06-00-00-00-05", "192.168.4.101");
+    expect(between(`${pas}lookupRecords:\n${blue1}${blue2}`, "host1/Blue1", "host2/Blue2")).toMatchObject({
+      kind: "rewritten",
+      mtu: 1600,
+      source: parseAddress("192.168.4.101"),
+      destination: parseAddress("192.168.4.102"),
+    });
+    expect(between(`${pas}lookupRecords:\n${blue2}`, "host1/Blue1", "host2/Blue2")).toMatchObject({ code: "NO_PA" });
   });
 
   it("a VM without a record has no path", () => {

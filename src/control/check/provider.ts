@@ -119,7 +119,7 @@ function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
   for (const [s, subnet] of (view.lab.provider?.subnets ?? []).entries()) {
     if (written[s] === undefined) continue; // implied subnets have the MTU of the NICs in them
     const inside = sending
-      .flatMap(({ host }) => host.providerAddresses)
+      .flatMap(({ host }) => host.providerAddresses.filter((pa) => isEncapsulating(host, pa.address)))
       .filter((pa) => prefixContains(subnet.prefix, pa.address));
     const families = inside.length === 0 ? [] : [subnet.prefix.address.family];
     const path = ["provider", "subnets", s, ...(written[s]?.mtu === undefined ? [] : ["mtu"])];
@@ -130,9 +130,13 @@ function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
     const document = fabric.hosts[Number(path[1])]!;
     for (const [n, nic] of host.nics.entries()) {
       // Only what is sent to counts: an IPv6 address beside IPv4 tunnels needs no room for IPv6 headers.
-      const remote = targets.get(host.lookupRecords)!.filter(({ address }) => !isOwn(host, address));
+      const remote = targets
+        .get(host.lookupRecords)!
+        .filter(({ address }) => !isOwn(host, address) && isEncapsulating(host, address));
       const isUsed = (pa: ProviderAddressSettings): boolean =>
-        pa.interfaceIndex === n + 1 && remote.some(({ address }) => address.family === pa.address.family);
+        pa.interfaceIndex === n + 1 &&
+        isEncapsulating(host, pa.address) &&
+        remote.some(({ address }) => address.family === pa.address.family);
       const addresses = host.providerAddresses.filter(isUsed).map((pa) => pa.address);
       const ownMtu = document.nics?.[n]?.mtu !== undefined;
       const isInherited = !ownMtu && document.mtu === undefined;
@@ -154,6 +158,10 @@ function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
     }
   }
 }
+
+/** A provider address that stands for a customer address (IP Rewrite) adds nothing to packets. */
+const isEncapsulating = (host: HostSettings, address: Address): boolean =>
+  host.lookupRecords.findNat(address) === undefined;
 
 const isOwn = (host: HostSettings, address: Address): boolean =>
   host.providerAddresses.some((pa) => sameAddress(pa.address, address));

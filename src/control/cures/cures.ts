@@ -214,12 +214,14 @@ function rewrittenAcrossFamilies({ host, policy, vsid, inner }: Scene): readonly
 }
 
 /** The far end has sent as IP Rewrite what this host has no record of. */
-function rewrittenSenderUnknown({ lab, host, frame }: Scene): readonly Cure[] {
+function rewrittenSenderUnknown({ lab, host, policy, frame }: Scene): readonly Cure[] {
   const source = frame.ip?.source;
   const sender = source && lab.ownerOf(source);
   const record = sender && lab.lab.policyOf(sender.name)!.lookupRecords.findNat(source);
   if (!record) return [];
-  return [{ host: host.name, command: newLookupRecord(host.name, record), text: `${sender.name} has this record` }];
+  const other = policy.lookupRecords.find(record.virtualSubnetID, record.customerAddress);
+  const command = other ? setLookupRecord(host.name, other, record) : newLookupRecord(host.name, record);
+  return [{ host: host.name, command, text: `${sender.name} has this record` }];
 }
 
 function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {

@@ -211,6 +211,15 @@ describe("the provider network", () => {
     expect(shown(list)).toEqual(["warning MTU_TOO_SMALL provider.subnets[0].mtu"]);
     expect(list[0]?.message).toContain("need 1542, so 1 bytes are missing; the longest that passes has 1499");
   });
+  it("a provider MTU of 1500 is enough where all is rewritten (IP Rewrite)", () => {
+    const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
+    const records = [nat(BLUE1), nat(BLUE2)];
+    expect(shown(findings(raw(records, records).replace("mtu: 1600", "mtu: 1500")))).toEqual([]);
+    const one = [BLUE1, nat(BLUE2)];
+    expect(shown(findings(raw(one, one).replace("mtu: 1600", "mtu: 1500")))).toEqual([
+      "warning MTU_TOO_SMALL provider.subnets[0].mtu",
+    ]);
+  });
   it("a NIC's MTU that is smaller than its subnet's", () => {
     const list = findings(swap("mac: 02-00-C0-A8-04-0B }", "mac: 02-00-C0-A8-04-0B, mtu: 1500 }"));
     expect(shown(list)).toEqual(["warning MTU_TOO_SMALL hosts[0].nics[0].mtu"]);

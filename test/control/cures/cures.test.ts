@@ -169,6 +169,20 @@ const withRoutes = (lab: Lab, host: string, keeps: (route: CustomerRoute) => boo
   return lab;
 };
 
+/** Blue1 and Blue2 reach each other by IP Rewrite. */
+function rewrittenLab(): Lab {
+  const nat = (ca: string, mac: string, pa: string): string =>
+    `  - { virtualSubnetID: 5001, customerAddress: ${ca}, macAddress: "${mac}", providerAddress: ${pa}, rule: TranslationMethodNat }\n`;
+  const first = change(TWO_HOSTS, "{ address: 192.168.4.11 }", "{ address: 192.168.4.11 }, { address: 192.168.4.101 }");
+  const both = change(first, "{ address: 192.168.4.22 }", "{ address: 192.168.4.22 }, { address: 192.168.4.102 }");
+  const records = nat("10.0.0.5", BLUE1, "192.168.4.101") + nat("10.0.0.7", BLUE2, "192.168.4.102");
+  return makeLab(`${both}lookupRecords:\n${records}`);
+}
+const ENCAPSULATED: Partial<LookupRecord> = {
+  rule: "TranslationMethodEncap",
+  providerAddress: parseAddress("192.168.4.11")!,
+};
+
 const CASES: readonly Case[] = [
   {
     why: "the sender's host lacks the record that the other host has",
@@ -204,6 +218,36 @@ const CASES: readonly Case[] = [
     lab: () => replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { rule: "TranslationMethodNone" }),
     frame: TO_BLUE2,
     reason: "TX_RULE_NONE",
+    end: "host2/Blue2",
+  },
+  {
+    why: "IP Rewrite, but not of the sender",
+    lab: () => replaced(rewrittenLab(), "host1", "10.0.0.5", ENCAPSULATED),
+    frame: TO_BLUE2,
+    reason: "TX_NAT_SOURCE",
+    blanks: { ProviderAddress: "192.168.4.101" },
+    end: "host2/Blue2",
+  },
+  {
+    why: "IP Rewrite with a provider address of the other family",
+    lab: () => replaced(rewrittenLab(), "host1", "10.0.0.7", { providerAddress: parseAddress("2001:db8::1")! }),
+    frame: TO_BLUE2,
+    reason: "TX_NAT_FAMILY",
+    blanks: { ProviderAddress: "192.168.4.102" },
+    end: "host2/Blue2",
+  },
+  {
+    why: "IP Rewrite of what the far host has no record of",
+    lab: () => without(rewrittenLab(), "host2", "10.0.0.5"),
+    frame: TO_BLUE2,
+    reason: "RX_NAT_SOURCE",
+    end: "host2/Blue2",
+  },
+  {
+    why: "IP Rewrite of what the far host takes for encapsulated",
+    lab: () => replaced(rewrittenLab(), "host2", "10.0.0.5", ENCAPSULATED),
+    frame: TO_BLUE2,
+    reason: "RX_NAT_SOURCE",
     end: "host2/Blue2",
   },
   {
