@@ -29,14 +29,19 @@ interface Vm {
   readonly subnet: Subnet;
   readonly mac: string;
   readonly number: number;
+  /** By IP Rewrite, its address of the provider network's family has this PA; null: it is encapsulated. */
+  readonly ownPa: string | null;
 }
 export interface Fabric {
   readonly yaml: string;
   readonly tenants: readonly (readonly Subnet[])[];
   readonly vms: readonly Vm[];
   readonly hosts: number;
-  /** The longest inner IP packet between hosts. */
+  /** The longest IP packet between hosts, and the longest that fits inside of one. */
+  readonly mtu: number;
   readonly innerMtu: number;
+  /** Of the provider network. */
+  readonly outer: 4 | 6;
   readonly pa: (host: number) => string;
 }
 
@@ -46,15 +51,17 @@ const prefixOf = (family: 4 | 6, place: number): string =>
   family === 4 ? `10.0.${place}.0/24` : `"fd00:10:${place.toString(16)}::/64"`;
 const hex2 = (value: number): string => value.toString(16).padStart(2, "0");
 
-export function randomFabric(random: Random): Fabric {
+/** With `rewrites` some VMs are reached by IP Rewrite. */
+export function randomFabric(random: Random, rewrites = false): Fabric {
   const outer = random.pick([4, 6] as const);
   const hosts = random.between(1, 6);
   const mtu = random.pick([1500, 1600]);
   const vlans = [random.pick([0, 103]), random.pick([0, 7, 200])].slice(0, random.between(1, 2));
-  const pa = (host: number): string => {
+  const paOf = (host: number, number: number): string => {
     const subnet = host % vlans.length;
-    return outer === 4 ? `192.168.${4 + subnet}.${11 + host}` : `2001:db8:${4 + subnet}::${hex2(0x11 + host)}`;
+    return outer === 4 ? `192.168.${4 + subnet}.${number}` : `2001:db8:${4 + subnet}::${hex2(number)}`;
   };
+  const pa = (host: number): string => paOf(host, 0x11 + host);
   const tenants = Array.from({ length: random.between(1, 4) }, (_, tenant) =>
     Array.from(
       { length: random.between(1, 3) },
@@ -71,7 +78,9 @@ export function randomFabric(random: Random): Fabric {
       const host = random.below(hosts);
       const mac = `06-06-00-00-0${tenant}-${hex2(index + 5)}`;
       const subnet = random.pick(subnets);
-      return { port: `host${host}/T${tenant}V${index}`, tenant, host, subnet, mac, number: index + 5 };
+      const isRewritten = rewrites && subnet.families.includes(outer as never) && random.chance(0.7);
+      const ownPa = isRewritten ? paOf(host, 100 + tenant * 10 + index) : null;
+      return { port: `host${host}/T${tenant}V${index}`, tenant, host, subnet, mac, number: index + 5, ownPa };
     }),
   );
   const lines = ["apiVersion: hnv/v1", "routingDomains:"];
@@ -94,8 +103,9 @@ export function randomFabric(random: Random): Fabric {
   lines.push("hosts:");
   for (let host = 0; host < hosts; host++) {
     lines.push(`  - name: host${host}`, `    nics: [{ name: nic1, mac: 02-00-00-00-00-1${host} }]`);
-    lines.push(`    providerAddresses: [{ address: "${pa(host)}" }]`);
     const here = vms.filter((vm) => vm.host === host);
+    const addresses = [pa(host), ...here.flatMap(({ ownPa }) => ownPa ?? [])];
+    lines.push(`    providerAddresses: [${addresses.map((address) => `{ address: "${address}" }`).join(", ")}]`);
     if (here.length > 0) lines.push("    vms:");
     for (const { port, mac, subnet, number } of here) {
       const addresses = subnet.families.map((family) => `"${caOf(family, subnet.place, number)}"`).join(", ");
@@ -103,8 +113,17 @@ export function randomFabric(random: Random): Fabric {
       lines.push(`        adapters: [{ mac: ${mac}, vsid: ${subnet.vsid}, addresses: [${addresses}] }]`);
     }
   }
+  const rewritten = vms.filter(({ ownPa }) => ownPa !== null);
+  if (rewritten.length > 0) lines.push("lookupRecords:");
+  for (const { subnet, mac, number, ownPa } of rewritten) {
+    const ca = caOf(outer, subnet.place, number);
+    lines.push(
+      `  - { virtualSubnetID: ${subnet.vsid}, customerAddress: "${ca}", macAddress: ${mac}, providerAddress: "${ownPa}",`,
+    );
+    lines.push(`      rule: TranslationMethodNat, useVmMACAddress: ${random.chance(0.3)} }`);
+  }
   const innerMtu = mtu - (outer === 4 ? 42 : 62);
-  return { yaml: lines.join("\n"), tenants, vms, hosts, innerMtu, pa };
+  return { yaml: lines.join("\n"), tenants, vms, hosts, mtu, innerMtu, outer, pa };
 }
 
 /** A packet as its sender means it. */
@@ -160,21 +179,39 @@ export function expected(fabric: Fabric, sent: Sent): string {
   const isRouted = subnet !== from.subnet || [gatewayOf(subnet), DEFAULT_GATEWAY].includes(sent.destinationMac);
   if (isRouted && sent.ttl <= 1) return "TX_TTL_EXCEEDED";
   if (to === from) return "NOT_ACCEPTED";
-  const length = (family === 4 ? 20 : 40) + 8 + sent.data.length;
-  if (to.host !== from.host && length > fabric.innerMtu) return family === 4 ? "TX_TOO_BIG_ICMP4" : "TX_TOO_BIG_ICMP6";
-  const ends = isRouted
-    ? { to: to.mac, from: gatewayOf(subnet), ttl: sent.ttl - 1 }
-    : { to: to.mac, from: from.mac, ttl: sent.ttl };
+  const ttl = isRouted ? sent.ttl - 1 : sent.ttl;
+  if (to.host !== from.host) {
+    const isRewritten = to.ownPa !== null && family === fabric.outer;
+    if (isRewritten && from.ownPa === null) return "TX_NAT_SOURCE";
+    const length = (family === 4 ? 20 : 40) + 8 + sent.data.length;
+    if (length > mtuTo(fabric, to, family)) return family === 4 ? "TX_TOO_BIG_ICMP4" : "TX_TOO_BIG_ICMP6";
+    if (isRewritten) return rewritten(fabric, sent, to, ttl);
+  }
+  const ends = { to: to.mac, from: isRouted ? gatewayOf(subnet) : from.mac, ttl };
+  return `${to.port} ${hexOf(bytesOf(sent, ends))}`;
+}
+
+const mtuTo = ({ outer, mtu, innerMtu }: Fabric, to: Vm, family: 4 | 6): number =>
+  to.ownPa !== null && family === outer ? mtu : innerMtu;
+
+/** The provider's router counts as a hop of the packet itself, and the far host tells by the subnets whether it was routed. */
+function rewritten({ pa }: Fabric, sent: Sent, to: Vm, ttl: number): string {
+  const { from } = sent;
+  const networkOf = (host: number): string => pa(host).replace(/[.:][^.:]*$/, "");
+  const hops = networkOf(from.host) === networkOf(to.host) ? 0 : 1;
+  if (ttl <= hops) return hops === 0 ? assert.fail("a packet without a TTL") : "PROVIDER_TTL";
+  const ends = { to: to.mac, from: to.subnet === from.subnet ? from.mac : gatewayOf(to.subnet), ttl: ttl - hops };
   return `${to.port} ${hexOf(bytesOf(sent, ends))}`;
 }
 
 /** What the sender is told by its gateway: the octets at its port; null if nothing. */
-function expectedError({ innerMtu }: Fabric, sent: Sent, end: string): string | null {
-  const { from, family } = sent;
+function expectedError(fabric: Fabric, sent: Sent, end: string): string | null {
+  const { from, family, place, number } = sent;
   const isExpired = end === "TX_TTL_EXCEEDED";
   if (!isExpired && !end.startsWith("TX_TOO_BIG")) return null;
   const [gateway, source] = [caOf(family, from.subnet.place, 1), caOf(family, from.subnet.place, from.number)];
-  const mtu = isExpired ? 0 : innerMtu;
+  const to = fabric.vms.find((vm) => vm.tenant === from.tenant && vm.subnet.place === place && vm.number === number);
+  const mtu = isExpired ? 0 : mtuTo(fabric, to!, family);
   const [type, code] = family === 4 ? (isExpired ? [11, 0] : [3, 4]) : isExpired ? [3, 0] : [2, 0];
   const room = family === 4 ? 576 - 28 : 1280 - 48;
   const message = [type!, code!, 0, 0, 0, 0, mtu >>> 8, mtu & 0xff, ...bytesOf(sent).subarray(14, 14 + room)];
@@ -188,7 +225,10 @@ export const framesOf = (packets: readonly Sent[]) =>
 const KINDS = {
   end: [
     "delivered",
+    "rewritten",
     "NOT_ACCEPTED",
+    "PROVIDER_TTL",
+    "TX_NAT_SOURCE",
     "TX_NO_RECORD",
     "TX_NO_ROUTE",
     "TX_ROUTER_SELF",
@@ -210,7 +250,7 @@ export interface FabricRun {
 
 /** One random fabric: all packets in bursts of 256, then one by one, must end as planned. Throws at the first that does not. */
 export function runRandomFabric(random: Random, { packets: count, tally, checked }: FabricRun): void {
-  const fabric = randomFabric(random);
+  const fabric = randomFabric(random, random.chance(0.5));
   const packets = Array.from({ length: count }, (_, id) =>
     randomPacket(random, fabric, random.chance(0.5) ? id : id % 7),
   );
@@ -225,6 +265,9 @@ export function runRandomFabric(random: Random, { packets: count, tally, checked
       `packet ${index}, ${hexOf(frames[index]!.frame)} at ${frames[index]!.port}`,
     );
     tally.count("end", wanted.includes(" ") ? "delivered" : (wanted as "TX_NO_ROUTE"));
+    const to = fabric.vms.find(({ port }) => wanted.startsWith(`${port} `));
+    const isRewritten = to && to.host !== sent.from.host && to.ownPa !== null && sent.family === fabric.outer;
+    if (isRewritten) tally.count("end", "rewritten");
   }
   const lab = labOf(fabric);
   const single = frames.flatMap((frame) => endsOf(lab, [frame]));
@@ -234,7 +277,7 @@ export function runRandomFabric(random: Random, { packets: count, tally, checked
 
 /** One random fabric: at every node on its way, the kernel must do with a packet what the plain interpreter does. */
 export function runRandomFabricByHops(random: Random, { packets, tally }: FabricRun): void {
-  const fabric = randomFabric(random);
+  const fabric = randomFabric(random, random.chance(0.5));
   const lab = labOf(fabric);
   const { engine } = lab;
   const peers = engine.ports.map((_, port) => engine.peerOf(port as PortIndex));
