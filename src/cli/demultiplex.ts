@@ -5,6 +5,7 @@
  * to its VMs, all mixed. Only what enters the host is input; what the host made itself would be made again, and is left out.
  *
  *     NVGRE to one of the host's PAs        ─► the NIC of that PA         NVGRE from one of them        ─► left out
+ *     IP Rewrite: likewise, by the PAs that stand for a customer address
  *     source MAC of one of its adapters     ─► that adapter               source MAC of one of its NICs ─► left out
  *     destination MAC of one of its NICs    ─► that NIC
  *     for an adapter without VSID, or a group, from elsewhere ─► the NIC of the frame's VLAN
@@ -90,6 +91,8 @@ export class HostDemultiplexer implements Placement {
   /** MACs of NICs and of provider addresses. */
   readonly #nicMacs = new Map<Mac, PortIndex>();
   readonly #providerAddresses = new Map<string, PortIndex>();
+  /** Those of them that stand for a customer address (TranslationMethodNat). */
+  readonly #rewritten = new Map<string, PortIndex>();
   /** By VLAN; null where several NICs would do. */
   readonly #nicOfVlan = new Map<number, PortIndex | null>();
   readonly #nics: readonly PortIndex[];
@@ -115,6 +118,7 @@ export class HostDemultiplexer implements Placement {
     for (const { address, mac, vlan, interfaceIndex } of host.providerAddresses) {
       const nic = this.#nics[interfaceIndex - 1]!;
       this.#providerAddresses.set(formatAddress(address), nic);
+      if (this.#policy.lookupRecords.findNat(address)) this.#rewritten.set(formatAddress(address), nic);
       if (mac !== null) this.#nicMacs.set(mac, nic);
       const known = this.#nicOfVlan.get(vlan);
       this.#nicOfVlan.set(vlan, known === undefined || known === nic ? nic : null);
@@ -180,12 +184,19 @@ export class HostDemultiplexer implements Placement {
       return isOwn ? "ownNvgre" : (this.#nicMacs.get(destination) ?? "otherNvgre");
     }
 
-    // 2. What the host's VMs and the host itself send.
+    // 2. IP Rewrite too, for the source MAC may be a VM's (UseVmMACAddress).
+    if (this.#rewritten.size > 0 && hasAddresses(networkAt, end, etherType)) {
+      const nic = this.#rewritten.get(formatAddress(destinationOf(bytes, networkAt, etherType)));
+      if (nic !== undefined) return nic;
+      if (this.#rewritten.has(formatAddress(sourceOf(bytes, networkAt, etherType)))) return "own";
+    }
+
+    // 3. What the host's VMs and the host itself send.
     const senders = this.#adapters.get(source);
     if (senders) return this.#adapterOf(senders, source, bytes, networkAt, end, etherType);
     if (this.#nicMacs.has(source)) return "own";
 
-    // 3. What comes from elsewhere.
+    // 4. What comes from elsewhere.
     const nic = this.#nicMacs.get(destination);
     if (nic !== undefined) return nic;
     const receivers = this.#adapters.get(destination);
@@ -244,6 +255,10 @@ const sourceOf = (bytes: Uint8Array, at: number, etherType: number): Address =>
   etherType === ETHERTYPE_IPV4 ? ipv4SourceAt(bytes, at) : ipv6SourceAt(bytes, at);
 const destinationOf = (bytes: Uint8Array, at: number, etherType: number): Address =>
   etherType === ETHERTYPE_IPV4 ? ipv4DestinationAt(bytes, at) : ipv6DestinationAt(bytes, at);
+
+const hasAddresses = (at: number, end: number, etherType: number): boolean =>
+  (etherType === ETHERTYPE_IPV4 && end - at >= IPV4_LENGTH) ||
+  (etherType === ETHERTYPE_IPV6 && end - at >= IPV6_LENGTH);
 
 /** ARP for IPv4 over Ethernet (RFC 826): the sender's protocol address, and the packet's length. */
 const ARP_SENDER_ADDRESS = 14;

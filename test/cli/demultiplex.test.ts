@@ -74,6 +74,40 @@ it("the same frames as one mirror of host1 and as one capture per port: the same
   );
 });
 
+it("IP Rewrite: what a VM has sent is told from what the host made of it, also with the VM's MAC on the wire", async () => {
+  const at = workplace();
+  const lab = at("lab.yaml");
+  const record = (ca: string, mac: string, pa: string): string =>
+    `  - { virtualSubnetID: 5001, customerAddress: ${ca}, macAddress: "${mac}", providerAddress: ${pa}, rule: TranslationMethodNat, useVmMACAddress: true }\n`;
+  const plain = readFileSync(LABS.plain, "utf8")
+    .replace("{ address: 192.168.4.11 }", "{ address: 192.168.4.11 }, { address: 192.168.4.101 }")
+    .replace("{ address: 192.168.4.22 }", "{ address: 192.168.4.22 }, { address: 192.168.4.102 }");
+  const records =
+    record("10.0.0.5", "060600000005", "192.168.4.101") + record("10.0.0.7", "060600000007", "192.168.4.102");
+  writeFileSync(lab, `${plain}\nlookupRecords:\n${records}`);
+  const inputs = ["host1/Blue1=pcaps/blue1-icmp-sent.pcap", "host2/Blue2=pcaps/blue2-tcp-sent.pcap"];
+  const [sent, received] = inputs.map((input) => readHex(join(ROOT, input.split("=")[1]!)).length);
+  const files = inputs.flatMap((input) => ["--in", input.replace("pcaps/", `${ROOT}/pcaps/`)]);
+  const wire = ["--out", `host1/nic1=${at("wire.pcap")}`];
+  const one = await run(lab, ...files, "--capture-all", at("all.pcapng"), ...wire);
+  expect(one.totals.dropped).toBe(0);
+  const atHost1 = readPcapng(at("all.pcapng")).filter((packet) => packet.interface.startsWith("host1/"));
+  writePcap(
+    at("mirror.pcap"),
+    atHost1.map(({ data }) => hex(data)),
+  );
+  const again = await run(lab, "--in", `auto:host1=${at("mirror.pcap")}`, "--out", `host1/nic1=${at("again.pcap")}`);
+  expect(again.inputs[0]!.ports.toSorted((a, b) => a.port.localeCompare(b.port))).toEqual([
+    { port: "host1/Blue1", frames: sent },
+    { port: "host1/nic1", frames: received },
+  ]);
+  expect(again.inputs[0]!.leftOut.map(({ why, frames }) => [why, frames]).sort()).toEqual([
+    ["for a VM of the host, already unwrapped", received],
+    ["sent by the host itself", sent],
+  ]);
+  expect(readHex(at("again.pcap"))).toEqual(readHex(at("wire.pcap")));
+});
+
 it("what fits no port is listed by kind, with the first frame of each; frames of others are not taken in", async () => {
   const at = workplace();
   writePcap(at("mirror.pcap"), [
