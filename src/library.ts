@@ -139,7 +139,10 @@ export class EmulatedLab {
     return this.sendAll([{ port, frame }], timestampNs);
   }
 
-  /** Sends frames in order, all at one time; their ends come in order too, those of copies behind the originals of their burst. */
+  /**
+   * Sends frames in order, all at one time; their ends come in order too, those of copies behind the originals of their burst, and last
+   * those of frames that hosts sent by themselves before that time.
+   */
   sendAll(frames: readonly FrameAtPort[], timestampNs = 0n): FrameEnd[] {
     const rows = frames.map(({ port, frame }) => ({ port: this.#port(port), frame }));
     return this.#lab.engine.send(rows, timestampNs).map((end) => this.#end(end));

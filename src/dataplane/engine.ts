@@ -511,17 +511,19 @@ export class Engine {
   }
 
   /**
-   * Sends frames given as bytes, all at one time, and reports how each ended, copies included: for programs and tests.
-   * Capture files and live interfaces fill rows in place instead.
+   * Sends frames given as bytes, all at one time, and reports how each ended, copies and answers behind the originals of their burst; last
+   * come the frames that nodes sent by themselves before that time. For programs and tests: capture files and live interfaces
+   * fill rows in place instead.
    */
   send(frames: readonly { readonly port: PortIndex; readonly frame: Uint8Array }[], timestampNs = 0n): PacketEnd[] {
     const ends: PacketEnd[] = [];
+    const others: PacketEnd[] = [];
     for (let first = 0; first < frames.length; ) {
       const count = this.#fill(frames, first, timestampNs);
-      for (const _ of this.run(count)) this.#collectEnds(ends);
+      for (const _ of this.run(count)) this.#collectEnds(this.#arrived > 0 ? ends : others);
       first += count;
     }
-    return ends;
+    return [...ends, ...others];
   }
 
   /** Lets time pass without traffic, and reports how the frames ended that nodes sent by themselves. */
