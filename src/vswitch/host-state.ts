@@ -110,7 +110,7 @@ export class HostState implements NodeState {
 
   /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
   forget(): readonly Stamp[] {
-    this.#snapshot = { ...this.#snapshot, state: new NveState(this.node) };
+    this.#snapshot = { ...this.#snapshot, state: new NveState(this.node, this.controlCounters) };
     return this.#changeAll({
       lookupRecords: LookupRecords.from([]),
       customerRoutes: [],

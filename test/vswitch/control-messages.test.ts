@@ -224,6 +224,71 @@ test("bursts of 1, 7 and 256 give the same frames, in the same order", () => {
   expect(play(7)).toEqual(all);
 });
 
+describe("live migration: Blue2 moves to host 3 within 80 ms, host 1 hears of it 400 ms later", () => {
+  const MIGRATION = change(
+    change(
+      change(
+        MOVED.slice(0, MOVED.indexOf("lookupRecords:")),
+        "    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }]\n",
+        "",
+      ),
+      "    providerAddresses: [{ address: 192.168.5.22 }]\n",
+      `    providerAddresses: [{ address: 192.168.5.22 }]
+    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }]
+`,
+    ),
+    "  - name: host1\n",
+    "  - name: host1\n    policyDelay: 400\n",
+  );
+  const EVENTS = "events:\n  - { at: 1000, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 80 }\n";
+
+  /** How the frames that Blue1 sends every 10 ms for two seconds ended, and how many of each end; messages left out. */
+  function migrate(more: string): Readonly<Record<string, number>> {
+    const { ping, wait, lab } = scene(`${MIGRATION}${more}${EVENTS}`);
+    const counts: Record<string, number> = {};
+    for (let ms = 0; ms < 2000; ms += 10) {
+      const frames = ping(5_000 + ms);
+      const end = frames.at(-1)!; // what was sent by itself before comes first
+      counts[end] = (counts[end] ?? 0) + 1;
+    }
+    wait(9_000);
+    const { in: entered, injected, delivered, dropped, consumed } = lab.engine.totals();
+    expect(entered + injected).toBe(delivered + dropped + consumed);
+    return counts;
+  }
+
+  test("with REDIRECT one packet is lost after the VM is there", () => {
+    expect(migrate("")).toEqual({
+      "delivered at host2/Blue2": 100 + 91, // the port keeps its name
+      "dropped at host2/nic1: RX_NO_LOCAL_DST": 8,
+      "dropped at host2/nic1: RX_MOVED": 1,
+    });
+  });
+
+  test("without it, all of 400 ms", () => {
+    expect(migrate("settings: { acceptRedirect: false }\n")).toEqual({
+      "delivered at host2/Blue2": 100 + 52,
+      "dropped at host2/nic1: RX_NO_LOCAL_DST": 8,
+      "dropped at host2/nic1: RX_MOVED": 40,
+    });
+  });
+});
+
+test("a host that reboots forgets its redirects, and goes on counting", () => {
+  const events = "events:\n  - { at: 100, event: hostRebooted, host: host1, restoreAfter: 0 }\n";
+  const { ping, wait, lab } = scene(`${MOVED}${events}`);
+  ping(0);
+  wait(50);
+  expect(ping(60)).toEqual(ARRIVES);
+  wait(200);
+  expect(ping(210)).toEqual(LOST);
+  wait(1500);
+  expect(ping(1510)).toEqual(LOST);
+  wait(1600);
+  expect(ping(1610)).toEqual(ARRIVES);
+  expect(lab.controlCounters("host1")).toMatchObject({ redirects: 2 });
+});
+
 test("a tenant whose addresses are those of the hosts cannot forge a message", () => {
   const settings = load(`apiVersion: hnv/v1
 routingDomains:

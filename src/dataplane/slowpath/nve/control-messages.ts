@@ -60,16 +60,17 @@ export function tellSendingHost(
 
   const way = wayFrom(policy, own, outer.source);
   if (isRefusal(way)) return false;
-  const message = makeMessage(policy, packet, inner, target, own, way);
-  if (message === null) return false;
+  const frame = makeMessage(policy, packet, inner, target, own, way);
+  if (frame === null) return false;
   const output = ports.nicPort(way.interfaceIndex);
   context.raise<NveEffect>({
     kind: "controlMessage",
+    message: target ? "redirect" : "unreachable",
     receiver: outer.source,
     virtualSubnetID: plan.vsid,
     customerAddress: inner.destination,
     output,
-    frame: inNvgre(message, way, plan.vsid, output),
+    frame: inNvgre(frame, way, plan.vsid, output),
   });
   return true;
 }

@@ -1,13 +1,14 @@
 /**
  * What a host remembers because of control messages: redirects, and what it has said lately.
  *
- * Everything here is bounded. A message to a host about one (VSID, CA) is sent once in a second, and a hundred in all; each kind of event
+ * Everything here is bounded. Each kind of message to a host about one (VSID, CA) is sent once in a second, and a hundred in all; each kind of event
  * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
  */
 import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
+import type { ControlKind } from "../../wire/control-message.js";
 import type { NodeEvent } from "../layer.js";
 import { type Redirect, RedirectTable } from "./redirects.js";
 import type { NveWork } from "./work.js";
@@ -17,6 +18,7 @@ export type ControlEffect =
   /** Tell the host at `receiver` that a packet to (VSID, CA) was not delivered: send this frame. */
   | {
       readonly kind: "controlMessage";
+      readonly message: ControlKind;
       readonly receiver: Address;
       readonly virtualSubnetID: Vsid;
       readonly customerAddress: Address;
@@ -59,6 +61,8 @@ export interface ControlCounters {
   readonly eventsHeld: number;
 }
 
+const NOTHING_COUNTED: ControlCounters = { sent: 0, held: 0, redirects: 0, redirectsEvicted: 0, eventsHeld: 0 };
+
 export const CONTROL_MESSAGES_PER_SECOND = 100;
 export const CONTROL_EVENTS_PER_SECOND = 1000;
 
@@ -66,12 +70,14 @@ export class ControlState {
   readonly redirects: RedirectTable;
   readonly #messages = new OncePerSecond(CONTROL_MESSAGES_PER_SECOND);
   readonly #events = new OncePerSecond(CONTROL_EVENTS_PER_SECOND);
-  readonly #counters = { sent: 0, held: 0, redirects: 0, redirectsEvicted: 0, eventsHeld: 0 };
+  readonly #counters: { -readonly [Name in keyof ControlCounters]: number };
   /** A timer is set for the end of the oldest redirect. */
   #isTimerSet = false;
 
-  constructor(node: NodeIndex) {
+  /** Counters go on from `counted`. */
+  constructor(node: NodeIndex, counted: ControlCounters = NOTHING_COUNTED) {
     this.redirects = new RedirectTable(node);
+    this.#counters = { ...counted };
   }
 
   get counters(): ControlCounters {
@@ -96,8 +102,8 @@ export class ControlState {
   }
 
   #send(effect: Extract<ControlEffect, { kind: "controlMessage" }>, work: NveWork): void {
-    const { receiver, virtualSubnetID, customerAddress, output, frame } = effect;
-    const about = `${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
+    const { message, receiver, virtualSubnetID, customerAddress, output, frame } = effect;
+    const about = `${message} ${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
     if (!this.#messages.allow(about, work.nowMs)) {
       this.#counters.held++;
       return;

@@ -3,7 +3,7 @@
  * ticks. Each part is a store with its own effects.
  */
 import type { NodeIndex } from "../../transposition/transposition.js";
-import { type ControlEffect, ControlState } from "./control-state.js";
+import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import type { NveWork } from "./work.js";
@@ -16,8 +16,9 @@ export class NveState {
   readonly duplicates = new DuplicateDetection();
   readonly control: ControlState;
 
-  constructor(node: NodeIndex) {
-    this.control = new ControlState(node);
+  /** `counted`: what a host has counted before it lost its memory. */
+  constructor(node: NodeIndex, counted?: ControlCounters) {
+    this.control = new ControlState(node, counted);
   }
 
   begin(work: NveWork): void {

@@ -13,6 +13,7 @@ import {
 import type { Stamp } from "../../../../src/dataplane/transposition/index.js";
 import { type Address, ipv4Address } from "../../../../src/dataplane/wire/address.js";
 import type { Vsid } from "../../../../src/dataplane/wire/bytes.js";
+import type { ControlKind } from "../../../../src/dataplane/wire/control-message.js";
 import { host1, ip, NIC, node, vsid } from "../fixture.js";
 
 const HOST = node(1);
@@ -68,8 +69,14 @@ class Bench {
   }
 }
 
-const message = (receiver = PA, customerAddress = CA, virtualSubnetID = vsid(5001)): ControlEffect => ({
+const message = (
+  receiver = PA,
+  customerAddress = CA,
+  virtualSubnetID = vsid(5001),
+  kind: ControlKind = "redirect",
+): ControlEffect => ({
   kind: "controlMessage",
+  message: kind,
   receiver,
   virtualSubnetID,
   customerAddress,
@@ -90,6 +97,13 @@ const mismatch = (customerAddress = CA): ControlEffect => ({
 const nth = (n: number) => ipv4Address(0x0b00_0000 + n);
 
 describe("sending", () => {
+  it("an UNREACHABLE does not hold back the REDIRECT that may follow at once", () => {
+    const bench = new Bench();
+    bench.settle(message(PA, CA, vsid(5001), "unreachable"));
+    bench.settle(message(PA, CA, vsid(5001), "redirect"));
+    expect(bench.sent).toBe(2);
+  });
+
   it("once in a second about each (sending host, VSID, CA)", () => {
     const bench = new Bench();
     for (let ms = 0; ms < 3000; ms += 10) {
