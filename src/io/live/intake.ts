@@ -3,7 +3,8 @@
  * here: checksums where the frame lies, segments in an area of their own.
  */
 import { BURST_BYTES_MAX, type PacketMemory, ROW, ROW_SIZE, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
-import { completeChecksum, type Offload, Segmenter } from "./offload.js";
+import { Segmenter } from "../../dataplane/wire/index.js";
+import { completeChecksum, type Offload, segmentationOf } from "./offload.js";
 
 /** A time in nanoseconds, in two words. */
 export interface Time {
@@ -15,7 +16,7 @@ export class Intake {
   received = 0;
   /** Frames that contradict what was said about them. */
   malformed = 0;
-  readonly #segmenter: Segmenter;
+  readonly #segmenter = new Segmenter();
   readonly #area: number;
   /** Where the next segment is written. */
   #cursor = 0;
@@ -25,7 +26,6 @@ export class Intake {
   #time: Time = { low: 0, high: 0 };
 
   constructor(private readonly memory: PacketMemory) {
-    this.#segmenter = new Segmenter(memory);
     this.#area = memory.allocate(BURST_BYTES_MAX);
   }
 
@@ -54,7 +54,8 @@ export class Intake {
     if (offload === null) {
       this.#describe(at, length, headroom);
     } else if (offload.gsoType !== 0) {
-      if (this.#segmenter.start(at, length, offload)) this.#cut();
+      const request = segmentationOf(offload);
+      if (request !== null && this.#segmenter.start(this.memory.bytes, at, length, request)) this.#cut();
       else this.malformed++;
     } else if (completeChecksum(this.memory, at, length, offload)) {
       this.#describe(at, length, headroom);
@@ -66,11 +67,13 @@ export class Intake {
   /** Writes as many segments as there is room for. */
   #cut(): void {
     const segmenter = this.#segmenter;
+    const { bytes } = this.memory;
     const end = this.#area + BURST_BYTES_MAX;
-    while (segmenter.isBusy && this.#count < this.#max && this.#cursor + segmenter.slotBytes <= end) {
+    const slotBytes = (SLOT_HEADROOM + segmenter.segmentLength + 15) & ~15;
+    while (segmenter.isBusy && this.#count < this.#max && this.#cursor + slotBytes <= end) {
       const at = this.#cursor + SLOT_HEADROOM;
-      this.#cursor += segmenter.slotBytes;
-      this.#describe(at, segmenter.write(at), SLOT_HEADROOM);
+      this.#cursor += slotBytes;
+      this.#describe(at, segmenter.write(bytes, bytes, at), SLOT_HEADROOM);
     }
   }
 
