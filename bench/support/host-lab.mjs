@@ -1,5 +1,6 @@
 /** A whole host with the VM Blue1, one NIC, and lookup records of customers behind another host, from FIRST_CUSTOMER on. */
 import { DEFAULT_NVE_SETTINGS, LookupRecordsBuilder } from "../../dist/dataplane/policy/index.js";
+import { DEFAULT_GUEST_OFFLOAD, DEFAULT_NIC_OFFLOAD } from "../../dist/dataplane/slowpath/index.js";
 import { ipv4Address } from "../../dist/dataplane/wire/index.js";
 import { kernelModule } from "../../dist/kernel-file.js";
 import { Lab } from "../../dist/vswitch/index.js";
@@ -16,7 +17,7 @@ export function hostLab(records, limits = {}) {
     name: "host1",
     policyDelayMs: 0,
     nve: DEFAULT_NVE_SETTINGS,
-    nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600 }],
+    nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600, offload: DEFAULT_NIC_OFFLOAD }],
     adapters: [
       {
         portName: "Blue1",
@@ -25,6 +26,7 @@ export function hostLab(records, limits = {}) {
         vsid: VSID,
         macAddressSpoofing: false,
         ieeePriorityTag: false,
+        guest: DEFAULT_GUEST_OFFLOAD,
       },
     ],
     providerAddresses: [

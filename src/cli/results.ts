@@ -32,12 +32,21 @@ export interface EngineResult {
   readonly drops: readonly ReasonResult[];
   /** Reasons for which packets were passed on, not dropped. */
   readonly passed: readonly ReasonResult[];
+  /** Reasons for which packets were taken: others were sent in their place, or something was learnt from them. */
+  readonly consumed: readonly ReasonResult[];
   readonly totals: Totals;
   readonly flows: FlowCounters;
 }
 
-/** GRE that is not ours is left to other consumers; every other reason is a drop. */
+/** GRE that is not ours is left to other consumers. */
 const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason.RX_GRE_PROTO]);
+/** Every reason that is in neither list is a drop. */
+const CONSUME_REASONS: ReadonlySet<Reason> = new Set([
+  Reason.RX_PATH_MTU,
+  Reason.TX_MSS_CLAMPED,
+  Reason.TX_SEGMENTED,
+  Reason.TX_INNER_FRAGMENTED,
+]);
 
 /** All counters of an engine, or of several that did one work (`workers/counters.ts`), as plain data. */
 export interface Counters {
@@ -70,8 +79,9 @@ export function engineResult(
   });
   return {
     ports: Object.fromEntries(engine.ports.map(({ name }, port) => [name, ports[port]!])),
-    drops: reasons.filter(({ reason }) => !PASS_REASONS.has(reason)).map(resultOf),
+    drops: reasons.filter(({ reason }) => !PASS_REASONS.has(reason) && !CONSUME_REASONS.has(reason)).map(resultOf),
     passed: reasons.filter(({ reason }) => PASS_REASONS.has(reason)).map(resultOf),
+    consumed: reasons.filter(({ reason }) => CONSUME_REASONS.has(reason)).map(resultOf),
     totals,
     flows,
   };
@@ -93,7 +103,7 @@ export function conservationLine(totals: Totals): string {
 }
 
 /** Per-port table, drops with their English text, conservation, flows. */
-export function engineReport({ ports, drops, passed, totals, flows }: EngineResult): string[] {
+export function engineReport({ ports, drops, passed, consumed, totals, flows }: EngineResult): string[] {
   const paint = painter();
   const busy = Object.entries(ports).filter(([, { rx, tx }]) => rx.packets + tx.packets > 0);
   const idle = Object.keys(ports).length - busy.length;
@@ -106,7 +116,11 @@ export function engineReport({ ports, drops, passed, totals, flows }: EngineResu
     lines.push(paint("bold", head!), ...rows);
   }
   if (idle > 0) lines.push(paint("dim", `${countOf(idle, "port")} without traffic`));
-  lines.push(...reasonLines("dropped", drops), ...reasonLines("passed on", passed));
+  lines.push(
+    ...reasonLines("dropped", drops),
+    ...reasonLines("passed on", passed),
+    ...reasonLines("consumed", consumed),
+  );
   lines.push("", conservationLine(totals), flowLine(flows));
   return lines;
 }

@@ -231,7 +231,7 @@ function verdictReport(ports: Lab["engine"]["ports"], step: TraceStep): string[]
   const why = reason === Reason.NONE ? "" : ` ${reasonName(reason)}${windowsText(reason)}: ${reasonText(reason)}`;
   if (step.refused !== Reason.NONE || verdict.kind === "drop") return ["", `  ${paint("red", "dropped")}${why}`];
   if (verdict.kind === "pass") return ["", `  ${paint("yellow", "passed on")}, not ours${why}`];
-  if (verdict.kind === "consume") return ["", `  ${paint("green", "consumed")} by a responder`];
+  if (verdict.kind === "consume") return ["", `  ${paint("green", "consumed")} by a responder${why}`];
   return step.outputs.flatMap(({ port, peer, after }) => {
     const onward = peer === null ? paint("green", "delivered") : `linked to ${ports[peer]!.name}`;
     return ["", `  leaves at ${ports[port]!.name}, ${onward}`, ...frameReport(after)];

@@ -74,6 +74,8 @@ const ROWS = [
   row("RX_CTRL_SPOOF", WNV, "An NVGRE control message that quotes no packet from this host to its sender."),
   row("RX_CTRL_STALE", WNV, "A REDIRECT from a host to which packets for that address are not sent, or not any more."),
   row("RX_CTRL_TARGET", WNV, "A REDIRECT to what is no provider address that this host knows."),
+  row("RX_PATH_MTU", null, "A router of the provider network told the MTU of the path to a provider address."),
+  row("RX_PATH_MTU_IGNORED", WNV, "A router's message about an NVGRE packet of ours is not believed, or is of no use."),
 
   // Send checklist of the NVE.
   row("TX_INNER_VLAN", WNV, "The frame carries a VLAN tag, which NVGRE does not transport (RFC 7637 §3.3)."),
@@ -103,6 +105,9 @@ const ROWS = [
   row("TX_PA_FAMILY", WNV, "No provider address of the destination's family is usable on this host."),
   row("TX_NO_PROVIDER_ROUTE", WNV, "No provider route covers the destination provider address."),
   row("TX_PA_UNRESOLVED", WNV, "The provider next hop's MAC address is not known."),
+  row("TX_MSS_CLAMPED", null, "The SYN announced too long segments; one with a lower MSS travels in its place."),
+  row("TX_SEGMENTED", null, "The large send was cut; its segments travel in its place."),
+  row("TX_INNER_FRAGMENTED", null, "The IPv4 packet without DF did not fit; its fragments travel in its place."),
   row("TX_TOO_BIG", WNV, "The packet does not fit the provider path and may not be cut."),
   row("TX_TOO_BIG_ICMP4", WNV, "The IPv4 packet with DF set does not fit the provider path."),
   row("TX_TOO_BIG_ICMP6", WNV, "The IPv6 packet does not fit the provider path."),

@@ -31,16 +31,17 @@ export class HostPorts implements LocalPorts {
     private readonly down: ReadonlySet<PortIndex> = new Set(),
   ) {
     for (const { port, settings } of adapters) {
-      const { mac, vsid } = settings;
       this.#adapters.set(port, settings);
-      this.#local.set(port, { kind: "adapter", mac, vsid, interfaceIndex: 0 });
+      const { mac, vsid, guest } = settings;
+      this.#local.set(port, { kind: "adapter", mac, vsid, interfaceIndex: 0, guestOffload: guest });
       if (down.has(port)) continue;
       const owners = this.#owners.get(vsid) ?? new Map<Mac, PortIndex>();
       this.#owners.set(vsid, owners.set(mac, port));
       if (vsid === NO_VSID) this.#plain.push(port);
     }
     nics.forEach(({ port, settings }, index) => {
-      this.#local.set(port, { kind: "nic", mac: settings.mac, vsid: NO_VSID, interfaceIndex: index + 1 });
+      const { mac, offload } = settings;
+      this.#local.set(port, { kind: "nic", mac, vsid: NO_VSID, interfaceIndex: index + 1, nicOffload: offload });
       this.#nics.push(port);
     });
   }

@@ -4,6 +4,9 @@
  * Every NIC of the lab ends at one of its ports, which carry all provider VLANs as trunks. It knows where each MAC and each
  * provider address lives, since the lab says so, and learns nothing; group addresses reach all provider addresses of the VLAN. A frame
  * for the router's MAC is routed, any other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
+ *
+ * The router tells the sender why, from its address in the subnet that the packet came from: too big with DF set (RFC 1191, RFC 8201), and
+ * TTL exceeded. A subnet without a router's address hears nothing, and switches say nothing either: what is bridged and too long is lost.
  */
 import { Reason } from "../dataplane/index.js";
 import {
@@ -11,6 +14,7 @@ import {
   CONSUME,
   CONTINUE,
   dropFor,
+  errorAbout,
   forwardOf,
   forwardTo,
   inVlan,
@@ -21,6 +25,7 @@ import {
   type Node,
   type Outcome,
   type PacketView,
+  type Problem,
   readMessage,
 } from "../dataplane/slowpath/index.js";
 import type { Forward, PortIndex } from "../dataplane/transposition/index.js";
@@ -168,10 +173,16 @@ const route: Layer<ProviderSnapshot> = {
     }
     if (ip.ttl <= 1) {
       context.doNotCache(); // the TTL is not in the flow key
-      observer?.note({ saw: saw(), decided: "drop: the TTL runs out here" });
+      const told = tellSender(snapshot, packet, { kind: "timeExceeded" }, context);
+      observer?.note({ saw: saw(), decided: `drop: the TTL runs out here; ${told}` });
       return dropFor(Reason.PROVIDER_TTL);
     }
-    if (networkLength(packet) > subnet.mtu) return tooBig(packet, subnet, context);
+    if (networkLength(packet) > subnet.mtu) {
+      // Padding that is too long is no fault of the packet, and without DF the sender has not asked to be told.
+      const isTooLong = ip.dontFragment && ip.end - ip.at > subnet.mtu;
+      const problem: Problem = { kind: "tooBig", mtu: subnet.mtu };
+      return tooBig(packet, subnet, context, isTooLong ? tellSender(snapshot, packet, problem, context) : NOBODY_TOLD);
+    }
     observer?.note({ saw: saw(), decided: `routed to ${formatMac(station.mac)}`, record: describe(subnet) });
     const forward: Forward = {
       output: station.port,
@@ -210,11 +221,32 @@ const gatewayResolution: Layer<ProviderSnapshot> = {
 
 const LAYERS: readonly Layer<ProviderSnapshot>[] = [vlan, gatewayResolution, bridge, route];
 
-function tooBig(packet: PacketView, subnet: ProviderSubnetSettings, context: LayerContext): Outcome {
+const NOBODY_TOLD = "nobody is told";
+
+/** The router's error message to the sender, through the port where the packet came in; says whether there is one. */
+function tellSender(snapshot: ProviderSnapshot, packet: PacketView, problem: Problem, context: LayerContext): string {
+  const { settings } = snapshot;
+  const vid = vlanOf(packet);
+  const from = settings.subnets.filter((subnet) => subnet.vlan === vid);
+  const gateway = bestSubnet(from, packet.parsed.ip!.source)?.gateway;
+  if (!gateway) return NOBODY_TOLD;
+  const router = { address: gateway, mac: settings.routerMac };
+  const error = errorAbout(packet.bytes, packet.parsed, problem, router);
+  if (!error) return NOBODY_TOLD;
+  context.emit(packet.ingress, inVlan(error, vid));
+  return `${formatAddress(gateway)} tells the sender by ICMP`;
+}
+
+function tooBig(
+  packet: PacketView,
+  subnet: ProviderSubnetSettings,
+  context: LayerContext,
+  told = NOBODY_TOLD,
+): Outcome {
   context.doNotCache(); // neither is the length
   context.observer?.note({
     saw: `${networkLength(packet)} bytes from the network header on`,
-    decided: `drop: the MTU is ${subnet.mtu}`,
+    decided: `drop: the MTU is ${subnet.mtu}; ${told}`,
     record: describe(subnet),
   });
   return dropFor(Reason.PROVIDER_MTU);

@@ -11,6 +11,7 @@ import type {
   NveSettings,
   ProviderRoute,
 } from "../dataplane/policy/index.js";
+import type { GuestOffload, NicOffload } from "../dataplane/slowpath/index.js";
 import type { Address, Mac, Prefix, Vsid } from "../dataplane/wire/index.js";
 import type { TimedChange } from "./changes.js";
 
@@ -43,6 +44,7 @@ export interface NicSettings {
   readonly mac: Mac;
   /** IP MTU. */
   readonly mtu: number;
+  readonly offload: NicOffload;
 }
 
 /** A VM's network adapter: one port of the virtual switch. */
@@ -55,6 +57,7 @@ export interface AdapterSettings {
   readonly vsid: Vsid;
   readonly macAddressSpoofing: boolean;
   readonly ieeePriorityTag: boolean;
+  readonly guest: GuestOffload;
 }
 
 export interface ProviderAddressSettings {

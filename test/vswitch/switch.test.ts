@@ -1,6 +1,7 @@
 /** The virtual switch around the NVE, and the provider network, through whole labs and the engine. */
 import { describe, expect, test } from "vitest";
 import { createLab, type EmulatedLab } from "../../src/index.js";
+import { internetChecksum } from "../engine/build.js";
 import { innerOf, workedPacket } from "../vectors/worked-packets.js";
 
 const BLUE1 = "06 06 00 00 00 05";
@@ -154,7 +155,6 @@ describe("provider network", () => {
     ["broadcast", outer("ff ff ff ff ff ff", "00 67", ipv4To("ff ff ff ff")), "PROVIDER_GROUP"],
     ["no subnet for the destination", outer(ROUTER, "00 67", ipv4To("0a 00 00 01")), "PROVIDER_NO_ROUTE"],
     ["an address that no host has", outer(ROUTER, "00 67", ipv4To("c0 a8 05 63")), "PROVIDER_UNRESOLVED"],
-    ["a TTL that runs out", outer(ROUTER, "00 67", ipv4To("c0 a8 05 16", "01")), "PROVIDER_TTL"],
     ["something else than IP at the router", outer(ROUTER, "00 67", "88 b5 00"), "PROVIDER_NO_ROUTE"],
     ["a header that does not add up", outer(ROUTER, "00 67", "08 00 41 00"), "PROVIDER_MALFORMED"],
   ];
@@ -175,6 +175,51 @@ describe("provider network", () => {
     expect(ends(l, "provider/host1.nic1", ofLength(1501))).toEqual(["dropped at provider/host1.nic1: PROVIDER_MTU"]);
     expect(l.counters().flows).toMatchObject({ guarded: 1 });
     expect(ends(l, "provider/host1.nic1", ofLength(1499))).toEqual(["dropped at host2/nic1: RX_IP_CSUM"]);
+  });
+});
+
+describe("the provider router tells senders why it drops their packets", () => {
+  /** A frame on VLAN 103 from host1's provider address to host2's, by way of the router. */
+  const routed = (length: number, { ttl = 64, flags = 0x40 } = {}): Uint8Array => {
+    const head = [0x45, 0, length >> 8, length & 0xff, 0, 1, flags, 0, ttl, 17];
+    const addresses = [192, 168, 4, 11, 192, 168, 5, 22];
+    const checksum = internetChecksum(Uint8Array.from([...head, ...addresses]));
+    const header = [...head, checksum >> 8, checksum & 0xff, ...addresses];
+    const link = frame("02 00 5e 00 02 01 02 00 c0 a8 04 0b 81 00 00 67 08 00");
+    return Uint8Array.from([...link, ...header, ...new Uint8Array(length - 20)]);
+  };
+  const answersTo = (bytes: Uint8Array, port = "provider/host1.nic1", l = lab()) => l.explain(port, bytes)[0]!.answers;
+
+  test("too big with DF: fragmentation needed, from its address in the sender's subnet, with the far subnet's MTU", () => {
+    expect(ends(lab(), "provider/host1.nic1", routed(1501))).toEqual([
+      "dropped at provider/host1.nic1: PROVIDER_MTU",
+      "passed at host1/nic1",
+    ]);
+    const [answer, ...others] = answersTo(routed(1501));
+    expect(others).toEqual([]);
+    expect(answer!.port).toBe("provider/host1.nic1");
+    const error = answer!.after;
+    expect(Buffer.from(error.subarray(0, 18)).toString("hex")).toBe("0200c0a8040b02005e000201810000670800");
+    const header = error.subarray(18, 38);
+    expect([...header.subarray(12)]).toEqual([192, 168, 4, 1, 192, 168, 4, 11]);
+    expect(internetChecksum(header)).toBe(0);
+    expect(internetChecksum(error.subarray(38))).toBe(0);
+    expect([...error.subarray(38, 40), ...error.subarray(42, 46)]).toEqual([3, 4, 0, 0, 1500 >> 8, 1500 & 0xff]);
+    expect(Buffer.from(error.subarray(46)).equals(Buffer.from(routed(1501).subarray(18, 18 + 548)))).toBe(true);
+  });
+
+  test("a TTL that runs out: time exceeded", () => {
+    expect(ends(lab(), "provider/host1.nic1", routed(100, { ttl: 1 }))).toEqual([
+      "dropped at provider/host1.nic1: PROVIDER_TTL",
+      "passed at host1/nic1",
+    ]);
+    expect([...answersTo(routed(100, { ttl: 1 }))[0]!.after.subarray(38, 40)]).toEqual([11, 0]);
+  });
+
+  test("too big without DF: nobody asked to be told; and in a subnet without a router's address nobody could", () => {
+    expect(answersTo(routed(1501, { flags: 0 }))).toEqual([]);
+    const silent = createLab(LAB.replace(", gateway: 192.168.4.1 }", " }"));
+    expect(answersTo(routed(1501), "provider/host1.nic1", silent)).toEqual([]);
   });
 });
 

@@ -6,6 +6,7 @@
  */
 import type { Engine } from "../../dataplane/index.js";
 import { type CustomerRoute, DEFAULT_NVE_SETTINGS, LookupRecordsBuilder } from "../../dataplane/policy/index.js";
+import { DEFAULT_GUEST_OFFLOAD, DEFAULT_NIC_OFFLOAD } from "../../dataplane/slowpath/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import { Address, type AddressFamily, ipv4Address, type Mac, type Vsid } from "../../dataplane/wire/index.js";
 import { Lab } from "../../vswitch/index.js";
@@ -57,7 +58,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
           name: "host1",
           policyDelayMs: 0,
           nve: DEFAULT_NVE_SETTINGS,
-          nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU }],
+          nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU, offload: DEFAULT_NIC_OFFLOAD }],
           adapters: [
             {
               portName: "Blue1",
@@ -66,6 +67,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
               vsid: VSID,
               macAddressSpoofing: false,
               ieeePriorityTag: false,
+              guest: DEFAULT_GUEST_OFFLOAD,
             },
           ],
           providerAddresses: [

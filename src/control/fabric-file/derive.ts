@@ -23,6 +23,7 @@ import {
   type NveSettings,
   type ProviderRoute,
 } from "../../dataplane/policy/index.js";
+import { DEFAULT_NIC_OFFLOAD, innerMtu, type NicOffload } from "../../dataplane/slowpath/index.js";
 import {
   Address,
   formatPrefix,
@@ -46,7 +47,7 @@ import { deriveEvents } from "./derive-events.js";
 import { DEFAULT_ROUTER_MAC, type ProviderPlan, planProvider } from "./provider-plan.js";
 import { readLookupRecord } from "./read-lookup-record.js";
 import { readAddress, readGuid, readMac, readPrefix } from "./scalars.js";
-import type { FabricFile, HostDocument, SettingsDocument } from "./schema.js";
+import type { FabricFile, HostDocument, NicOffloadDocument, SettingsDocument } from "./schema.js";
 
 /**
  * The PA of derived gateway records. Packets to a gateway address are never encapsulated, so it has no meaning; operators' scripts
@@ -78,12 +79,13 @@ export function deriveLab(file: FabricFile): LabSettings {
   const hosts = file.hosts.map((host, h): HostSettings => {
     const addresses = plan.addresses[h]!;
     const nve = nveSettings(file, host);
+    const nics = nicSettings(host, addresses, plan);
     return {
       name: host.name,
       policyDelayMs: host.policyDelay ?? 0,
       nve,
-      nics: nicSettings(host, addresses, plan),
-      adapters: adapterSettings(host),
+      nics,
+      adapters: adapterSettings(host, nve.mode, nics, addresses),
       providerAddresses: addresses,
       providerRoutes: providerRoutes(file, host, addresses, plan),
       neighbors: (nve.resolve === "wire" ? written : neighbors)(host.name), // the wire tells the others
@@ -109,6 +111,8 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     acceptRedirect: settings.acceptRedirect ?? usual.acceptRedirect,
     resolve: settings.resolve ?? usual.resolve,
     duplicateAddressDetection: settings.duplicateAddressDetection ?? usual.duplicateAddressDetection,
+    innerFragmentation: settings.innerFragmentation ?? usual.innerFragmentation,
+    mssClamp: settings.mssClamp ?? usual.mssClamp,
   };
 }
 
@@ -121,11 +125,31 @@ function nicSettings(
     const own = addresses.filter((pa) => pa.interfaceIndex === n + 1);
     const subnets = plan.subnets.filter((subnet) => own.some((pa) => prefixContains(subnet.prefix, pa.address)));
     const subnetMtu = subnets.length === 0 ? DEFAULT_MTU : Math.max(...subnets.map((subnet) => subnet.mtu));
-    return { name: nic.name, mac: readMac(nic.mac)!, mtu: nic.mtu ?? host.mtu ?? subnetMtu };
+    const mtu = nic.mtu ?? host.mtu ?? subnetMtu;
+    return { name: nic.name, mac: readMac(nic.mac)!, mtu, offload: nicOffload(nic.encapsulatedTaskOffload) };
   });
 }
 
-function adapterSettings(host: HostDocument): readonly AdapterSettings[] {
+function nicOffload(document: NicOffloadDocument = {}): NicOffload {
+  const usual = DEFAULT_NIC_OFFLOAD;
+  return {
+    lso: document.lso ?? usual.lso,
+    checksum: document.checksum ?? usual.checksum,
+    rss: document.rss ?? usual.rss,
+    vmq: document.vmq ?? usual.vmq,
+    families: document.families ?? usual.families,
+    maxHeaderSize: document.maxHeaderSize ?? usual.maxHeaderSize,
+    faults: document.faults ?? usual.faults,
+  };
+}
+
+function adapterSettings(
+  host: HostDocument,
+  mode: NveSettings["mode"],
+  nics: readonly NicSettings[],
+  addresses: readonly ProviderAddressSettings[],
+): readonly AdapterSettings[] {
+  const bootMtu = guestMtuAtBoot(mode, nics, addresses);
   return (host.vms ?? []).flatMap((vm) =>
     vm.adapters.map((adapter, index) => ({
       portName: adapterPortName(vm.name, index),
@@ -134,8 +158,28 @@ function adapterSettings(host: HostDocument): readonly AdapterSettings[] {
       vsid: (adapter.vsid ?? 0) as Vsid,
       macAddressSpoofing: adapter.macAddressSpoofing ?? false,
       ieeePriorityTag: adapter.ieeePriorityTag ?? false,
+      guest: {
+        mtu: adapter.mtu ?? ((adapter.vsid ?? 0) === 0 ? DEFAULT_MTU : bootMtu),
+        lso: adapter.lso ?? false,
+        mss: adapter.mss ?? null,
+        checksum: adapter.checksumOffload ?? false,
+      },
     })),
   );
+}
+
+/**
+ * The MTU of virtualized adapters after boot. Windows Server 2012 R2 lowers it by what NVGRE takes, if the NIC of the provider network
+ * has no jumbo frames; guests older than Windows Server 2008, and Linux of that time, kept 1500 and say so by `mtu`.
+ */
+function guestMtuAtBoot(
+  mode: NveSettings["mode"],
+  nics: readonly NicSettings[],
+  [first]: readonly ProviderAddressSettings[],
+): number {
+  const nic = first && nics[first.interfaceIndex - 1];
+  if (mode === "2012" || !nic || nic.mtu > DEFAULT_MTU) return DEFAULT_MTU;
+  return innerMtu(DEFAULT_MTU, first.address.family);
 }
 
 // Lookup records.

@@ -9,6 +9,7 @@
  * All objects are strict: a misspelt field is an error, never ignored.
  */
 import { z } from "zod";
+import { NIC_FAULTS, TUNNEL_FAMILIES } from "../../dataplane/slowpath/index.js";
 import {
   address,
   flag,
@@ -80,6 +81,15 @@ const settings = z
       description: "With resolve: wire, find out whether a provider address is free before using it.",
       default: true,
     }),
+    innerFragmentation: z.boolean().optional().meta({
+      description:
+        "Cut IPv4 packets without DF that do not fit the provider path, each fragment an NVGRE packet of its own.",
+      default: true,
+    }),
+    mssClamp: z.boolean().optional().meta({
+      description: "Lower the segment size that SYN packets announce to what the provider path holds.",
+      default: false,
+    }),
   })
   .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });
 
@@ -124,6 +134,26 @@ const provider = z.strictObject({
 const MILLISECONDS_MAX = 604_800_000;
 const at = z.int().min(0).max(MILLISECONDS_MAX).meta({ description: "Milliseconds after the first frame." });
 const milliseconds = (description: string) => z.int().min(0).max(MILLISECONDS_MAX).meta({ description });
+const encapsulatedTaskOffload = z
+  .strictObject({
+    lso: z.boolean().optional().meta({ description: "Cuts large sends (LSOv2).", default: true }),
+    checksum: z.boolean().optional().meta({ description: "Completes checksums.", default: true }),
+    rss: z.boolean().optional().meta({ description: "Spreads what it receives by the inner headers.", default: true }),
+    vmq: z.boolean().optional().meta({ description: "Filters what it receives by the inner MAC.", default: true }),
+    families: z
+      .array(z.enum(TUNNEL_FAMILIES))
+      .optional()
+      .meta({ description: "The IP versions that it does so for; by default all." }),
+    maxHeaderSize: z.int().min(64).max(4096).optional().meta({
+      description: "From the frame's first byte to the end of the inner TCP or UDP header.",
+      default: 256,
+    }),
+    faults: z
+      .array(z.enum(NIC_FAULTS))
+      .optional()
+      .meta({ description: "Known ways in which NICs get it wrong, switched on." }),
+  })
+  .meta({ description: "What the NIC can do with encapsulated packets: NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD." });
 
 const host = z.strictObject({
   name: name("The host; ports are named host/port."),
@@ -139,6 +169,7 @@ const host = z.strictObject({
         mtu: mtu(
           "IP MTU in bytes; by default that of the provider subnets of the NIC's addresses, else 1500.",
         ).optional(),
+        encapsulatedTaskOffload: encapsulatedTaskOffload.optional(),
       }),
     )
     .optional(),
@@ -181,6 +212,14 @@ const host = z.strictObject({
                 .meta({ description: "A Static lookup record is derived for each." }),
               macAddressSpoofing: flag("Let the VM send with other source MACs.").optional(),
               ieeePriorityTag: flag("Let the VM send 802.1p priority tags.").optional(),
+              mtu: mtu(
+                "The VM's own IP MTU; by default 1500, or what Windows Server 2012 R2 lowers it to at boot.",
+              ).optional(),
+              lso: flag("Large send offload: the VM sends TCP packets longer than its MTU, to be cut.").optional(),
+              mss: z.int().min(1).max(65_475).optional().meta({
+                description: "Bytes of payload in each segment of a large send; by default as many as the MTU holds.",
+              }),
+              checksumOffload: flag("The VM leaves TCP and UDP checksums to be completed.").optional(),
             }),
           )
           .min(1),
@@ -317,6 +356,7 @@ export const fabricFileSchema = z
 export type FabricFile = z.infer<typeof fabricFileSchema>;
 export type HostDocument = FabricFile["hosts"][number];
 export type SettingsDocument = z.infer<typeof settings>;
+export type NicOffloadDocument = z.infer<typeof encapsulatedTaskOffload>;
 
 /**
  * Fields whose scalars are read from their source text, not as YAML would type them: 060600000005 and 1e1000000000 are MACs,
@@ -334,6 +374,8 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   "resolve",
   "loadBalancing",
   "members",
+  "families",
+  "faults",
   "prefixes",
   "prefix",
   "gateway",

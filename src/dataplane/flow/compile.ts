@@ -81,8 +81,7 @@ export function compileDecision(
   kernel.bind(place, entry);
 
   if (verdict.kind !== "forward") {
-    const reason = verdict.kind === "consume" ? Reason.NONE : verdict.reason;
-    writeEnd(memory, entry, VERDICTS[verdict.kind], reason);
+    writeEnd(memory, entry, VERDICTS[verdict.kind], verdict.reason ?? Reason.NONE);
   } else {
     if (!frame) throw new Error("a frame without an Ethernet header was forwarded: a defect of a layer");
     writeOutputs(target, entry, verdict.outputs, row, frame);
@@ -200,6 +199,7 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
     if (forward.pop && forward.dscpInwards) action |= ACTION.DSCP_DECAP;
     if (forward.decrementTtl) action |= ACTION.DECREMENT_TTL;
   }
+  if (forward.guardsSyn) action |= ACTION.GUARD_SYN;
 
   // 2. The template: outer headers, then that frame's Ethernet header.
   const template = templateOf(memory, entry);
@@ -232,7 +232,7 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
 }
 
 const isUntouched = (forward: Forward): boolean =>
-  !forward.pop && !forward.push && !forward.ethernet && !forward.decrementTtl && !forward.address;
+  !forward.pop && !forward.push && !forward.ethernet && !forward.decrementTtl && !forward.address && !forward.guardsSyn;
 
 /** What the new addresses and ports are, and what they add to checksums in exchange for those of this packet. */
 function writeAddresses(bytes: Uint8Array, entry: number, rewrite: AddressRewrite, ip: ParsedIp): void {

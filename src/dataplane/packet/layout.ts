@@ -332,6 +332,8 @@ export const ACTION = {
   PATCH_IPV6: 32,
   /** CE inside becomes ECT(0) outside, as Linux does it (RFC 3168 §9.1.1, full functionality). */
   ECN_LINUX: 64,
+  /** TCP packets with SYN go to the slow path. */
+  GUARD_SYN: 128,
   /** On decapsulation the outer DSCP is copied inwards. */
   DSCP_DECAP: 512,
   /** Four bits, VERDICT: what happens; PENDING means: forward to OUTPUT. */

@@ -8,6 +8,7 @@ import { type Address, gatewayAddressOf, isLimitedBroadcast, isMulticast } from 
 import type { Mac, Vsid } from "../wire/bytes.js";
 import { CustomerRoutes } from "./customer-routes.js";
 import { LookupRecords } from "./lookup-records.js";
+import { PathMtus } from "./path-mtus.js";
 import type {
   CustomerRoute,
   HostPolicy,
@@ -15,6 +16,7 @@ import type {
   LookupRecordTable,
   Neighbor,
   NveSettings,
+  PathMtu,
   ProviderAddress,
   ProviderRoute,
 } from "./policy.js";
@@ -71,6 +73,7 @@ export const makeHostPolicy = (parts: HostPolicyParts): HostPolicySnapshot =>
     new ProviderRoutes(parts.providerRoutes, parts.providerAddresses),
     new Neighbors(parts.neighbors),
     parts.interfaceMtus,
+    new PathMtus(),
   );
 
 export class HostPolicySnapshot implements HostPolicy {
@@ -84,6 +87,7 @@ export class HostPolicySnapshot implements HostPolicy {
     readonly providerRoutes: ProviderRoutes,
     readonly neighbors: Neighbors,
     readonly interfaceMtus: readonly number[],
+    readonly pathMtus: PathMtus,
   ) {}
 
   gatewayMac(vsid: Vsid): Mac {
@@ -130,7 +134,11 @@ export type HostPolicyChange =
       readonly neighbors?: readonly Neighbor[];
       readonly interfaceMtus?: readonly number[];
     }
-  | { readonly kind: "settingsReplaced"; readonly settings: NveSettings };
+  | { readonly kind: "settingsReplaced"; readonly settings: NveSettings }
+  /** A router of the provider network has told the MTU of a path. Nothing changes where there is no room for it. */
+  | { readonly kind: "pathMtuLearnt"; readonly pathMtu: PathMtu }
+  /** What is known about the path to this provider address is forgotten, if its time is over. */
+  | { readonly kind: "pathMtuExpired"; readonly destination: Address; readonly nowMs: number };
 
 export interface ChangedPolicy {
   readonly policy: HostPolicySnapshot;
@@ -150,6 +158,8 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   acceptRedirect: true,
   resolve: "static",
   duplicateAddressDetection: true,
+  innerFragmentation: true,
+  mssClamp: false,
 });
 
 /**
@@ -173,6 +183,10 @@ export function changeHostPolicy(policy: HostPolicy, change: HostPolicyChange): 
       return replaceProvider(policy, change);
     case "settingsReplaced":
       return next(policy, { settings: change.settings }, [providerStamp(policy.node)]);
+    case "pathMtuLearnt":
+      return withPathMtus(policy, policy.pathMtus.with(change.pathMtu), change.pathMtu.destination);
+    case "pathMtuExpired":
+      return withPathMtus(policy, policy.pathMtus.expired(change.destination, change.nowMs), change.destination);
   }
 }
 
@@ -255,6 +269,12 @@ function replaceProvider(
   return next(policy, changed, [providerStamp(policy.node)]);
 }
 
+/** Where the MTU to `destination` is still the same, no flow has to be decided again. */
+function withPathMtus(policy: HostPolicySnapshot, pathMtus: PathMtus, destination: Address): ChangedPolicy {
+  const changed = next(policy, { pathMtus }, [providerStamp(policy.node)]);
+  return pathMtus.find(destination) === policy.pathMtus.find(destination) ? { ...changed, stamps: [] } : changed;
+}
+
 function refuse(error: Checked): void {
   if (error) throw error;
 }
@@ -276,6 +296,7 @@ function next(
     parts.providerRoutes,
     parts.neighbors,
     parts.interfaceMtus,
+    parts.pathMtus,
   );
   return { policy: fresh, stamps: [...new Set([ANY_STAMP, ...stamps])] };
 }

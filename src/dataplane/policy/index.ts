@@ -2,6 +2,7 @@
 export * from "./customer-routes.js";
 export * from "./host-policy.js";
 export { LookupRecords, LookupRecordsBuilder, type LookupRecordTexts } from "./lookup-records.js";
+export * from "./path-mtus.js";
 export * from "./policy.js";
 export * from "./provider-network.js";
 export * from "./stamps.js";

@@ -84,6 +84,10 @@ export interface NveSettings {
   readonly resolve: "static" | "wire";
   /** With `resolve: wire`, find out whether a provider address is free before using it. */
   readonly duplicateAddressDetection: boolean;
+  /** Cut IPv4 packets without DF that do not fit, before they are encapsulated; otherwise they are dropped. */
+  readonly innerFragmentation: boolean;
+  /** Lower the segment size that SYN packets announce to what the way holds. */
+  readonly mssClamp: boolean;
 }
 
 /** Index of a record within its table; valid for that table object only. */
@@ -155,6 +159,22 @@ export interface NeighborTable {
   readonly all: readonly Neighbor[];
 }
 
+/** What routers have told about the path to a provider address. */
+export interface PathMtu {
+  readonly destination: Address;
+  /** IP MTU of the whole path. */
+  readonly mtu: number;
+  /** When it is forgotten, in the time of the packets. */
+  readonly expiresMs: number;
+}
+
+export interface PathMtuTable {
+  /** Is there no room for what would be learnt about further destinations? */
+  readonly isFull: boolean;
+  find(destination: Address): number | undefined;
+  readonly all: readonly PathMtu[];
+}
+
 /** Everything the NVE of one host decides by. */
 export interface HostPolicy {
   readonly generation: number;
@@ -165,6 +185,7 @@ export interface HostPolicy {
   readonly providerAddresses: ProviderAddressTable;
   readonly providerRoutes: ProviderRouteTable;
   readonly neighbors: NeighborTable;
+  readonly pathMtus: PathMtuTable;
   /** Gateway MAC of a virtual subnet: that of the record for its gateway address, else 02-00-5E-00-01-01. */
   gatewayMac(vsid: Vsid): Mac;
   /** Do the subnet's gateway records or the default make this MAC the distributed router's, in this virtual subnet? */

@@ -109,6 +109,7 @@ function viewOf(frame: FrameAtPort, parsed: ParsedFrame): PacketView {
     decrementTtl: false,
     address: null,
     lengthLimit: null,
+    guardsSyn: false,
     sourceRecord: null,
     destinationRecord: null,
   };
@@ -210,6 +211,7 @@ export function forwardOf(packet: PacketView, output: PortIndex, push: NvgrePush
     ...(plan.address ? { address: plan.address } : {}),
     push,
     lengthLimit: plan.lengthLimit,
+    ...(plan.guardsSyn ? { guardsSyn: true } : {}),
   };
 }
 
@@ -218,3 +220,6 @@ const DROPS: Outcome[] = [];
 export const dropFor = (reason: Reason): Outcome => (DROPS[reason] ??= Object.freeze({ kind: "drop", reason }));
 const PASSES: Outcome[] = [];
 export const passFor = (reason: Reason): Outcome => (PASSES[reason] ??= Object.freeze({ kind: "pass", reason }));
+const CONSUMED: Outcome[] = [];
+/** A responder took the packet, which is counted under this reason. */
+export const consumeAs = (reason: Reason): Outcome => (CONSUMED[reason] ??= Object.freeze({ kind: "consume", reason }));

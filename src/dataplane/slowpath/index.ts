@@ -32,6 +32,16 @@ export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
+export {
+  DEFAULT_GUEST_OFFLOAD,
+  DEFAULT_NIC_OFFLOAD,
+  type GuestOffload,
+  NIC_FAULTS,
+  type NicFault,
+  type NicOffload,
+  TUNNEL_FAMILIES,
+  type TunnelFamily,
+} from "./nve/offload.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
 export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";
@@ -39,3 +49,4 @@ export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redire
 export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";
+export { errorAbout, type Problem, type Router } from "./responders/icmp-errors.js";

@@ -50,6 +50,8 @@ export interface Plan {
   /** New IP addresses of the frame that goes on. */
   address: AddressRewrite | null;
   lengthLimit: number | null;
+  /** The decision does not hold for TCP packets with SYN. */
+  guardsSyn: boolean;
   /** The lookup record that vouches for the sending VM: its provider address is where the packet leaves from. */
   sourceRecord: LookupRecord | null;
   /** The lookup record of the next hop, once that is decided. */
@@ -61,7 +63,7 @@ export type Outcome =
   | { readonly kind: "forward"; readonly outputs: readonly Forward[] }
   | { readonly kind: "drop"; readonly reason: Reason }
   | { readonly kind: "pass"; readonly reason: Reason }
-  | { readonly kind: "consume" };
+  | { readonly kind: "consume"; readonly reason?: Reason };
 
 export const CONTINUE: Outcome = Object.freeze({ kind: "continue" });
 /** A responder took the packet: it has answered it, or nothing is to be said to it. */

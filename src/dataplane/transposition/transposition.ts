@@ -89,6 +89,8 @@ export interface Forward {
    * last byte, for which this decision holds; longer packets are decided one by one. null: any length.
    */
   readonly lengthLimit: number | null;
+  /** Guard: this decision does not hold for TCP packets with SYN, which are decided one by one. False unless told. */
+  readonly guardsSyn?: boolean;
 }
 
 export type Verdict =
@@ -97,8 +99,8 @@ export type Verdict =
   | { readonly kind: "drop"; readonly reason: Reason }
   /** Not ours: handed unchanged to whoever else lives on the host. The reason, if not NONE, is only counted. */
   | { readonly kind: "pass"; readonly reason: Reason }
-  /** A responder took it. */
-  | { readonly kind: "consume" };
+  /** A responder took it. The reason, if there is one, is only counted. */
+  | { readonly kind: "consume"; readonly reason?: Reason };
 
 /**
  * A frame that a node has made because of a packet: it leaves through a port, or goes on as if it had just entered at one, as the pieces

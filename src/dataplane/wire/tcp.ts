@@ -47,7 +47,8 @@ const SEQUENCE = 4;
 const ACKNOWLEDGMENT = 8;
 const OFFSET_FLAGS = 12;
 const WINDOW = 14;
-const CHECKSUM = 16;
+export const TCP_CHECKSUM_OFFSET = 16;
+const CHECKSUM = TCP_CHECKSUM_OFFSET;
 const URGENT = 18;
 const OPTIONS = 20;
 

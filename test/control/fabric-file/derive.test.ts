@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { checkCustomerRoutes, checkLookupRecord, type LookupRecord } from "../../../src/dataplane/policy/index.js";
+import { DEFAULT_NIC_OFFLOAD } from "../../../src/dataplane/slowpath/index.js";
 import { formatAddress, formatMac, formatPrefix } from "../../../src/dataplane/wire/index.js";
 import type { HostSettings } from "../../../src/vswitch/index.js";
 import { change, hostOf, load, TWO_HOSTS } from "../labs.js";
@@ -64,7 +65,7 @@ describe("the examples", () => {
     ]);
     expect(providerRoutesOf(host1)).toEqual([]);
     expect(neighborsOf(host1)).toEqual(["192.168.4.11 02-00-C0-A8-04-0B", "192.168.4.22 02-00-C0-A8-04-16"]);
-    expect(host1.nics).toEqual([{ name: "nic1", mac: 0x0200_c0a8_040b, mtu: 1600 }]);
+    expect(host1.nics).toEqual([{ name: "nic1", mac: 0x0200_c0a8_040b, mtu: 1600, offload: DEFAULT_NIC_OFFLOAD }]);
     expect(host1.adapters.map(({ portName, vsid }) => [portName, vsid])).toEqual([
       ["Blue1", 5001],
       ["Red1", 6001],
@@ -121,6 +122,8 @@ describe("derivation", () => {
       acceptRedirect: true,
       resolve: "static",
       duplicateAddressDetection: true,
+      innerFragmentation: true,
+      mssClamp: false,
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -133,6 +136,8 @@ describe("derivation", () => {
       acceptRedirect: true,
       resolve: "static",
       duplicateAddressDetection: true,
+      innerFragmentation: true,
+      mssClamp: false,
     });
   });
 

@@ -306,7 +306,7 @@ export function verdictName({ verdict }: Decision): string {
     case "pass":
       return `pass ${reasonName(verdict.reason)}`;
     case "consume":
-      return "consume";
+      return verdict.reason === undefined ? "consume" : `consume ${reasonName(verdict.reason)}`;
   }
 }
 

@@ -18,12 +18,12 @@ import { setGroup, stateOf } from "./ageing";
 import { be16 } from "./bytes";
 import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
-  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
+  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
   CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
   ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TRANSPORT, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
   PORT_FLAG_TUNNEL, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
-  ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_TIMESTAMP, TRANSIENT_COUNT,
+  ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_TCP_FLAGS, ROW_TIMESTAMP, TRANSIENT_COUNT,
   TRANSPORT_CHECKSUM_MASK,
 } from "./layout.generated";
 import { parse, transportHeader } from "./parse";
@@ -229,6 +229,7 @@ function resolveGroup(): u32 {
 
 const CACHE_LINE: usize = 64;
 const RESOLVED: u32 = 255;
+const TCP_SYN: u32 = 0x02;
 /** KIND in the 64-bit word that begins with HASH. */
 const KIND_SHIFT: u64 = (ROW_KIND - ROW_HASH) * 8;
 
@@ -243,6 +244,15 @@ function judge(row: usize, entry: usize): u32 {
   const stay = (inner ? load<u32>(row, ROW_KEEP_END) : load<u32>(row, ROW_LENGTH)) - network;
   const limit = <u32>load<u16>(entry, ENTRY_LIMIT);
   if (stay > limit) return CAUSE_GUARD; // no keyed packet is longer than 0xffff, which stands for any length
+  if (action & (ACTION_DECREMENT_TTL | ACTION_ADDRESS | ACTION_GUARD_SYN)) return judgeRare(row, entry, network, stay, action);
+  return RESOLVED;
+}
+
+/** The guards that few flows have. */
+// @ts-expect-error: decorator
+@inline
+function judgeRare(row: usize, entry: usize, network: u32, stay: u32, action: u32): u32 {
+  if (action & ACTION_GUARD_SYN && load<u8>(row, ROW_TCP_FLAGS) & TCP_SYN) return CAUSE_GUARD;
   if (action & (ACTION_DECREMENT_TTL | ACTION_ADDRESS)) {
     const at: usize = load<u32>(row, ROW_OFFSET) + network;
     if (action & ACTION_DECREMENT_TTL) {

@@ -176,10 +176,8 @@ function end(row: usize, verdict: u32, reason: u32): void {
   }
   store<u8>(row, <u8>verdict, ROW_VERDICT);
   store<u8>(row, <u8>reason, ROW_REASON);
-  if (verdict == VERDICT_PASSED) {
-    increment(CONTROL_PASSED);
-    if (reason) increment(<usize>load<u32>(CONTROL_DROPS) + ((<usize>load<u16>(row, ROW_PORT) * DROPS_PER_PORT + reason) << 3));
-  } else if (verdict == VERDICT_CONSUMED) increment(CONTROL_CONSUMED);
+  increment(verdict == VERDICT_PASSED ? CONTROL_PASSED : CONTROL_CONSUMED);
+  if (reason) increment(<usize>load<u32>(CONTROL_DROPS) + ((<usize>load<u16>(row, ROW_PORT) * DROPS_PER_PORT + reason) << 3));
 }
 
 /** A further row for a copy of the packet; 0 if there is none left. */

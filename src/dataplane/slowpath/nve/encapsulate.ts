@@ -7,24 +7,27 @@
  *   entropy        FlowID and flow label from the frame as it will be inside
  */
 import { Reason } from "../../drop-reasons.js";
-import { flowHash, type ParsedFrame, type ParsedIp } from "../../packet/parse.js";
+import { flowHash, type ParsedFrame } from "../../packet/parse.js";
 import type { HostPolicy, LookupRecord, NveSettings, ProviderAddress } from "../../policy/policy.js";
 import { providerStamp } from "../../policy/stamps.js";
 import type { DscpMode, EcnMode, EthernetFields, NodeIndex, NvgrePush } from "../../transposition/transposition.js";
 import type { Address, AddressFamily } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
-import type { FlowId, Vsid } from "../../wire/bytes.js";
+import type { FlowId } from "../../wire/bytes.js";
 import { flowIdOfHash, flowLabelOfHash } from "../../wire/entropy.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
-import { IPV4_LENGTH, IPV4_PACKET_MAX } from "../../wire/ipv4.js";
+import { IPV4_LENGTH, IPV4_PACKET_MAX, PROTOCOL_TCP } from "../../wire/ipv4.js";
 import { IPV6_LENGTH } from "../../wire/ipv6.js";
 import { formatMac } from "../../wire/mac.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
-import { dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
+import { consumeAs, dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
 import { CONSUME, type Layer, type LayerContext, type PacketView } from "../layer.js";
-import { icmpText, tell } from "./explain.js";
-import { tellSender } from "./gateway.js";
+import { tell } from "./explain.js";
+import { hasFault } from "./large-send.js";
+import type { LocalPorts } from "./local-ports.js";
+import { clampMss } from "./mss-clamp.js";
+import { insteadOfOversize } from "./oversize.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
 
@@ -48,16 +51,23 @@ export const encapsulation: Layer<NveSnapshot> = {
     }
     // Does it fit? Every longer packet is asked again.
     const frame = ongoingFrame(packet);
-    if (isTooBig(frame, way.innerMtu)) {
-      context.doNotCache();
-      const isTold = tellTooBig(policy, ports.settingsOf(packet.ingress).vsid, packet, way.innerMtu, context);
-      if (context.observer) {
-        const why = `${frame.end - frame.networkAt} octets do not fit the inner MTU of ${way.innerMtu}`;
-        tell(context.observer, saw(), `${why}; ${icmpText(isTold, "packet too big")}`, record);
-      }
-      return dropFor(tooBigReason(frame.ip));
+    const limit = lengthLimit(ports, packet, way);
+    if (isTooBig(frame, limit)) {
+      const { outcome, text } = insteadOfOversize(snapshot, packet, way, context);
+      if (context.observer) tell(context.observer, saw(), text(), record);
+      return outcome;
     }
-    plan.lengthLimit = way.innerMtu;
+    plan.lengthLimit = limit;
+    if (policy.settings.mssClamp && frame.ip?.protocol === PROTOCOL_TCP) {
+      const clamped = clampMss(packet.bytes, packet.parsed, way.innerMtu);
+      if (clamped) {
+        context.resubmit(packet.ingress, clamped);
+        if (context.observer)
+          tell(context.observer, saw(), "a SYN that announces too long segments; its MSS is lowered");
+        return consumeAs(Reason.TX_MSS_CLAMPED);
+      }
+      plan.guardsSyn = true; // what a SYN announces is in no flow key
+    }
     const push = nvgrePush(packet, way);
     if (context.observer) tell(context.observer, saw(), wayText(way, push), record);
     return forwardTo(packet, ports.nicPort(way.interfaceIndex), push);
@@ -129,7 +139,7 @@ export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination
   return {
     interfaceIndex,
     hop,
-    innerMtu: innerMtu(policy.interfaceMtu(interfaceIndex), destination.family),
+    innerMtu: innerMtu(pathMtuTo(policy, interfaceIndex, destination), destination.family),
     ethernet: {
       destination: hopMac,
       source: source.macAddress,
@@ -142,6 +152,10 @@ export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination
     node: policy.node,
   };
 }
+
+/** The interface's own MTU, or less where routers have told so (RFC 1191 §3, RFC 8201 §4). */
+const pathMtuTo = (policy: HostPolicy, interfaceIndex: number, destination: Address): number =>
+  Math.min(policy.interfaceMtu(interfaceIndex), policy.pathMtus.find(destination) ?? Number.POSITIVE_INFINITY);
 
 function wayText({ source, interfaceIndex, hop, ethernet }: Way, { flowId }: NvgrePush): string {
   const from = `from ${formatAddress(source)} on interface ${interfaceIndex}`;
@@ -189,27 +203,16 @@ export function innerMtu(pathMtu: number, family: AddressFamily): number {
   return Math.min(pathMtu, longest) - ipLength - NVGRE_LENGTH - ETHERNET_LENGTH;
 }
 
+/** What fits; more where a NIC forgets to lower the segment size, and so sends segments as long as the VM's own MTU. */
+function lengthLimit(ports: LocalPorts, { ingress, parsed }: PacketView, way: Way): number {
+  const guest = ports.settingsOf(ingress).guestOffload;
+  if (!guest?.lso || parsed.ip?.protocol !== PROTOCOL_TCP) return way.innerMtu;
+  const { nicOffload } = ports.settingsOf(ports.nicPort(way.interfaceIndex));
+  return hasFault(nicOffload, "mssNotLowered") ? Math.max(way.innerMtu, guest.mtu) : way.innerMtu;
+}
+
 /** Padding behind the IP packet travels along, so it counts. */
 export const isTooBig = (frame: ParsedFrame, limit: number): boolean => frame.end - frame.networkAt > limit;
-
-/** RFC 1191 §4, RFC 8201 §4: the sender learns what would fit. Padding that is too long is no fault of the packet. */
-export function tellTooBig(
-  policy: HostPolicy,
-  vsid: Vsid,
-  packet: PacketView,
-  mtu: number,
-  context: LayerContext,
-): boolean {
-  const { ip } = packet.parsed;
-  if (!ip?.dontFragment || ip.end - ip.at <= mtu) return false;
-  return tellSender(policy, vsid, packet, { kind: "tooBig", mtu }, context);
-}
-
-/** IPv4 without DF might be fragmented inside; this host does not. */
-export function tooBigReason(ip: ParsedIp | null): Reason {
-  if (ip?.family === 6) return Reason.TX_TOO_BIG_ICMP6;
-  return ip?.dontFragment ? Reason.TX_TOO_BIG_ICMP4 : Reason.TX_TOO_BIG;
-}
 
 /** One tunnel, as policy or a command line names it. */
 export interface Tunnel {

@@ -25,8 +25,9 @@ import { CONSUME, type LayerContext, type Outcome, type PacketView } from "../la
 import { isErrorMessage, rewriteQuoted } from "../quoted-packet.js";
 import { isAddressResolution } from "./address-resolution.js";
 import { deliverLocally } from "./deliver.js";
-import { askForNextHop, isRefusal, isTooBig, type Refusal, tellTooBig, tooBigReason, wayTo } from "./encapsulate.js";
-import { flowText, frameText, icmpText, keyText, tell } from "./explain.js";
+import { askForNextHop, isRefusal, isTooBig, type Refusal, wayTo } from "./encapsulate.js";
+import { flowText, frameText, keyText, tell } from "./explain.js";
+import { insteadOfOversize } from "./oversize.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** Sends the packet to the VM of the next hop's record, whose rule is TranslationMethodNat. */
@@ -54,11 +55,9 @@ export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context
   // 3. Does it fit? Nothing is added, so whatever the interface carries does.
   const mtu = policy.interfaceMtu(way.interfaceIndex);
   if (isTooBig(packet.parsed, mtu)) {
-    context.doNotCache();
-    const isTold = tellTooBig(policy, ports.settingsOf(packet.ingress).vsid, packet, mtu, context);
-    const why = `longer than the MTU of ${mtu}; ${icmpText(isTold, "packet too big")}`;
-    if (context.observer) tell(context.observer, saw(), why, destination);
-    return dropFor(tooBigReason(packet.parsed.ip));
+    const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, innerMtu: mtu }, context);
+    if (context.observer) tell(context.observer, saw(), text(), destination);
+    return outcome;
   }
 
   // 4. On its way.

@@ -1,6 +1,7 @@
 /** The ports that a host's switch has right now. `vswitch` implements `LocalPorts`; the NVE's layers ask no more of a switch than this. */
 import type { PortIndex } from "../../transposition/transposition.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
+import type { GuestOffload, NicOffload } from "./offload.js";
 
 export interface LocalPort {
   /** A VM's network adapter, or a physical NIC that faces the provider network. */
@@ -10,6 +11,10 @@ export interface LocalPort {
   readonly vsid: Vsid;
   /** The NIC's interface index, from 1; 0 for adapters. */
   readonly interfaceIndex: number;
+  /** Of adapters that leave work to hardware. */
+  readonly guestOffload?: GuestOffload;
+  /** Of NICs. Left out: all that a NIC can do, without faults. */
+  readonly nicOffload?: NicOffload;
 }
 
 /**

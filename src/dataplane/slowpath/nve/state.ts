@@ -5,11 +5,12 @@
 import type { NodeIndex } from "../../transposition/transposition.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
+import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import type { NveWork } from "./work.js";
 
 /** What layers raise, by store. */
-export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect;
+export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect | PathMtuEffect;
 
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
@@ -42,6 +43,10 @@ export class NveState {
       case "redirectsEnd":
       case "policyMismatch":
         this.control.settle(effect, work);
+        break;
+      case "pathMtu":
+      case "pathMtuEnd":
+        settlePathMtu(effect, work);
         break;
     }
   }

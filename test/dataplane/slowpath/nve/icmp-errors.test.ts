@@ -96,8 +96,9 @@ describe("IPv4 with DF: fragmentation needed (RFC 1191 §4)", () => {
     expect(readIp(error!)).toMatchObject({ source: "0a000001" });
   });
 
-  it("without DF the packet is dropped, and nobody told", () => {
-    expect(told(frame(IPV4_MTU + 1, { dontFragment: false }))).toEqual({ verdict: "TX_TOO_BIG", error: null });
+  it("without DF, and not cut either, the packet is dropped, and nobody told", () => {
+    const uncut = host({ settings: { innerFragmentation: false } });
+    expect(told(frame(IPV4_MTU + 1, { dontFragment: false }), uncut)).toEqual({ verdict: "TX_TOO_BIG", error: null });
   });
 
   it("padding that is too long is no fault of the packet", () => {

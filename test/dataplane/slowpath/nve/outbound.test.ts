@@ -149,7 +149,7 @@ describe("send checklist", () => {
   });
 });
 
-describe("row 9: RFC 7637 §4.4: what does not fit is not fragmented", () => {
+describe("row 9: RFC 7637 §4.4: an NVGRE packet is not fragmented", () => {
   // IP MTU 1600 leaves 1558 octets inside IPv4, 1538 inside IPv6.
   const ofLength = (length: number, more: Partial<FrameOptions> = {}): Uint8Array =>
     frame({ payload: new Uint8Array(length - (more.from?.includes(":") ? 40 : 20)).fill(0x11), ...more });
@@ -159,7 +159,7 @@ describe("row 9: RFC 7637 §4.4: what does not fit is not fragmented", () => {
     expect(lab.send(ofLength(1558), HOST1.blue1).frame.length).toBe(1600 + 14);
     expect(lab.forward(ofLength(1558), HOST1.blue1).lengthLimit).toBe(1558);
     expect(lab.verdict(ofLength(1559, { dontFragment: true }), HOST1.blue1)).toBe("TX_TOO_BIG_ICMP4");
-    expect(lab.verdict(ofLength(1559), HOST1.blue1)).toBe("TX_TOO_BIG");
+    expect(lab.verdict(ofLength(1559), HOST1.blue1)).toBe("consume TX_INNER_FRAGMENTED");
     expect(lab.verdict(ofLength(1558, v6), HOST1.blue1)).toBe("forward");
     expect(lab.verdict(ofLength(1559, v6), HOST1.blue1)).toBe("TX_TOO_BIG_ICMP6");
   });
@@ -175,7 +175,7 @@ describe("row 9: RFC 7637 §4.4: what does not fit is not fragmented", () => {
       lookupRecords: labRecords(PA1_V6, PA2_V6),
     });
     expect(host.send(ofLength(1538), HOST1.blue1).frame.length).toBe(1600 + 14);
-    expect(host.verdict(ofLength(1539), HOST1.blue1)).toBe("TX_TOO_BIG");
+    expect(host.verdict(ofLength(1539), HOST1.blue1)).toBe("consume TX_INNER_FRAGMENTED");
   });
 
   it("padding counts, as it travels along", () => {

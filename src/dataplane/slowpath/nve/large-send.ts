@@ -1,0 +1,98 @@
+/**
+ * Large sends: a VM whose adapter has segmentation offload hands over one TCP packet of up to 64 KiB, and what carries it on wire cuts it
+ * (NDIS: LSOv2; encapsulated by `NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD`). A capture taken inside such a VM is full of them.
+ *
+ *     VM        [IP, TCP][            40,000 octets           ]     segments of the guest's MSS are wanted
+ *     host      lowers the MSS by what the tunnel takes
+ *     NIC       cuts; every segment has all headers, outer ones included
+ *
+ * NIC or host, the bytes are the same, so both are cut here, before encapsulation; the pieces then take the ordinary way, and
+ * the outer identification counts on from packet to packet. They differ where a NIC has one of the known faults, which a lab can
+ * switch on. Between VMs of one host nothing is cut, as on a real one.
+ */
+import type { ParsedIp } from "../../packet/parse.js";
+import type { EthernetFields } from "../../transposition/transposition.js";
+import type { Address, AddressFamily } from "../../wire/address.js";
+import { setU16, u8 } from "../../wire/bytes.js";
+import { foldSum, pseudoHeaderSum } from "../../wire/checksum.js";
+import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
+import { IPV4_LENGTH, ipv4IdentificationAt, PROTOCOL_TCP, setIpv4Identification } from "../../wire/ipv4.js";
+import { IPV6_LENGTH } from "../../wire/ipv6.js";
+import { NVGRE_LENGTH } from "../../wire/nvgre.js";
+import { segmentTcp } from "../../wire/segmentation.js";
+import { checkTcp, TCP_CHECKSUM_OFFSET, tcpHeaderLengthAt } from "../../wire/tcp.js";
+import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
+import type { PacketView } from "../layer.js";
+import type { GuestOffload, NicFault, NicOffload } from "./offload.js";
+
+/** Longer than the guest's own MTU: only a packet that hardware shall cut is. */
+export function isLargeSend({ bytes, parsed: { ip } }: PacketView, guest: GuestOffload | undefined): boolean {
+  if (!guest?.lso || ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none") return false;
+  return ip.end - ip.at > guest.mtu && checkTcp(bytes, ip.transportAt, ip.end) === 0;
+}
+
+/** What the tunnel leaves of the provider path, and what it puts before the frame. */
+export interface TunnelRoom {
+  readonly innerMtu: number;
+  readonly source: Address;
+  readonly ethernet: EthernetFields;
+}
+
+/** What was made of a large send. */
+export interface LargeSend {
+  /** The frames, each as if the VM had sent it; none if not even one octet fits. */
+  readonly segments: readonly Uint8Array[];
+  /** Octets of payload in each but the last. */
+  readonly segmentSize: number;
+  /** null: the NIC cannot, so the host did. */
+  readonly nic: NicOffload | null;
+}
+
+/** Cuts a large send for a tunnel whose NIC has these capabilities. */
+export function cutLargeSend(
+  packet: PacketView,
+  room: TunnelRoom,
+  guest: GuestOffload,
+  offload: NicOffload,
+): LargeSend {
+  const { start } = packet;
+  const ip = packet.parsed.ip!;
+  const headers = ip.transportAt - ip.at + tcpHeaderLengthAt(packet.bytes, ip.transportAt);
+  const nic = canCut(packet, room, headers, offload) ? offload : null;
+  const wanted = guest.mss ?? guest.mtu - headers;
+  const isLowered = !hasFault(nic, "mssNotLowered");
+  const segmentSize = Math.max(0, isLowered ? Math.min(wanted, room.innerMtu - headers) : wanted);
+  const frame = packet.bytes.subarray(start, ip.end);
+  const segments = segmentTcp(frame, ip.transportAt - start, segmentSize);
+  for (const segment of segments) spoil(segment, segments[0]!, ip, start, nic);
+  return { segments, segmentSize, nic };
+}
+
+/** Can the NIC offload packets of these families with headers of this length? NDIS: MaxHeaderSizeSupported. */
+function canCut(packet: PacketView, room: TunnelRoom, innerHeaders: number, offload: NicOffload): boolean {
+  const ip = packet.parsed.ip!;
+  const outer = room.source.family;
+  if (!offload.lso || !supports(offload, ip.family, outer)) return false;
+  const outerLink = ETHERNET_LENGTH + (room.ethernet.tag === null ? 0 : VLAN_TAG_LENGTH);
+  const outerIp = outer === 4 ? IPV4_LENGTH : IPV6_LENGTH;
+  return outerLink + outerIp + NVGRE_LENGTH + ETHERNET_LENGTH + innerHeaders <= offload.maxHeaderSize;
+}
+
+const supports = ({ families }: NicOffload, inner: AddressFamily, outer: AddressFamily): boolean =>
+  families.includes(`innerIPv${inner}`) && families.includes(`outerIPv${outer}`);
+
+export const hasFault = (nic: NicOffload | null | undefined, fault: NicFault): boolean =>
+  nic?.faults.includes(fault) ?? false;
+
+/** Makes the segment what a NIC with faults would have made of it. */
+function spoil(segment: Uint8Array, first: Uint8Array, ip: ParsedIp, start: number, nic: NicOffload | null): void {
+  const [ipAt, tcpAt] = [ip.at - start, ip.transportAt - start];
+  if (hasFault(nic, "constantIpId") && u8(segment, ipAt) >>> 4 === 4) {
+    setIpv4Identification(segment, ipAt, ipv4IdentificationAt(first, ipAt));
+  }
+  if (hasFault(nic, "badInnerChecksum")) {
+    // Left as the VM left it: the sum of the pseudo header alone.
+    const pseudo = pseudoHeaderSum(segment, ipAt, PROTOCOL_TCP, segment.length - tcpAt);
+    setU16(segment, tcpAt + TCP_CHECKSUM_OFFSET, foldSum(pseudo));
+  }
+}

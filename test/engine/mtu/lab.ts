@@ -1,0 +1,64 @@
+/** Blue1 on host1 and Blue2 on host2, each in a provider subnet of its own, with MTUs and switches as a test wants them. */
+import { createLab, type EmulatedLab, type FrameEnd } from "../../../src/index.js";
+import { frame, ip, udp } from "../build.js";
+
+export const BLUE1 = "06-06-00-00-00-05";
+export const BLUE2 = "06-06-00-00-00-07";
+
+export interface LabOptions {
+  /** MTU of host1's provider subnet, and of host2's. */
+  readonly mtus?: readonly [number, number];
+  /** YAML of the lab's switches. */
+  readonly settings?: string;
+  /** YAML of further fields of Blue1's adapter, and of host1's NIC. */
+  readonly adapter?: string;
+  readonly nic?: string;
+}
+
+export const labOf = ({ mtus = [1600, 1600], settings = "{}", adapter = "", nic = "" }: LabOptions = {}): EmulatedLab =>
+  createLab(`
+apiVersion: hnv/v1
+settings: ${settings}
+routingDomains:
+  - name: Blue
+    id: "{11111111-2222-3333-4444-000000005001}"
+    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24, "fd00:10::/64"] }]
+provider:
+  subnets:
+    - { prefix: 192.168.4.0/24, vlan: 103, mtu: ${mtus[0]}, gateway: 192.168.4.1 }
+    - { prefix: 192.168.5.0/24, vlan: 104, mtu: ${mtus[1]}, gateway: 192.168.5.1 }
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B${nic} }]
+    providerAddresses: [{ address: 192.168.4.11 }]
+    vms:
+      - { name: Blue1, adapters: [{ mac: ${BLUE1}, vsid: 5001, addresses: [10.0.0.5, "fd00:10::5"]${adapter} }] }
+      - { name: Blue4, adapters: [{ mac: 06-06-00-00-00-04, vsid: 5001, addresses: [10.0.0.4] }] }
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-05-16 }]
+    providerAddresses: [{ address: 192.168.5.22 }]
+    vms:
+      - { name: Blue2, adapters: [{ mac: ${BLUE2}, vsid: 5001, addresses: [10.0.0.7, "fd00:10::7"] }] }
+`);
+
+/** UDP from Blue1 to Blue2 in an IPv4 packet of this length. */
+export function blueUdp(length: number, { dontFragment = true, identification = 7 } = {}): Uint8Array {
+  const data = Uint8Array.from({ length: length - 28 }, (_, at) => (at * 13) & 0xff);
+  const payload = udp("10.0.0.5", "10.0.0.7", [40_000, 5001], data);
+  const packet = ip({ source: "10.0.0.5", destination: "10.0.0.7", protocol: 17, payload, identification });
+  if (!dontFragment) {
+    packet[8] = 0; // behind the EtherType: the flags of the IPv4 header
+    const sum = packet[12]! * 256 + packet[13]! + 0x4000;
+    const folded = (sum & 0xffff) + (sum >>> 16);
+    packet[12] = folded >>> 8;
+    packet[13] = folded & 0xff;
+  }
+  return frame(BLUE2, BLUE1, packet);
+}
+
+/** Each end as one line: `dropped at host1/Blue1: MAC_SPOOFING`. */
+export const endsOf = (ends: readonly FrameEnd[]): string[] =>
+  ends.map(({ verdict, port, reason }) => `${verdict} at ${port}${reason ? `: ${reason.reason}` : ""}`);
+
+export const deliveredAt = (ends: readonly FrameEnd[], port: string): Uint8Array[] =>
+  ends.filter((end) => end.verdict === "delivered" && end.port === port).map((end) => end.frame);

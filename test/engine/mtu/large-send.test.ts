@@ -1,0 +1,107 @@
+/** Large sends in a capture from inside a VM, and the faults that NICs are known for; tshark judges what arrives. */
+import { describe, expect, test } from "vitest";
+import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
+import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
+import { hexOf } from "../build.js";
+import { deliveredAt, endsOf, type LabOptions, labOf } from "./lab.js";
+
+const isAvailable = isScapyAvailable() && isTsharkAvailable();
+/** 20,000 octets from Blue1 to Blue2; the checksum is left to the NIC. */
+const largeSend = (family: 4 | 6 = 4): Uint8Array => {
+  const ip =
+    family === 4 ? "IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF')" : "IPv6(src='fd00:10::5',dst='fd00:10::7')";
+  const tcp = "TCP(sport=40000,dport=5001,seq=5000,ack=1,flags='PA',chksum=0x1234)";
+  const data = "Raw(bytes(i*7%256 for i in range(20000)))";
+  return scapyFrames(`emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/${ip}/${tcp}/${data})`)[0]!;
+};
+const lsoLab = (more: LabOptions = {}) => labOf({ mtus: [1500, 1500], adapter: ", lso: true", ...more });
+const FIELDS = ["ip.id", "ip.len", "tcp.seq_raw", "tcp.len", "tcp.checksum.status", "ip.checksum.status"] as const;
+
+/** What the peer gets, and what lies on the wire. */
+function arrivals(options: LabOptions = {}, family: 4 | 6 = 4) {
+  const lab = lsoLab(options);
+  const ends = lab.send("host1/Blue1", largeSend(family));
+  const frames = deliveredAt(ends, "host2/Blue2");
+  return { lab, ends, frames, fields: tsharkFields(frames, FIELDS) };
+}
+
+describe.runIf(isAvailable)("a large send is cut as a NIC would cut it", () => {
+  test.each([4, 6] as const)(
+    "IPv%i: segments with an MSS that leaves room for the tunnel, right in every checksum",
+    (family) => {
+      const { lab, ends, frames, fields } = arrivals({}, family);
+      const headers = family === 4 ? 40 : 60;
+      const size = 1458 - headers;
+      expect(endsOf(ends)[0]).toBe("consumed at host1/Blue1: TX_SEGMENTED");
+      const lengths = fields.map((one) => Number(one["tcp.len"][0]));
+      expect(lengths).toEqual([...Array(Math.floor(20_000 / size)).fill(size), 20_000 % size]);
+      expect(fields.map((one) => Number(one["tcp.seq_raw"][0]))).toEqual(lengths.map((_, n) => 5000 + n * size));
+      expect(fields.every((one) => one["tcp.checksum.status"][0] === "1")).toBe(true);
+      if (family === 4) expect(fields.map((one) => Number(one["ip.id"][0]))).toEqual(lengths.map((_, n) => 0x1000 + n));
+      const data = Buffer.concat(frames.map((one) => one.subarray(14 + headers)));
+      expect(hexOf(data)).toBe(hexOf(largeSend(family).subarray(14 + headers)));
+      expect(lab.counters().totals).toMatchObject({ in: 1, consumed: 1, injected: frames.length, dropped: 0 });
+    },
+  );
+
+  test("the first segment is decided, the others go by its flow entry", () => {
+    const { lab } = arrivals();
+    expect(lab.counters().flows.misses).toBe(1 + 3); // the large send, then one flow at three nodes
+  });
+
+  test("the VM's own wish counts where it is smaller: its MSS, or its MTU", () => {
+    const first = (options: LabOptions): string | undefined => arrivals(options).fields[0]!["tcp.len"][0];
+    expect(first({ adapter: ", lso: true, mss: 1000" })).toBe("1000");
+    expect(first({ adapter: ", lso: true, mtu: 1200" })).toBe("1160");
+    expect(first({ mtus: [9000, 9000] })).toBe("1460");
+  });
+
+  test("between VMs of one host it is delivered whole", () => {
+    const local = largeSend();
+    local.set([6, 6, 0, 0, 0, 4], 0);
+    local[33] = 4;
+    expect(endsOf(lsoLab().send("host1/Blue1", local))).toEqual(["delivered at host1/Blue4"]);
+  });
+
+  test("without offload in the VM it is just a packet that does not fit", () => {
+    const [end] = endsOf(labOf({ mtus: [1500, 1500] }).send("host1/Blue1", largeSend()));
+    expect(end).toBe("dropped at host1/Blue1: TX_TOO_BIG_ICMP4");
+  });
+
+  test("a NIC that cannot leaves it to the host, with the same bytes; trace says which", () => {
+    const whole = arrivals().frames.map(hexOf);
+    for (const nic of ["lso: false", "maxHeaderSize: 64", "families: [innerIPv6, outerIPv4]"]) {
+      const options = { nic: `, encapsulatedTaskOffload: { ${nic}, faults: [badInnerChecksum, constantIpId] }` };
+      expect(arrivals(options).frames.map(hexOf)).toEqual(whole);
+      const notes = lsoLab(options).explain("host1/Blue1", largeSend())[0]!.layers;
+      expect(notes.at(-1)!.decided).toContain("the host cuts it into 15 segments");
+    }
+    const notes = lsoLab().explain("host1/Blue1", largeSend())[0]!.layers;
+    expect(notes.at(-1)!.decided).toContain("the NIC cuts it into 15 segments of up to 1418 octets");
+  });
+});
+
+describe.runIf(isAvailable)("faults of NICs", () => {
+  const faulty = (fault: string) => arrivals({ nic: `, encapsulatedTaskOffload: { faults: [${fault}] }` });
+
+  test("badInnerChecksum: every segment arrives with a TCP checksum that is wrong", () => {
+    const { fields } = faulty("badInnerChecksum");
+    expect(fields.every((one) => one["tcp.checksum.status"][0] === "0")).toBe(true);
+    expect(fields.every((one) => one["ip.checksum.status"][0] === "1")).toBe(true);
+  });
+
+  test("constantIpId: all segments of a large send have its identification", () => {
+    const { fields } = faulty("constantIpId");
+    expect(new Set(fields.map((one) => one["ip.id"][0]))).toEqual(new Set(["0x1000"]));
+    expect(fields.every((one) => one["ip.checksum.status"][0] === "1")).toBe(true);
+  });
+
+  test("mssNotLowered: segments of the VM's own MTU leave, too long for the provider network, which drops them", () => {
+    const { ends, frames } = arrivals({
+      adapter: ", lso: true, mtu: 1500",
+      nic: ", encapsulatedTaskOffload: { faults: [mssNotLowered] }",
+    });
+    expect(frames.length).toBe(1); // the last one is short
+    expect(endsOf(ends).filter((end) => end === "dropped at provider/host1.nic1: PROVIDER_MTU")).toHaveLength(13);
+  });
+});

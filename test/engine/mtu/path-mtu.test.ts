@@ -1,0 +1,67 @@
+/**
+ * Path MTU discovery on the provider network: the router of host2's narrower subnet tells host1, and host1 tells its VM.
+ */
+import { expect, test } from "vitest";
+import { blueUdp, deliveredAt, endsOf, labOf } from "./lab.js";
+
+const SECOND = 1_000_000_000n;
+const mtus = [1600, 1500] as const;
+const FITS_HOST1 = 1600 - 42;
+const FITS_PATH = 1500 - 42;
+
+/** The next-hop MTU of the fragmentation-needed that Blue1 got. */
+const toldBlue1 = (ends: Parameters<typeof deliveredAt>[0]): number[] =>
+  deliveredAt(ends, "host1/Blue1").map((error) => {
+    expect([error[34], error[35]]).toEqual([3, 4]);
+    return error[40]! * 256 + error[41]!;
+  });
+
+test("the first packet is lost at the router, whose message host1 takes; the next one is answered with what fits", () => {
+  const lab = labOf({ mtus });
+  expect(endsOf(lab.send("host1/Blue1", blueUdp(FITS_HOST1), 1n * SECOND))).toEqual([
+    "dropped at provider/host1.nic1: PROVIDER_MTU",
+    "consumed at host1/nic1: RX_PATH_MTU",
+  ]);
+  const second = lab.send("host1/Blue1", blueUdp(FITS_HOST1), 2n * SECOND);
+  expect(endsOf(second)[0]).toBe("dropped at host1/Blue1: TX_TOO_BIG_ICMP4");
+  expect(toldBlue1(second)).toEqual([FITS_PATH]);
+  expect(endsOf(lab.send("host1/Blue1", blueUdp(FITS_PATH), 2n * SECOND))).toEqual(["delivered at host2/Blue2"]);
+  expect(lab.policyOf("host1").pathMtus.all).toMatchObject([{ mtu: 1500, expiresMs: 601_001 }]);
+});
+
+test("flows that are known already are decided again: they lose one packet, not all", () => {
+  const lab = labOf({ mtus });
+  const small = { port: "host1/Blue1", frame: blueUdp(100) };
+  lab.sendAll([small, small], 1n * SECOND);
+  lab.send("host1/Blue1", blueUdp(FITS_HOST1), 1n * SECOND);
+  const before = lab.counters().flows;
+  lab.send("host1/Blue1", blueUdp(100), 2n * SECOND);
+  expect(lab.counters().flows.stale - before.stale).toBe(1);
+  expect(endsOf(lab.send("host1/Blue1", blueUdp(FITS_HOST1), 2n * SECOND))[0]).toContain("TX_TOO_BIG_ICMP4");
+});
+
+test("packets of one millisecond see the same path, however they are cut into bursts", () => {
+  const frames = Array.from({ length: 300 }, () => ({ port: "host1/Blue1", frame: blueUdp(FITS_HOST1) }));
+  const together = labOf({ mtus }).sendAll(frames, SECOND);
+  const lab = labOf({ mtus });
+  const apart = frames.flatMap(({ port, frame }) => lab.send(port, frame, SECOND));
+  expect(endsOf(apart).toSorted()).toEqual(endsOf(together).toSorted());
+});
+
+test("ten minutes later the path is tried again; what was told again meanwhile is known for longer", () => {
+  const lab = labOf({ mtus });
+  const tryAt = (second: bigint): string => endsOf(lab.send("host1/Blue1", blueUdp(FITS_HOST1), second * SECOND))[0]!;
+  expect(tryAt(0n)).toContain("PROVIDER_MTU");
+  expect(tryAt(599n)).toContain("TX_TOO_BIG_ICMP4");
+  expect(tryAt(601n)).toContain("PROVIDER_MTU");
+  expect(tryAt(602n)).toContain("TX_TOO_BIG_ICMP4");
+  expect(tryAt(1300n)).toContain("PROVIDER_MTU");
+});
+
+test("without DF inside, the fragments follow the path too", () => {
+  const lab = labOf({ mtus });
+  const sent = blueUdp(3000, { dontFragment: false });
+  expect(endsOf(lab.send("host1/Blue1", sent, SECOND)).filter((end) => end.includes("PROVIDER_MTU"))).toHaveLength(2);
+  const ends = lab.send("host1/Blue1", sent, 2n * SECOND);
+  expect(deliveredAt(ends, "host2/Blue2").map((one) => one.length - 14)).toEqual([1452, 1452, 136]);
+});
