@@ -19,6 +19,7 @@ import { oneLine, plain } from "./describe.js";
 import { drive } from "./drive.js";
 import { CliError, usageError } from "./errors.js";
 import { type Cause, type Path, PathAccount, reasonOf, type Witness } from "./explain/paths.js";
+import { type WireFault, WireFaults } from "./explain/wire-faults.js";
 import { checkFiles } from "./files.js";
 import { openLab, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile } from "./options.js";
@@ -72,6 +73,7 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
   const { engine } = lab;
   const ports = inputs.map(({ port }) => demultiplexerFor(lab, port) ?? requirePort(lab, port));
   const account = new PathAccount(engine, new LabKnowledge(lab));
+  const faults = new WireFaults(lab);
   const readers: CaptureReader[] = [];
   try {
     for (const { value } of inputs) readers.push(await openCapture(value, engine.memory));
@@ -79,9 +81,10 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
       port: ports[index]!,
       reader: numbered(engine.memory, reader, index),
     }));
-    const arrivals = account.watch(arrivalsOf(engine.memory, entries, FULL_BURST));
+    const arrivals = account.watch(faults.watch(arrivalsOf(engine.memory, entries, FULL_BURST)));
     await drive({ engine, arrivals, departures: [account] });
-    const result: Result = { lab, inputs, ports, readers, account, elapsedMs: Math.round(performance.now() - started) };
+    const elapsedMs = Math.round(performance.now() - started);
+    const result: Result = { lab, inputs, ports, readers, account, faults: faults.found(), elapsedMs };
     if (options.json) printJson(toJson(result));
     else for (const line of report(result, options.top)) out(line);
     const damaged = readers.flatMap(({ damage }) => (damage ? [`hnv: ${damage.message}`] : []));
@@ -113,6 +116,7 @@ interface Result {
   readonly ports: readonly Arrival["port"][];
   readonly readers: readonly CaptureReader[];
   readonly account: PathAccount;
+  readonly faults: readonly WireFault[];
   readonly elapsedMs: number;
 }
 
@@ -151,7 +155,7 @@ const lastWord = (account: PathAccount, path: Path, cause: Cause): TraceNote | u
 
 // JSON.
 
-function toJson({ lab, inputs, ports, readers, account, elapsedMs }: Result): unknown {
+function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Result): unknown {
   const paths = account.paths();
   const name = (port: Path["port"]): string => lab.engine.ports[port]!.name;
   const witness = ({ input, packet }: Witness) => ({ port: inputs[input]!.port, file: inputs[input]!.value, packet });
@@ -211,6 +215,14 @@ function toJson({ lab, inputs, ports, readers, account, elapsedMs }: Result): un
         };
       }),
     })),
+    findings: faults.map((fault) => ({
+      ...fault,
+      witness: {
+        port: inputs[fault.witness.input]!.port,
+        file: inputs[fault.witness.input]!.value,
+        packet: fault.witness.packet,
+      },
+    })),
     tracedFlows: account.traced,
     elapsedMs,
   };
@@ -234,6 +246,7 @@ function report(result: Result, top: number): string[] {
   for (const path of paths.slice(0, top)) lines.push(...pathLines(result, path));
   if (paths.length > top) lines.push(paint("dim", `  and ${countOf(paths.length - top, "path")} more (--top)`));
   for (const group of dropGroups(paths)) lines.push("", ...dropLines(result, group, top));
+  for (const fault of result.faults) lines.push("", ...faultLines(result, fault));
   const { totals } = countersOf(lab.engine);
   lines.push("", conservationLine(totals));
   const rate = elapsedMs > 1000 ? `, ${countOf(Math.round(totals.in / (elapsedMs / 1000)), "frame")}/s` : "";
@@ -241,10 +254,17 @@ function report(result: Result, top: number): string[] {
   return lines;
 }
 
+/** What is wrong with packets that nobody drops for it. */
+const faultLines = (result: Result, { code, sender, packets, witness, text, cure }: WireFault): string[] => [
+  painter()("bold", `found ${code}, ${countOf(packets, "packet")} from ${sender}`),
+  `  such as ${witnessText(result, witness)}: ${text}`,
+  `    cure     ${cure}`,
+];
+
 const amount = ({ packets, bytes }: { readonly packets: number; readonly bytes: number }): string =>
   `${countOf(packets, "packet")}, ${countOf(bytes, "byte")}`;
 
-const witnessText = ({ inputs }: Result, { input, packet }: Witness): string =>
+const witnessText = ({ inputs }: Result, { input, packet }: Pick<Witness, "input" | "packet">): string =>
   inputs.length === 1 ? `packet ${formatNumber(packet)}` : `packet ${formatNumber(packet)} of ${inputs[input]!.value}`;
 
 /** `12 packets, 1,234 bytes: host1/Blue1 > host1 > provider > host2 > host2/Blue2, such as packet 1`, and the layers. */

@@ -1,5 +1,6 @@
 /** Blue1 on host1 and Blue2 on host2, each in a provider subnet of its own, with MTUs and switches as a test wants them. */
 import { createLab, type EmulatedLab, type FrameEnd } from "../../../src/index.js";
+import { scapyFrames } from "../../oracles/scapy.js";
 import { frame, ip, udp } from "../build.js";
 
 export const BLUE1 = "06-06-00-00-00-05";
@@ -15,8 +16,9 @@ export interface LabOptions {
   readonly nic?: string;
 }
 
-export const labOf = ({ mtus = [1600, 1600], settings = "{}", adapter = "", nic = "" }: LabOptions = {}): EmulatedLab =>
-  createLab(`
+export const labOf = (options: LabOptions = {}): EmulatedLab => createLab(labText(options));
+
+export const labText = ({ mtus = [1600, 1600], settings = "{}", adapter = "", nic = "" }: LabOptions = {}): string => `
 apiVersion: hnv/v1
 settings: ${settings}
 routingDomains:
@@ -39,7 +41,7 @@ hosts:
     providerAddresses: [{ address: 192.168.5.22 }]
     vms:
       - { name: Blue2, adapters: [{ mac: ${BLUE2}, vsid: 5001, addresses: [10.0.0.7, "fd00:10::7"] }] }
-`);
+`;
 
 /** UDP from Blue1 to Blue2 in an IPv4 packet of this length. */
 export function blueUdp(length: number, { dontFragment = true, identification = 7 } = {}): Uint8Array {
@@ -55,6 +57,15 @@ export function blueUdp(length: number, { dontFragment = true, identification = 
   }
   return frame(BLUE2, BLUE1, packet);
 }
+
+/** Made by Scapy: 20,000 octets from Blue1 to Blue2; the checksum is left to the NIC. */
+export const largeSend = (family: 4 | 6 = 4): Uint8Array => {
+  const ip =
+    family === 4 ? "IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF')" : "IPv6(src='fd00:10::5',dst='fd00:10::7')";
+  const tcp = "TCP(sport=40000,dport=5001,seq=5000,ack=1,flags='PA',chksum=0x1234)";
+  const data = "Raw(bytes(i*7%256 for i in range(20000)))";
+  return scapyFrames(`emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/${ip}/${tcp}/${data})`)[0]!;
+};
 
 /** Each end as one line: `dropped at host1/Blue1: MAC_SPOOFING`. */
 export const endsOf = (ends: readonly FrameEnd[]): string[] =>

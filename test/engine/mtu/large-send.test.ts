@@ -1,19 +1,11 @@
 /** Large sends in a capture from inside a VM, and the faults that NICs are known for; tshark judges what arrives. */
 import { describe, expect, test } from "vitest";
-import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
+import { isScapyAvailable } from "../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
 import { hexOf } from "../build.js";
-import { deliveredAt, endsOf, type LabOptions, labOf } from "./lab.js";
+import { deliveredAt, endsOf, type LabOptions, labOf, largeSend } from "./lab.js";
 
 const isAvailable = isScapyAvailable() && isTsharkAvailable();
-/** 20,000 octets from Blue1 to Blue2; the checksum is left to the NIC. */
-const largeSend = (family: 4 | 6 = 4): Uint8Array => {
-  const ip =
-    family === 4 ? "IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF')" : "IPv6(src='fd00:10::5',dst='fd00:10::7')";
-  const tcp = "TCP(sport=40000,dport=5001,seq=5000,ack=1,flags='PA',chksum=0x1234)";
-  const data = "Raw(bytes(i*7%256 for i in range(20000)))";
-  return scapyFrames(`emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/${ip}/${tcp}/${data})`)[0]!;
-};
 const lsoLab = (more: LabOptions = {}) => labOf({ mtus: [1500, 1500], adapter: ", lso: true", ...more });
 const FIELDS = ["ip.id", "ip.len", "tcp.seq_raw", "tcp.len", "tcp.checksum.status", "ip.checksum.status"] as const;
 

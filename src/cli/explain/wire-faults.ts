@@ -1,0 +1,191 @@
+/**
+ * What captures of the wire say about the NICs that sent them: the known ways in which segmentation and checksum offload of encapsulated
+ * packets go wrong. No host drops such packets for it; guests do, or nobody, and connections are slow for no reason that a drop would name.
+ *
+ * Looked at are NVGRE packets that enter the lab at a NIC or in the provider network. Frames of VMs are not: there, unfinished checksums and
+ * packets longer than the MTU are what offload looks like.
+ */
+import { type ParsedIp, parseFrame, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
+import type { PortIndex } from "../../dataplane/transposition/index.js";
+import {
+  type Address,
+  checkNvgre,
+  checkTcp,
+  checkUdp,
+  foldSum,
+  formatAddress,
+  ipv4IdentificationAt,
+  NVGRE_LENGTH,
+  PROTOCOL_GRE,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  prefixContains,
+  pseudoHeaderSum,
+  sameAddress,
+  TCP_CHECKSUM_OFFSET,
+  tcpChecksumIsRight,
+  tcpHeaderLengthAt,
+  tcpSequenceAt,
+  u16,
+  udpChecksumAt,
+  udpChecksumIsRight,
+} from "../../dataplane/wire/index.js";
+import type { Lab, LabSettings } from "../../vswitch/index.js";
+import type { Arrivals } from "../arrivals.js";
+
+export type WireFaultCode = "BAD_INNER_CHECKSUM" | "CONSTANT_IP_ID" | "SEGMENT_TOO_LONG";
+
+/** One kind of fault of one sender. */
+export interface WireFault {
+  readonly code: WireFaultCode;
+  /** The provider address of the host that sent the packets. */
+  readonly sender: string;
+  packets: number;
+  /** Packet `packet`, from 1, of an input shows it. */
+  readonly witness: { readonly input: number; readonly packet: number };
+  /** What the witness shows. */
+  readonly text: string;
+  readonly cure: string;
+}
+
+const CURES: Readonly<Record<WireFaultCode, string>> = {
+  BAD_INNER_CHECKSUM:
+    "the sender's NIC gets checksum offload of NVGRE wrong: Disable-NetAdapterEncapsulatedPacketTaskOffload",
+  CONSTANT_IP_ID:
+    "the sender's NIC does not count identifications up when it cuts: Disable-NetAdapterEncapsulatedPacketTaskOffload",
+  SEGMENT_TOO_LONG:
+    "the sender's NIC does not leave room for the tunnel when it cuts: Disable-NetAdapterEncapsulatedPacketTaskOffload, or a wider provider network",
+};
+
+/** Segments of one connection in a row with one identification, from which on it is no chance. */
+const CONSTANT_FROM = 3;
+/** Connections that are kept in mind; beyond them all are forgotten, and a train that was under way is not seen. */
+const CONNECTIONS_MAX = 100_000;
+
+/** The last segment of a connection, and how many before it had its identification and followed without a gap. */
+interface Train {
+  identification: number;
+  nextSequence: number;
+  length: number;
+}
+
+export class WireFaults {
+  readonly #found = new Map<string, WireFault>();
+  readonly #trains = new Map<string, Train>();
+  /** Ports where what hosts sent enters. */
+  readonly #ports: ReadonlySet<PortIndex>;
+
+  constructor(private readonly lab: Lab) {
+    const { ports } = lab.engine;
+    const isWire = (at: number): boolean => ports[at]!.tunnel || ports[at]!.node >= lab.settings.hosts.length;
+    this.#ports = new Set(ports.map((_, at) => at as PortIndex).filter(isWire));
+  }
+
+  /** By packets, most first. */
+  found(): readonly WireFault[] {
+    return [...this.#found.values()].sort((a, b) => b.packets - a.packets);
+  }
+
+  /** The same bursts; each frame is looked at before they are handed on. */
+  watch(arrivals: Arrivals): Arrivals {
+    return {
+      fill: (rows) => {
+        const count = arrivals.fill(rows);
+        for (let index = 0; index < count; index++) this.#look(rows + index * ROW_SIZE);
+        return count;
+      },
+      more: () => arrivals.more(),
+    };
+  }
+
+  #look(row: number): void {
+    const { memory } = this.lab.engine;
+    if (!this.#ports.has(memory.u16(row + ROW.PORT) as PortIndex) || memory.u32(row + ROW.MISSING) !== 0) return;
+    const start = memory.u32(row + ROW.OFFSET);
+    const { bytes } = memory;
+    const frame = parseFrame(bytes, start, start + memory.u32(row + ROW.LENGTH));
+    const outer = frame?.ip;
+    if (outer?.protocol !== PROTOCOL_GRE || outer.fragment !== "none") return;
+    if (checkNvgre(bytes, outer.transportAt, outer.end, "strict")) return;
+    const inner = parseFrame(bytes, outer.transportAt + NVGRE_LENGTH, outer.end)?.ip;
+    if (inner?.fragment !== "none") return;
+    const tell = (code: WireFaultCode, text: string): void => this.#tell(code, outer.source, row, text);
+
+    const checksum = checksumFault(bytes, inner);
+    if (checksum) tell("BAD_INNER_CHECKSUM", checksum);
+    if (inner.protocol !== PROTOCOL_TCP || checkTcp(bytes, inner.transportAt, inner.end)) return;
+    const train = this.#train(bytes, inner);
+    if (train) tell("CONSTANT_IP_ID", train);
+    const pathMtu = pathMtuOf(this.lab.settings, outer);
+    const length = outer.end - outer.at;
+    if (length > pathMtu)
+      tell("SEGMENT_TOO_LONG", `an IP packet of ${length} octets, where the path carries ${pathMtu}`);
+  }
+
+  #tell(code: WireFaultCode, sender: Address, row: number, text: string): void {
+    const { memory } = this.lab.engine;
+    const key = `${code} ${formatAddress(sender)}`;
+    const known = this.#found.get(key);
+    if (known) {
+      known.packets++;
+      return;
+    }
+    const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG) };
+    this.#found.set(key, { code, sender: formatAddress(sender), packets: 1, witness, text, cure: CURES[code] });
+  }
+
+  /** Does the segment go on where the last one of its connection ended, with the same identification? */
+  #train(bytes: Uint8Array, ip: ParsedIp): string | null {
+    if (ip.family === 6) return null;
+    const payload = ip.end - ip.transportAt - tcpHeaderLengthAt(bytes, ip.transportAt);
+    if (payload === 0) return null;
+    const { source, destination } = ip.ports!;
+    const key = `${ip.source.w3} ${ip.destination.w3} ${source} ${destination}`;
+    const identification = ipv4IdentificationAt(bytes, ip.at);
+    const sequence = tcpSequenceAt(bytes, ip.transportAt);
+    const nextSequence = (sequence + payload) >>> 0;
+    const last = this.#trains.get(key);
+    if (!last) {
+      if (this.#trains.size >= CONNECTIONS_MAX) this.#trains.clear();
+      this.#trains.set(key, { identification, nextSequence, length: 1 });
+      return null;
+    }
+    const goesOn = last.nextSequence === sequence && last.identification === identification;
+    last.length = goesOn ? last.length + 1 : 1;
+    last.identification = identification;
+    last.nextSequence = nextSequence;
+    if (last.length < CONSTANT_FROM) return null;
+    return `${last.length} segments in a row, each with identification ${identification}`;
+  }
+}
+
+/** What is wrong with the checksum of TCP or UDP; null if it is right, or there is none. */
+function checksumFault(bytes: Uint8Array, ip: ParsedIp): string | null {
+  const { at, transportAt, end, protocol } = ip;
+  if (protocol === PROTOCOL_TCP) {
+    if (checkTcp(bytes, transportAt, end) || tcpChecksumIsRight(bytes, at, transportAt, end)) return null;
+    return describeChecksum("TCP", bytes, ip, u16(bytes, transportAt + TCP_CHECKSUM_OFFSET));
+  }
+  if (protocol !== PROTOCOL_UDP || checkUdp(bytes, transportAt, end)) return null;
+  const checksum = udpChecksumAt(bytes, transportAt);
+  if (checksum === 0 || udpChecksumIsRight(bytes, at, transportAt)) return null;
+  return describeChecksum("UDP", bytes, ip, checksum);
+}
+
+function describeChecksum(name: string, bytes: Uint8Array, ip: ParsedIp, checksum: number): string {
+  const pseudo = foldSum(pseudoHeaderSum(bytes, ip.at, ip.protocol, ip.end - ip.transportAt));
+  const how = checksum === pseudo ? "unfinished, as a VM leaves it to hardware" : "wrong";
+  return `an inner ${name} checksum that is ${how}: 0x${checksum.toString(16).padStart(4, "0")}`;
+}
+
+/** The narrowest of the provider subnets that the packet's addresses lie in, and of the receiver's NIC. */
+function pathMtuOf({ hosts, provider }: LabSettings, { source, destination }: ParsedIp): number {
+  const mtus = (provider?.subnets ?? [])
+    .filter(({ prefix }) => prefixContains(prefix, source) || prefixContains(prefix, destination))
+    .map(({ mtu }) => mtu);
+  for (const { providerAddresses, nics } of hosts) {
+    const own = providerAddresses.find(({ address }) => sameAddress(address, destination));
+    if (own) mtus.push(nics[own.interfaceIndex - 1]!.mtu);
+  }
+  return Math.min(...mtus);
+}
