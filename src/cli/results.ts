@@ -42,10 +42,13 @@ export interface EngineResult {
 const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason.RX_GRE_PROTO]);
 /** Every reason that is in neither list is a drop. */
 const CONSUME_REASONS: ReadonlySet<Reason> = new Set([
+  Reason.RX_FRAGMENT_HELD,
   Reason.RX_PATH_MTU,
   Reason.TX_MSS_CLAMPED,
+  Reason.TX_OUTER_FRAGMENTED,
   Reason.TX_SEGMENTED,
   Reason.TX_INNER_FRAGMENTED,
+  Reason.PROVIDER_FRAGMENTED,
 ]);
 
 /** All counters of an engine, or of several that did one work (`workers/counters.ts`), as plain data. */

@@ -74,6 +74,8 @@ const ROWS = [
   row("RX_CTRL_SPOOF", WNV, "An NVGRE control message that quotes no packet from this host to its sender."),
   row("RX_CTRL_STALE", WNV, "A REDIRECT from a host to which packets for that address are not sent, or not any more."),
   row("RX_CTRL_TARGET", WNV, "A REDIRECT to what is no provider address that this host knows."),
+  row("RX_FRAGMENT_HELD", null, "The outer fragment waits for the rest of its packet."),
+  row("RX_REASSEMBLY_LIMIT", WNV, "There is no room for what is to be put together of outer fragments."),
   row("RX_PATH_MTU", null, "A router of the provider network told the MTU of the path to a provider address."),
   row("RX_PATH_MTU_IGNORED", WNV, "A router's message about an NVGRE packet of ours is not believed, or is of no use."),
 
@@ -106,6 +108,11 @@ const ROWS = [
   row("TX_NO_PROVIDER_ROUTE", WNV, "No provider route covers the destination provider address."),
   row("TX_PA_UNRESOLVED", WNV, "The provider next hop's MAC address is not known."),
   row("TX_MSS_CLAMPED", null, "The SYN announced too long segments; one with a lower MSS travels in its place."),
+  row(
+    "TX_OUTER_FRAGMENTED",
+    null,
+    "The NVGRE packet did not fit; its fragments travel in its place, against RFC 7637 §4.4.",
+  ),
   row("TX_SEGMENTED", null, "The large send was cut; its segments travel in its place."),
   row("TX_INNER_FRAGMENTED", null, "The IPv4 packet without DF did not fit; its fragments travel in its place."),
   row("TX_TOO_BIG", WNV, "The packet does not fit the provider path and may not be cut."),
@@ -142,6 +149,7 @@ const ROWS = [
   row("PROVIDER_NO_ROUTE", null, "No provider subnet holds the destination address."),
   row("PROVIDER_UNRESOLVED", null, "No host owns the destination address in its provider subnet."),
   row("PROVIDER_TTL", null, "The TTL or hop limit ran out at the provider router."),
+  row("PROVIDER_FRAGMENTED", null, "The packet without DF did not fit; the provider router sends its fragments."),
   row("PROVIDER_MTU", null, "The packet is larger than the provider subnet's MTU."),
   row(
     "PROVIDER_GROUP",

@@ -62,17 +62,23 @@ export function makeHostNode(host: HostState): Node {
     return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
   };
   const node = makeNode(host.name, () => host.snapshot, pipelineOf, host);
-  const { resolve } = host.snapshot.policy.settings;
-  const why = `${host.name} asks for its neighbors, for all flows together`;
+  const why = sharedState(host);
   return {
     ...node,
-    ...(resolve === "wire" ? { keepsStateAcrossFlows: why } : {}),
+    ...(why === null ? {} : { keepsStateAcrossFlows: why }),
     decide(frame, context) {
       const decision = node.decide(frame, context);
       const { ports } = host.snapshot;
       return ports.areAllUp ? decision : withoutDownPorts(decision, ports, context.node);
     },
   };
+}
+
+/** What the flows of a host have in common, in words that go on after "because". */
+function sharedState({ name, snapshot }: HostState): string | null {
+  const { resolve, reassembly } = snapshot.policy.settings;
+  if (resolve === "wire") return `${name} asks for its neighbors, for all flows together`;
+  return reassembly ? `${name} puts fragments together` : null;
 }
 
 /** What would leave through a port that is down goes nowhere, whoever sent it there. */

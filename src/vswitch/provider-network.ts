@@ -6,13 +6,14 @@
  * for the router's MAC is routed, any other one bridged. Each subnet has its own MTU; what does not fit is dropped here.
  *
  * The router tells the sender why, from its address in the subnet that the packet came from: too big with DF set (RFC 1191, RFC 8201), and
- * TTL exceeded. A subnet without a router's address hears nothing, and switches say nothing either: what is bridged and too long is lost.
+ * TTL exceeded. IPv4 without DF goes on in fragments. A subnet without a router's address hears nothing, and switches say nothing either: what is bridged and too long is lost.
  */
 import { Reason } from "../dataplane/index.js";
 import {
   answerWith,
   CONSUME,
   CONTINUE,
+  consumeAs,
   dropFor,
   errorAbout,
   forwardOf,
@@ -28,19 +29,22 @@ import {
   type Problem,
   readMessage,
 } from "../dataplane/slowpath/index.js";
-import type { Forward, PortIndex } from "../dataplane/transposition/index.js";
+import { apply, type Forward, type PortIndex } from "../dataplane/transposition/index.js";
 import {
   type Address,
+  ETHERNET_LENGTH,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   formatAddress,
   formatMac,
   formatPrefix,
+  fragmentIpv4,
   isGroupMac,
   type Mac,
   makeTci,
   prefixContains,
   sameAddress,
+  VLAN_TAG_LENGTH,
   vidOf,
 } from "../dataplane/wire/index.js";
 import type { ProviderSettings, ProviderSubnetSettings } from "./settings.js";
@@ -177,29 +181,52 @@ const route: Layer<ProviderSnapshot> = {
       observer?.note({ saw: saw(), decided: `drop: the TTL runs out here; ${told}` });
       return dropFor(Reason.PROVIDER_TTL);
     }
+    const forward = routedTo(snapshot, station, subnet);
     if (networkLength(packet) > subnet.mtu) {
-      // Padding that is too long is no fault of the packet, and without DF the sender has not asked to be told.
-      const isTooLong = ip.dontFragment && ip.end - ip.at > subnet.mtu;
+      if (ip.family === 4 && !ip.dontFragment) return fragmented(packet, forward, subnet, context);
+      const isTooLong = ip.end - ip.at > subnet.mtu; // padding that is too long is no fault of the packet
       const problem: Problem = { kind: "tooBig", mtu: subnet.mtu };
       return tooBig(packet, subnet, context, isTooLong ? tellSender(snapshot, packet, problem, context) : NOBODY_TOLD);
     }
     observer?.note({ saw: saw(), decided: `routed to ${formatMac(station.mac)}`, record: describe(subnet) });
-    const forward: Forward = {
-      output: station.port,
-      pop: false,
-      dscpInwards: false,
-      ethernet: {
-        destination: station.mac,
-        source: snapshot.settings.routerMac,
-        tag: subnet.vlan === 0 ? null : makeTci(0, false, subnet.vlan),
-      },
-      decrementTtl: true,
-      push: null,
-      lengthLimit: subnet.mtu,
-    };
-    return { kind: "forward", outputs: [forward] };
+    return { kind: "forward", outputs: [{ ...forward, lengthLimit: subnet.mtu }] };
   },
 };
+
+const routedTo = (
+  { settings }: ProviderSnapshot,
+  station: ProviderStation,
+  subnet: ProviderSubnetSettings,
+): Forward => ({
+  output: station.port,
+  pop: false,
+  dscpInwards: false,
+  ethernet: {
+    destination: station.mac,
+    source: settings.routerMac,
+    tag: subnet.vlan === 0 ? null : makeTci(0, false, subnet.vlan),
+  },
+  decrementTtl: true,
+  push: null,
+  lengthLimit: null,
+});
+
+/** RFC 1812 §5.2.6: what does not fit, and has no DF, goes on in fragments. */
+function fragmented(
+  { bytes, start, end }: PacketView,
+  forward: Forward,
+  subnet: ProviderSubnetSettings,
+  context: LayerContext,
+): Outcome {
+  context.doNotCache();
+  const routed = apply(forward, bytes.subarray(start, end), () => 0);
+  const networkAt = ETHERNET_LENGTH + (subnet.vlan === 0 ? 0 : VLAN_TAG_LENGTH);
+  const fragments = typeof routed === "number" ? [] : fragmentIpv4(routed, networkAt, subnet.mtu);
+  for (const fragment of fragments) context.emit(forward.output, fragment);
+  const decided = `routed in ${fragments.length} fragments: the MTU is ${subnet.mtu}`;
+  context.observer?.note({ saw: `${end - start} bytes without DF`, decided, record: describe(subnet) });
+  return fragments.length > 0 ? consumeAs(Reason.PROVIDER_FRAGMENTED) : dropFor(Reason.PROVIDER_MTU);
+}
 
 /** The router answers for its addresses, in the VLAN of each. */
 const gatewayResolution: Layer<ProviderSnapshot> = {

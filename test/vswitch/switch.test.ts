@@ -169,10 +169,11 @@ describe("provider network", () => {
       bytes.set(outer(ROUTER, "00 67", ipv4To("c0 a8 05 16")).subarray(0, 38));
       bytes[20] = length >> 8;
       bytes[21] = length & 0xff;
+      bytes[24] = 0x40; // DF
       return bytes;
     };
     expect(ends(l, "provider/host1.nic1", ofLength(1500))).toEqual(["dropped at host2/nic1: RX_IP_CSUM"]);
-    expect(ends(l, "provider/host1.nic1", ofLength(1501))).toEqual(["dropped at provider/host1.nic1: PROVIDER_MTU"]);
+    expect(ends(l, "provider/host1.nic1", ofLength(1501))).toContain("dropped at provider/host1.nic1: PROVIDER_MTU");
     expect(l.counters().flows).toMatchObject({ guarded: 1 });
     expect(ends(l, "provider/host1.nic1", ofLength(1499))).toEqual(["dropped at host2/nic1: RX_IP_CSUM"]);
   });
@@ -216,8 +217,20 @@ describe("the provider router tells senders why it drops their packets", () => {
     expect([...answersTo(routed(100, { ttl: 1 }))[0]!.after.subarray(38, 40)]).toEqual([11, 0]);
   });
 
-  test("too big without DF: nobody asked to be told; and in a subnet without a router's address nobody could", () => {
-    expect(answersTo(routed(1501, { flags: 0 }))).toEqual([]);
+  test("too big without DF: it goes on in fragments, RFC 1812 §5.2.6, one hop older", () => {
+    const [first, last, ...others] = answersTo(routed(3000, { flags: 0 })).map(({ after }) => after);
+    expect(others).toEqual([expect.any(Uint8Array)]);
+    expect([first!.length, last!.length, others[0]!.length]).toEqual([18 + 1500, 18 + 1500, 18 + 40]);
+    expect(internetChecksum(first!.subarray(18, 38))).toBe(0);
+    expect([first![26], first![24]! >> 5, others[0]![24]! >> 5]).toEqual([63, 1, 0]);
+    const l = lab();
+    l.send("provider/host1.nic1", routed(3000, { flags: 0 }));
+    expect(l.counters().reasons.map(({ reason, count }) => [reason.reason, count])).toEqual([
+      ["PROVIDER_FRAGMENTED", 1],
+    ]);
+  });
+
+  test("in a subnet without a router's address nobody is told", () => {
     const silent = createLab(LAB.replace(", gateway: 192.168.4.1 }", " }"));
     expect(answersTo(routed(1501), "provider/host1.nic1", silent)).toEqual([]);
   });

@@ -113,6 +113,8 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     duplicateAddressDetection: settings.duplicateAddressDetection ?? usual.duplicateAddressDetection,
     innerFragmentation: settings.innerFragmentation ?? usual.innerFragmentation,
     mssClamp: settings.mssClamp ?? usual.mssClamp,
+    outerFragmentation: settings.outerFragmentation ?? usual.outerFragmentation,
+    reassembly: settings.reassembly ?? usual.reassembly,
   };
 }
 

@@ -90,6 +90,14 @@ const settings = z
       description: "Lower the segment size that SYN packets announce to what the provider path holds.",
       default: false,
     }),
+    outerFragmentation: z.boolean().optional().meta({
+      description: "Fragment NVGRE packets that do not fit. Breaks RFC 7637 §4.4; receivers need reassembly.",
+      default: false,
+    }),
+    reassembly: z.boolean().optional().meta({
+      description: "Put fragments of NVGRE packets together; otherwise they are dropped.",
+      default: false,
+    }),
   })
   .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });
 

@@ -160,6 +160,8 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   duplicateAddressDetection: true,
   innerFragmentation: true,
   mssClamp: false,
+  outerFragmentation: false,
+  reassembly: false,
 });
 
 /**

@@ -88,6 +88,10 @@ export interface NveSettings {
   readonly innerFragmentation: boolean;
   /** Lower the segment size that SYN packets announce to what the way holds. */
   readonly mssClamp: boolean;
+  /** Cut NVGRE packets that do not fit after encapsulation, which RFC 7637 §4.4 forbids. */
+  readonly outerFragmentation: boolean;
+  /** Put outer fragments together, which RFC 7637 §4.4 leaves to the receiver. */
+  readonly reassembly: boolean;
 }
 
 /** Index of a record within its table; valid for that table object only. */

@@ -1,6 +1,15 @@
 /** The door of `slowpath`: the contract of layers, the walk through them, the NVE's layers, and the tunnel codec. */
 export { type DecapOptions, decapNode, type EncapOptions, encapNode } from "./codec.js";
-export { dropFor, forwardOf, forwardTo, makeNode, ongoingFrame, type Pipeline, passFor } from "./evaluate.js";
+export {
+  consumeAs,
+  dropFor,
+  forwardOf,
+  forwardTo,
+  makeNode,
+  ongoingFrame,
+  type Pipeline,
+  passFor,
+} from "./evaluate.js";
 export {
   CONSUME,
   CONTINUE,

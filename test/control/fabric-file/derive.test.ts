@@ -124,6 +124,8 @@ describe("derivation", () => {
       duplicateAddressDetection: true,
       innerFragmentation: true,
       mssClamp: false,
+      outerFragmentation: false,
+      reassembly: false,
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -138,6 +140,8 @@ describe("derivation", () => {
       duplicateAddressDetection: true,
       innerFragmentation: true,
       mssClamp: false,
+      outerFragmentation: false,
+      reassembly: false,
     });
   });
 

@@ -13,7 +13,7 @@ import { providerStamp } from "../../policy/stamps.js";
 import type { DscpMode, EcnMode, EthernetFields, NodeIndex, NvgrePush } from "../../transposition/transposition.js";
 import type { Address, AddressFamily } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
-import type { FlowId } from "../../wire/bytes.js";
+import type { FlowId, Vsid } from "../../wire/bytes.js";
 import { flowIdOfHash, flowLabelOfHash } from "../../wire/entropy.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
 import { IPV4_LENGTH, IPV4_PACKET_MAX, PROTOCOL_TCP } from "../../wire/ipv4.js";
@@ -53,7 +53,8 @@ export const encapsulation: Layer<NveSnapshot> = {
     const frame = ongoingFrame(packet);
     const limit = lengthLimit(ports, packet, way);
     if (isTooBig(frame, limit)) {
-      const { outcome, text } = insteadOfOversize(snapshot, packet, way, context);
+      const push = (): NvgrePush => nvgrePush(packet, way);
+      const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, push }, context);
       if (context.observer) tell(context.observer, saw(), text(), record);
       return outcome;
     }
@@ -97,6 +98,8 @@ export function askForNextHop(
 export interface Way extends Tunnel {
   readonly interfaceIndex: number;
   readonly hop: Address;
+  /** What the provider network carries to the destination, outer IP header included. */
+  readonly pathMtu: number;
   /** The longest packet of the tenant that fits, counted from its network header. */
   readonly innerMtu: number;
 }
@@ -136,10 +139,12 @@ export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination
     return { reason: Reason.TX_PA_UNRESOLVED, why, unresolved: { address: hop, from: source } };
   }
 
+  const pathMtu = pathMtuTo(policy, interfaceIndex, destination);
   return {
     interfaceIndex,
     hop,
-    innerMtu: innerMtu(pathMtuTo(policy, interfaceIndex, destination), destination.family),
+    pathMtu,
+    innerMtu: innerMtu(pathMtu, destination.family),
     ethernet: {
       destination: hopMac,
       source: source.macAddress,

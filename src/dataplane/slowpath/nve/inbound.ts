@@ -20,6 +20,7 @@ import { isAddressResolution, isArp, isNeighborDiscovery } from "./address-resol
 import { controlMessage, controlText, tellSendingHost } from "./control-messages.js";
 import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
+import { holdFragment } from "./hold-fragment.js";
 import { receiveRewritten } from "./ip-rewrite.js";
 import type { LocalPorts } from "./local-ports.js";
 import { isTooBigMessage, pathMtuMessage } from "./path-mtu.js";
@@ -106,7 +107,11 @@ const formatTo = (context: LayerContext, address: Address): string => (context.o
 /** Rows 10 to 20. */
 const nvgreHeader: Layer<NveSnapshot> = {
   name: "NVGRE header",
-  evaluate: ({ policy }, packet, context) => openNvgre(packet, policy.settings.receive, context),
+  evaluate(snapshot, packet, context) {
+    const { reassembly, receive } = snapshot.policy.settings;
+    const isFragment = packet.parsed.ip!.fragment !== "none";
+    return isFragment && reassembly ? holdFragment(snapshot, packet, context) : openNvgre(packet, receive, context);
+  },
 };
 
 /** Row 21: the sender is another host's. */

@@ -2,6 +2,7 @@
  * What happens to a packet that does not fit the provider path. An NVGRE packet is not fragmented (RFC 7637 §4.4), so
  *
  *   large send             is cut into segments
+ *   (any, on request       is fragmented after encapsulation, against the RFC (`outerFragmentation`))
  *   IPv4 without DF        is cut into fragments before encapsulation, each an NVGRE packet of its own (`innerFragmentation`)
  *   IPv4 with DF, IPv6     is dropped, and the VM is told what would fit (RFC 1191 §4, RFC 8201 §4)
  *   anything else          is dropped
@@ -10,8 +11,16 @@
  */
 import { Reason } from "../../drop-reasons.js";
 import type { ParsedIp } from "../../packet/parse.js";
-import { fragmentIpv4 } from "../../wire/fragmentation.js";
-import { consumeAs, dropFor, ongoingFrame } from "../evaluate.js";
+import { apply } from "../../transposition/apply.js";
+import type { NvgrePush } from "../../transposition/transposition.js";
+import { u8 } from "../../wire/bytes.js";
+import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
+import { fragmentIpv4, fragmentIpv6 } from "../../wire/fragmentation.js";
+import { IPV4_PACKET_MAX } from "../../wire/ipv4.js";
+import { IPV6_LENGTH } from "../../wire/ipv6.js";
+import { NVGRE_LENGTH } from "../../wire/nvgre.js";
+import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
+import { consumeAs, dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
 import type { LayerContext, Outcome, PacketView } from "../layer.js";
 import { icmpText } from "./explain.js";
 import { tellSender } from "./gateway.js";
@@ -26,27 +35,30 @@ export interface Instead {
   readonly text: () => string;
 }
 
-/** For a packet that is too long for `room`, whose NIC is the one of this interface. */
+/** The way that the packet does not fit. */
+export interface Room extends TunnelRoom {
+  readonly interfaceIndex: number;
+  readonly pathMtu: number;
+  readonly push: () => NvgrePush;
+}
+
+/** For a packet that is too long for its way. */
 export function insteadOfOversize(
   snapshot: NveSnapshot,
   packet: PacketView,
-  room: TunnelRoom & { readonly interfaceIndex: number },
+  room: Room,
   context: LayerContext,
 ): Instead {
   context.doNotCache(); // the length is in no flow key
   return (
     asSegments(snapshot, packet, room, context) ??
+    asOuterFragments(snapshot, packet, room, context) ??
     asFragments(snapshot, packet, room.innerMtu, context) ??
     dropped(snapshot, packet, room.innerMtu, context)
   );
 }
 
-function asSegments(
-  { ports }: NveSnapshot,
-  packet: PacketView,
-  room: TunnelRoom & { readonly interfaceIndex: number },
-  context: LayerContext,
-): Instead | null {
+function asSegments({ ports }: NveSnapshot, packet: PacketView, room: Room, context: LayerContext): Instead | null {
   const guest = ports.settingsOf(packet.ingress).guestOffload;
   if (!guest || !isLargeSend(packet, guest)) return null;
   const offload = ports.settingsOf(ports.nicPort(room.interfaceIndex)).nicOffload ?? DEFAULT_NIC_OFFLOAD;
@@ -56,6 +68,46 @@ function asSegments(
   const text = (): string =>
     `a large send: ${nic ? "the NIC" : "the host"} cuts it into ${segments.length} segments of up to ${segmentSize} octets`;
   return { outcome: consumeAs(Reason.TX_SEGMENTED), text };
+}
+
+/**
+ * The encapsulated packet in fragments, out of the NIC. They need an identification of their own, which a counter cannot give to a decision
+ * that changes nothing: it is made of the packet's octets, so that packets with equal identification are mostly equal packets.
+ */
+function asOuterFragments(
+  { policy, ports }: NveSnapshot,
+  packet: PacketView,
+  { push, interfaceIndex, pathMtu }: Room,
+  context: LayerContext,
+): Instead | null {
+  const { bytes, start, end } = packet;
+  const headers = push();
+  if (!policy.settings.outerFragmentation || end - start > IPV4_PACKET_MAX - MOST_OUTER_HEADERS) return null;
+  const identification = hashOf(bytes, start, end);
+  const output = ports.nicPort(interfaceIndex);
+  const forward = forwardOf(packet, output, { ...headers, dontFragment: false });
+  const whole = apply(forward, bytes.subarray(start, end), () => identification & 0xffff);
+  if (typeof whole === "number") return null;
+  const networkAt = ETHERNET_LENGTH + (headers.ethernet.tag === null ? 0 : VLAN_TAG_LENGTH);
+  const isIpv4 = headers.source.family === 4;
+  const fragments = isIpv4
+    ? fragmentIpv4(whole, networkAt, pathMtu)
+    : fragmentIpv6(whole, networkAt, pathMtu, identification);
+  if (fragments.length === 0) return null;
+  for (const fragment of fragments) context.emit(output, fragment);
+  const text = (): string =>
+    `encapsulated and cut into ${fragments.length} outer fragments of at most ${pathMtu}, against RFC 7637 §4.4`;
+  return { outcome: consumeAs(Reason.TX_OUTER_FRAGMENTED), text };
+}
+
+/** Of a tunnel over IPv6, whose payload length and IPv4's total length have 16 bits each. */
+const MOST_OUTER_HEADERS = IPV6_LENGTH + NVGRE_LENGTH;
+
+/** FNV-1a: 32 bits that differ where packets do. */
+function hashOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c_9dc5;
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ u8(bytes, at), 0x0100_0193);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 /** RFC 791 §3.2, on the packet as the VM sent it: routing and addresses are decided for each fragment anew, with the same result. */

@@ -11,6 +11,7 @@
  * context (RFC 5722); what was sent twice alike is taken once.
  */
 import { type ParsedFrame, type ParsedIp, parseFrame } from "../../packet/parse.js";
+import type { PortIndex } from "../../transposition/transposition.js";
 import { formatAddress } from "../../wire/address-text.js";
 import { setU8, setU16, u8, u16, u32 } from "../../wire/bytes.js";
 import { IPV6_FRAGMENT_LENGTH } from "../../wire/fragmentation.js";
@@ -25,6 +26,23 @@ import {
 } from "../../wire/ipv4.js";
 import { IPV6_LENGTH, ipv6NextHeaderAt, setIpv6Ecn } from "../../wire/ipv6.js";
 import { vidOf } from "../../wire/vlan.js";
+import type { NveWork } from "./work.js";
+
+/** What decisions about fragments want of a host's reassembly. */
+export type ReassemblyEffect =
+  /** Nobody else holds the frame, so it can be kept as it is. */
+  | { readonly kind: "fragment"; readonly port: PortIndex; readonly frame: Uint8Array }
+  /** A timer: some packets may have waited for too long. */
+  | { readonly kind: "fragmentsEnd" };
+
+export interface ReassemblyCounters {
+  /** Packets that became whole. */
+  readonly whole: number;
+  /** Packets that waited for too long. */
+  readonly expired: number;
+  /** Fragments refused, by cause. */
+  readonly refused: Readonly<Record<ReassemblyRefusal, number>>;
+}
 
 export interface ReassemblyLimits {
   /** Packets that wait for further fragments. */
@@ -82,8 +100,18 @@ export class Reassembly {
   /** In the order in which they expire. */
   readonly #contexts = new Map<string, Context>();
   #bytes = 0;
+  readonly #counters = {
+    whole: 0,
+    expired: 0,
+    refused: { malformed: 0, overlap: 0, congestion: 0, contexts: 0, bytes: 0 },
+  };
+  #isTimerSet = false;
 
   constructor(private readonly limits: ReassemblyLimits = REASSEMBLY_LIMITS) {}
+
+  get counters(): ReassemblyCounters {
+    return { ...this.#counters, refused: { ...this.#counters.refused } };
+  }
 
   get contexts(): number {
     return this.#contexts.size;
@@ -94,14 +122,52 @@ export class Reassembly {
     return this.#bytes;
   }
 
+  /** Why there is no room for this fragment, as far as it is known before it comes; null if there is. */
+  refusal(frame: Uint8Array): ReassemblyRefusal | null {
+    const piece = pieceOf(frame);
+    if (!piece) return "malformed";
+    return this.#lacks(this.#contexts.has(keyOf(piece)), frame.length);
+  }
+
+  #lacks(isKnown: boolean, length: number): ReassemblyRefusal | null {
+    if (!isKnown && this.#contexts.size >= this.limits.contexts) return "contexts";
+    return this.#bytes + length > this.limits.bytes ? "bytes" : null;
+  }
+
+  settle(effect: ReassemblyEffect, work: NveWork): void {
+    if (effect.kind === "fragment") {
+      const result = this.add(effect.frame, work.nowMs);
+      if (result.kind === "whole") work.resubmit(effect.port, result.frame);
+    } else {
+      this.expire(work.nowMs);
+      this.#isTimerSet = false;
+    }
+    this.#setTimer(work);
+  }
+
+  /** One timer, for the packet that has waited longest. */
+  #setTimer(work: NveWork): void {
+    const first = this.#contexts.values().next().value;
+    if (this.#isTimerSet || !first) return;
+    this.#isTimerSet = true;
+    work.setTimer<ReassemblyEffect>(first.expiresMs, { kind: "fragmentsEnd" });
+  }
+
   /** Takes a whole frame that `parseFrame` reads as an IP fragment; keeps it, so nobody may write to it any more. */
   add(frame: Uint8Array, nowMs: number): Reassembled {
+    const result = this.#add(frame, nowMs);
+    if (result.kind === "whole") this.#counters.whole++;
+    if (result.kind === "refused") this.#counters.refused[result.why]++;
+    return result;
+  }
+
+  #add(frame: Uint8Array, nowMs: number): Reassembled {
     const piece = pieceOf(frame);
     if (!piece) return refused("malformed");
     const key = keyOf(piece);
     const known = this.#contexts.get(key);
-    if (!known && this.#contexts.size >= this.limits.contexts) return refused("contexts");
-    if (this.#bytes + frame.length > this.limits.bytes) return refused("bytes");
+    const lack = this.#lacks(known !== undefined, frame.length);
+    if (lack) return refused(lack);
     const context = known ?? { pieces: [], bytes: 0, expiresMs: nowMs + this.limits.timeoutMs };
     if (!known) this.#contexts.set(key, context);
 
@@ -127,6 +193,7 @@ export class Reassembly {
       this.#forget(key, context);
       count++;
     }
+    this.#counters.expired += count;
     return count;
   }
 

@@ -7,14 +7,16 @@ import { type ControlCounters, type ControlEffect, ControlState } from "./contro
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
+import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
 import type { NveWork } from "./work.js";
 
 /** What layers raise, by store. */
-export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect | PathMtuEffect;
+export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect | PathMtuEffect | ReassemblyEffect;
 
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
   readonly duplicates = new DuplicateDetection();
+  readonly reassembly = new Reassembly();
   readonly control: ControlState;
 
   /** `counted`: what a host has counted before it lost its memory. */
@@ -47,6 +49,10 @@ export class NveState {
       case "pathMtu":
       case "pathMtuEnd":
         settlePathMtu(effect, work);
+        break;
+      case "fragment":
+      case "fragmentsEnd":
+        this.reassembly.settle(effect, work);
         break;
     }
   }
