@@ -59,13 +59,14 @@ export function blueUdp(length: number, { dontFragment = true, identification = 
 }
 
 /** Made by Scapy: 20,000 octets from Blue1 to Blue2; the checksum is left to the NIC. */
-export const largeSend = (family: 4 | 6 = 4): Uint8Array => {
-  const ip =
-    family === 4 ? "IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF')" : "IPv6(src='fd00:10::5',dst='fd00:10::7')";
-  const tcp = "TCP(sport=40000,dport=5001,seq=5000,ack=1,flags='PA',chksum=0x1234)";
-  const data = "Raw(bytes(i*7%256 for i in range(20000)))";
-  return scapyFrames(`emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/${ip}/${tcp}/${data})`)[0]!;
-};
+export function largeSend(family: 4 | 6 = 4): Uint8Array {
+  largeSends ??= scapyFrames(`
+for ip in (IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF'), IPv6(src='fd00:10::5',dst='fd00:10::7')):
+    tcp = TCP(sport=40000,dport=5001,seq=5000,ack=1,flags='PA',chksum=0x1234)
+    emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/ip/tcp/Raw(bytes(i*7%256 for i in range(20000))))`);
+  return largeSends[family === 4 ? 0 : 1]!.slice();
+}
+let largeSends: readonly Uint8Array[] | undefined;
 
 /** Each end as one line: `dropped at host1/Blue1: MAC_SPOOFING`. */
 export const endsOf = (ends: readonly FrameEnd[]): string[] =>

@@ -14,14 +14,16 @@ function arrivals(options: LabOptions = {}, family: 4 | 6 = 4) {
   const lab = lsoLab(options);
   const ends = lab.send("host1/Blue1", largeSend(family));
   const frames = deliveredAt(ends, "host2/Blue2");
-  return { lab, ends, frames, fields: tsharkFields(frames, FIELDS) };
+  return { lab, ends, frames };
 }
+const fieldsOf = (frames: readonly Uint8Array[]) => tsharkFields(frames, FIELDS);
 
 describe.runIf(isAvailable)("a large send is cut as a NIC would cut it", () => {
   test.each([4, 6] as const)(
     "IPv%i: segments with an MSS that leaves room for the tunnel, right in every checksum",
     (family) => {
-      const { lab, ends, frames, fields } = arrivals({}, family);
+      const { lab, ends, frames } = arrivals({}, family);
+      const fields = fieldsOf(frames);
       const headers = family === 4 ? 40 : 60;
       const size = 1458 - headers;
       expect(endsOf(ends)[0]).toBe("consumed at host1/Blue1: TX_SEGMENTED");
@@ -42,10 +44,10 @@ describe.runIf(isAvailable)("a large send is cut as a NIC would cut it", () => {
   });
 
   test("the VM's own wish counts where it is smaller: its MSS, or its MTU", () => {
-    const first = (options: LabOptions): string | undefined => arrivals(options).fields[0]!["tcp.len"][0];
-    expect(first({ adapter: ", lso: true, mss: 1000" })).toBe("1000");
-    expect(first({ adapter: ", lso: true, mtu: 1200" })).toBe("1160");
-    expect(first({ mtus: [9000, 9000] })).toBe("1460");
+    const first = (options: LabOptions): number => arrivals(options).frames[0]!.length - 54;
+    expect(first({ adapter: ", lso: true, mss: 1000" })).toBe(1000);
+    expect(first({ adapter: ", lso: true, mtu: 1200" })).toBe(1160);
+    expect(first({ mtus: [9000, 9000] })).toBe(1460);
   });
 
   test("between VMs of one host it is delivered whole", () => {
@@ -77,13 +79,13 @@ describe.runIf(isAvailable)("faults of NICs", () => {
   const faulty = (fault: string) => arrivals({ nic: `, encapsulatedTaskOffload: { faults: [${fault}] }` });
 
   test("badInnerChecksum: every segment arrives with a TCP checksum that is wrong", () => {
-    const { fields } = faulty("badInnerChecksum");
+    const fields = fieldsOf(faulty("badInnerChecksum").frames);
     expect(fields.every((one) => one["tcp.checksum.status"][0] === "0")).toBe(true);
     expect(fields.every((one) => one["ip.checksum.status"][0] === "1")).toBe(true);
   });
 
   test("constantIpId: all segments of a large send have its identification", () => {
-    const { fields } = faulty("constantIpId");
+    const fields = fieldsOf(faulty("constantIpId").frames);
     expect(new Set(fields.map((one) => one["ip.id"][0]))).toEqual(new Set(["0x1000"]));
     expect(fields.every((one) => one["ip.checksum.status"][0] === "1")).toBe(true);
   });
