@@ -1,6 +1,6 @@
 /** `hnv mtu`: what the provider path leaves for the guests. */
 import { type Command, Option } from "commander";
-import { GUEST_MTU, type MtuTable, mtuTable, type PathHop, pathMtu } from "../control/index.js";
+import { type ModeCost, type MtuTable, modeCosts, mtuTable, type PathHop, pathMtu } from "../control/index.js";
 import { type AddressFamily, formatAddress } from "../dataplane/wire/index.js";
 import { failure, usageError } from "./errors.js";
 import { loadLabFile } from "./lab-file.js";
@@ -38,7 +38,7 @@ Examples:
   hnv mtu --path-mtu 1500
   hnv mtu --path-mtu 1600 --outer 6 --json
 
-Lengths are in bytes. Exit status: 0 done, 1 there is no path between the ports, 2 wrong usage or a lab with mistakes.`,
+Lengths are in bytes. Where guests' packets do not fit, each way of getting them over is shown with its cost. Exit status: 0 done, 1 there is no path between the ports, 2 wrong usage or a lab with mistakes.`,
     )
     .action(mtu);
 }
@@ -74,7 +74,7 @@ function mtu(labFile: string | undefined, options: MtuOptions): void {
     hops,
   };
   if (path.kind === "rewritten") printRewritten(path.mtu, route, options.json === true);
-  else print(mtuTable(path.mtu, path.outerFamily), route, options.json === true);
+  else print(mtuTable(path.mtu, path.outerFamily, path.guestMtu), route, options.json === true);
 }
 
 interface Route {
@@ -107,8 +107,9 @@ function printRoute({ from, to, source, destination, hops }: Route): void {
 }
 
 function print(figures: MtuTable, route: Route | null, isJson: boolean): void {
+  const modes = modeCosts({ ...figures, tagged: route?.tagged ?? false });
   if (isJson) {
-    printJson({ schemaVersion: SCHEMA_VERSION, kind: "provider", ...route, ...figures });
+    printJson({ schemaVersion: SCHEMA_VERSION, kind: "provider", ...route, ...figures, modes });
     return;
   }
   if (route) printRoute(route);
@@ -123,13 +124,28 @@ function print(figures: MtuTable, route: Route | null, isJson: boolean): void {
     ["frame on the wire, VLAN-tagged, with FCS", figures.wireFrameTaggedWithFcs],
   ] as const;
   for (const line of table(rows)) out(line);
-  const { missingForGuests, pathMtuForGuests } = figures;
+  const { guestMtu, missingForGuests, pathMtuForGuests } = figures;
   const verdict =
     missingForGuests === 0
-      ? painter()("green", `guests can keep their MTU of ${GUEST_MTU}`)
+      ? painter()("green", `guests can keep their MTU of ${guestMtu}`)
       : painter()(
           "yellow",
-          `for guests with an MTU of ${GUEST_MTU} the path needs ${pathMtuForGuests}, ${missingForGuests} more`,
+          `for guests with an MTU of ${guestMtu} the path needs ${pathMtuForGuests}, ${missingForGuests} more`,
         );
   out(verdict);
+  for (const line of modeLines(modes, guestMtu)) out(line);
+}
+
+/** What each way costs to get packets of that length over. */
+function modeLines(modes: readonly ModeCost[], guestMtu: number): readonly string[] {
+  if (modes.length === 0) return [];
+  const rows = modes.map(({ mode, how, packets, bytes, extraPercent }) => [
+    mode,
+    packets.toFixed(2),
+    bytes.toFixed(0),
+    `${extraPercent.toFixed(1)} %`,
+    how,
+  ]);
+  const head = ["for each of their packets", "packets", "bytes", "more", ""];
+  return ["", painter()("bold", `an IPv4 packet of ${guestMtu} bytes over this path`), ...table([head, ...rows])];
 }

@@ -44,6 +44,7 @@ const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason
 const CONSUME_REASONS: ReadonlySet<Reason> = new Set([
   Reason.RX_FRAGMENT_HELD,
   Reason.RX_PATH_MTU,
+  Reason.TX_CHECKSUM_FINISHED,
   Reason.TX_MSS_CLAMPED,
   Reason.TX_OUTER_FRAGMENTED,
   Reason.TX_SEGMENTED,

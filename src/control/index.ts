@@ -15,6 +15,7 @@ export {
   providerMtuFor,
   tunnelOverhead,
 } from "./mtu.js";
+export { type ModeCost, type MtuMode, modeCosts } from "./mtu-modes.js";
 export { buildProbe, type Flow } from "./probe.js";
 export { type Finding, formatPath, type Path, type Problem, type Severity } from "./problem.js";
 export {

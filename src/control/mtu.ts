@@ -52,15 +52,16 @@ export interface MtuTable {
   readonly wireFrameTagged: number;
   readonly wireFrameWithFcs: number;
   readonly wireFrameTaggedWithFcs: number;
-  /** The path MTU that would carry guests' packets of 1500 bytes, and by how much this one falls short of it. */
+  /** What guests send, the path MTU that would carry it, and by how much this one falls short of that. */
+  readonly guestMtu: number;
   readonly pathMtuForGuests: number;
   readonly missingForGuests: number;
 }
 
-export function mtuTable(pathMtu: number, outerFamily: AddressFamily): MtuTable {
+export function mtuTable(pathMtu: number, outerFamily: AddressFamily, guestMtu = GUEST_MTU): MtuTable {
   const innerIpMtu = pathMtu - tunnelOverhead(outerFamily);
   const wireFrame = pathMtu + ETHERNET_LENGTH;
-  const pathMtuForGuests = providerMtuFor(GUEST_MTU, outerFamily);
+  const pathMtuForGuests = providerMtuFor(guestMtu, outerFamily);
   return {
     pathMtu,
     outerFamily,
@@ -72,6 +73,7 @@ export function mtuTable(pathMtu: number, outerFamily: AddressFamily): MtuTable 
     wireFrameTagged: wireFrame + VLAN_TAG_LENGTH,
     wireFrameWithFcs: wireFrame + FCS_LENGTH,
     wireFrameTaggedWithFcs: wireFrame + VLAN_TAG_LENGTH + FCS_LENGTH,
+    guestMtu,
     pathMtuForGuests,
     missingForGuests: Math.max(0, pathMtuForGuests - pathMtu),
   };
@@ -91,6 +93,8 @@ export interface ProviderPath {
   readonly tagged: boolean;
   readonly source: Address;
   readonly destination: Address;
+  /** IP MTU of the sending VM's adapter, as it is or was made at boot. */
+  readonly guestMtu: number;
   readonly hops: readonly PathHop[];
 }
 
@@ -179,6 +183,7 @@ function providerPath(lab: LabSettings, host: HostSettings, adapter: AdapterSett
     tagged: host.providerAddresses.some((pa) => sameAddress(pa.address, source) && pa.vlan !== 0),
     source,
     destination,
+    guestMtu: adapter.guest.mtu,
     hops,
   };
 }

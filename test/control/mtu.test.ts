@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { mtuTable, pathMtu } from "../../src/control/index.js";
+import { modeCosts, mtuTable, pathMtu } from "../../src/control/index.js";
 import { parseAddress } from "../../src/dataplane/wire/index.js";
 import { change, load, TWO_HOSTS } from "./labs.js";
 
@@ -31,6 +31,7 @@ describe("the arithmetic", () => {
       wireFrameTagged: 1518,
       wireFrameWithFcs: 1518,
       wireFrameTaggedWithFcs: 1522,
+      guestMtu: 1500,
       pathMtuForGuests: 1542,
       missingForGuests: 42,
     });
@@ -134,5 +135,68 @@ describe("the path between two ports", () => {
   it("a VM without a record has no path", () => {
     const text = change(TWO_HOSTS, ", addresses: [10.0.1.9]", "");
     expect(between(text, "host1/Blue1", "host2/Blue3")).toMatchObject({ kind: "none", code: "NO_RECORD" });
+  });
+});
+
+describe("what it costs to get packets of 1500 bytes over a path of 1500", () => {
+  const costs = (outerFamily: 4 | 6, tagged = false) =>
+    Object.fromEntries(
+      modeCosts({ pathMtu: 1500, outerFamily, tagged, guestMtu: 1500 }).map(({ mode, packets, bytes }) => [
+        mode,
+        [Number(packets.toFixed(3)), Math.round(bytes)],
+      ]),
+    );
+
+  it("over IPv4, added up by hand", () => {
+    // 1480 octets of data in 1438 each, frames of 1514; 1460 in 1418; fragments of 1432 and 48; 1522 in 1480 and 42.
+    expect(costs(4)).toEqual({
+      smallerPackets: [1.029, 1558],
+      mssClamp: [1.03, 1559],
+      innerFragmentation: [2, 1452 + 56 + 68 + 56],
+      outerFragmentation: [2, 14 + 1500 + 14 + 62],
+    });
+  });
+
+  it("over IPv6, where outer fragments have a header more, and on a VLAN", () => {
+    expect(costs(6, true)).toEqual({
+      smallerPackets: [1.044, 1584],
+      mssClamp: [1.044, 1585],
+      innerFragmentation: [2, 1436 + 80 + 84 + 80],
+      outerFragmentation: [2, 18 + 1496 + 18 + 48 + 74],
+    });
+  });
+
+  it("nothing where they fit", () => {
+    expect(modeCosts({ pathMtu: 1542, outerFamily: 4, tagged: false, guestMtu: 1500 })).toEqual([]);
+  });
+});
+
+describe("the MTU of guests after boot", () => {
+  const mtuIn = (more: (text: string) => string): number => {
+    const path = pathMtu(load(more(TWO_HOSTS)).lab, "host1/Blue1", "host2/Blue2");
+    return path.kind === "provider" ? path.guestMtu : 0;
+  };
+  const narrow = (text: string): string => change(text, "mtu: 1600", "mtu: 1500");
+  it.each<[string, number, (text: string) => string]>([
+    ["with jumbo frames it stays 1500", 1500, (text) => text],
+    ["without, Windows Server 2012 R2 takes off what NVGRE needs", 1458, narrow],
+    ["Windows Server 2012 does not", 1500, (text) => `${narrow(text)}mode: 2012\n`],
+    [
+      "62 over an IPv6 provider network",
+      1438,
+      (text) =>
+        change(
+          change(narrow(text), "prefix: 192.168.4.0/24", 'prefix: "2001:db8:4::/64"'),
+          "{ address: 192.168.4.11 }",
+          '{ address: "2001:db8:4::11" }',
+        ).replace("{ address: 192.168.4.22 }", '{ address: "2001:db8:4::22" }'),
+    ],
+    [
+      "a guest that says otherwise",
+      1400,
+      (text) => change(narrow(text), "mac: 06-06-00-00-00-05,", "mac: 06-06-00-00-00-05, mtu: 1400,"),
+    ],
+  ])("%s: %i", (_, mtu, more) => {
+    expect(mtuIn(more)).toBe(mtu);
   });
 });

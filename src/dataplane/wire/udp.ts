@@ -19,7 +19,8 @@ export const UDP_LENGTH = 8;
 const SOURCE_PORT = 0;
 const DESTINATION_PORT = 2;
 const LENGTH = 4;
-const CHECKSUM = 6;
+export const UDP_CHECKSUM_OFFSET = 6;
+const CHECKSUM = UDP_CHECKSUM_OFFSET;
 
 /** Is there a UDP datagram at `at`, whole before `end`? Its length must cover the header; octets behind it are padding. */
 export function checkUdp(frame: Uint8Array, at: number, end: number): Reason {

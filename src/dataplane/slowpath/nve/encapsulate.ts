@@ -23,10 +23,12 @@ import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
 import { consumeAs, dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
 import { CONSUME, type Layer, type LayerContext, type PacketView } from "../layer.js";
+import { finishChecksum } from "./checksum-offload.js";
 import { tell } from "./explain.js";
-import { hasFault } from "./large-send.js";
+import { isLargeSend } from "./large-send.js";
 import type { LocalPorts } from "./local-ports.js";
 import { clampMss } from "./mss-clamp.js";
+import { handlesFamilies, hasFault } from "./offload.js";
 import { insteadOfOversize } from "./oversize.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
@@ -48,6 +50,12 @@ export const encapsulation: Layer<NveSnapshot> = {
     if (isRefusal(way)) {
       if (context.observer) tell(context.observer, saw(), way.why(), record);
       return askForNextHop(snapshot, packet, way, context) ? CONSUME : dropFor(way.reason);
+    }
+    const finished = checksumFinished(ports, packet, way, context);
+    if (finished) {
+      context.resubmit(packet.ingress, finished);
+      if (context.observer) tell(context.observer, saw(), "the VM has left its checksum to others: finished");
+      return consumeAs(Reason.TX_CHECKSUM_FINISHED);
     }
     // Does it fit? Every longer packet is asked again.
     const frame = ongoingFrame(packet);
@@ -206,6 +214,17 @@ export function innerMtu(pathMtu: number, family: AddressFamily): number {
   const ipLength = family === 4 ? IPV4_LENGTH : IPV6_LENGTH;
   const longest = family === 4 ? IPV4_PACKET_MAX : IPV6_LENGTH + 0xffff;
   return Math.min(pathMtu, longest) - ipLength - NVGRE_LENGTH - ETHERNET_LENGTH;
+}
+
+/** The frame with the checksum that its VM has left to hardware; null if there is nothing to do, or the NIC has that fault. */
+function checksumFinished(ports: LocalPorts, packet: PacketView, way: Way, context: LayerContext): Uint8Array | null {
+  const guest = ports.settingsOf(packet.ingress).guestOffload;
+  const { ip } = packet.parsed;
+  if (!guest?.checksum || !ip || isLargeSend(packet, guest)) return null; // segments get their own
+  context.doNotCache(); // checksums are in no flow key
+  const nic = ports.settingsOf(ports.nicPort(way.interfaceIndex)).nicOffload;
+  const isNics = nic?.checksum === true && handlesFamilies(nic, ip.family, way.source.family);
+  return isNics && hasFault(nic, "badInnerChecksum") ? null : finishChecksum(packet.bytes, packet.parsed);
 }
 
 /** What fits; more where a NIC forgets to lower the segment size, and so sends segments as long as the VM's own MTU. */

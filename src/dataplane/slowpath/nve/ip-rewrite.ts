@@ -55,7 +55,7 @@ export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context
   // 3. Does it fit? Nothing is added, so whatever the interface carries does.
   const mtu = policy.interfaceMtu(way.interfaceIndex);
   if (isTooBig(packet.parsed, mtu)) {
-    const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, innerMtu: mtu }, context);
+    const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, innerMtu: mtu, push: null }, context);
     if (context.observer) tell(context.observer, saw(), text(), destination);
     return outcome;
   }

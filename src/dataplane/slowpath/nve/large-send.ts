@@ -12,7 +12,7 @@
  */
 import type { ParsedIp } from "../../packet/parse.js";
 import type { EthernetFields } from "../../transposition/transposition.js";
-import type { Address, AddressFamily } from "../../wire/address.js";
+import type { Address } from "../../wire/address.js";
 import { setU16, u8 } from "../../wire/bytes.js";
 import { foldSum, pseudoHeaderSum } from "../../wire/checksum.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
@@ -23,7 +23,7 @@ import { segmentTcp } from "../../wire/segmentation.js";
 import { checkTcp, TCP_CHECKSUM_OFFSET, tcpHeaderLengthAt } from "../../wire/tcp.js";
 import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
 import type { PacketView } from "../layer.js";
-import type { GuestOffload, NicFault, NicOffload } from "./offload.js";
+import { type GuestOffload, handlesFamilies, hasFault, type NicOffload } from "./offload.js";
 
 /** Longer than the guest's own MTU: only a packet that hardware shall cut is. */
 export function isLargeSend({ bytes, parsed: { ip } }: PacketView, guest: GuestOffload | undefined): boolean {
@@ -72,17 +72,11 @@ export function cutLargeSend(
 function canCut(packet: PacketView, room: TunnelRoom, innerHeaders: number, offload: NicOffload): boolean {
   const ip = packet.parsed.ip!;
   const outer = room.source.family;
-  if (!offload.lso || !supports(offload, ip.family, outer)) return false;
+  if (!offload.lso || !handlesFamilies(offload, ip.family, outer)) return false;
   const outerLink = ETHERNET_LENGTH + (room.ethernet.tag === null ? 0 : VLAN_TAG_LENGTH);
   const outerIp = outer === 4 ? IPV4_LENGTH : IPV6_LENGTH;
   return outerLink + outerIp + NVGRE_LENGTH + ETHERNET_LENGTH + innerHeaders <= offload.maxHeaderSize;
 }
-
-const supports = ({ families }: NicOffload, inner: AddressFamily, outer: AddressFamily): boolean =>
-  families.includes(`innerIPv${inner}`) && families.includes(`outerIPv${outer}`);
-
-export const hasFault = (nic: NicOffload | null | undefined, fault: NicFault): boolean =>
-  nic?.faults.includes(fault) ?? false;
 
 /** Makes the segment what a NIC with faults would have made of it. */
 function spoil(segment: Uint8Array, first: Uint8Array, ip: ParsedIp, start: number, nic: NicOffload | null): void {

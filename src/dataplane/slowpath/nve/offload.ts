@@ -1,4 +1,5 @@
 /** What VMs leave to hardware, and what hardware does with encapsulated packets: capabilities, and the faults that a lab can switch on. */
+import type { AddressFamily } from "../../wire/address.js";
 
 /** What a VM leaves to hardware, and what its own stack would have done. */
 export interface GuestOffload {
@@ -47,3 +48,9 @@ export const DEFAULT_NIC_OFFLOAD: NicOffload = Object.freeze({
   maxHeaderSize: 256,
   faults: [],
 });
+
+export const handlesFamilies = ({ families }: NicOffload, inner: AddressFamily, outer: AddressFamily): boolean =>
+  families.includes(`innerIPv${inner}`) && families.includes(`outerIPv${outer}`);
+
+export const hasFault = (nic: NicOffload | null | undefined, fault: NicFault): boolean =>
+  nic?.faults.includes(fault) ?? false;

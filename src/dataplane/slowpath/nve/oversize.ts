@@ -39,7 +39,8 @@ export interface Instead {
 export interface Room extends TunnelRoom {
   readonly interfaceIndex: number;
   readonly pathMtu: number;
-  readonly push: () => NvgrePush;
+  /** null: it goes without a tunnel. */
+  readonly push: (() => NvgrePush) | null;
 }
 
 /** For a packet that is too long for its way. */
@@ -81,8 +82,9 @@ function asOuterFragments(
   context: LayerContext,
 ): Instead | null {
   const { bytes, start, end } = packet;
-  const headers = push();
-  if (!policy.settings.outerFragmentation || end - start > IPV4_PACKET_MAX - MOST_OUTER_HEADERS) return null;
+  const headers = push?.();
+  if (!headers || !policy.settings.outerFragmentation || end - start > IPV4_PACKET_MAX - MOST_OUTER_HEADERS)
+    return null;
   const identification = hashOf(bytes, start, end);
   const output = ports.nicPort(interfaceIndex);
   const forward = forwardOf(packet, output, { ...headers, dontFragment: false });
