@@ -94,6 +94,7 @@ export class Lab {
   get keepsStateAcrossFlows(): string | undefined {
     if (this.settings.events.length > 0) return "its events happen between two frames, for all flows together";
     if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
+    if (tellsPathMtus(this.settings)) return "its router tells hosts how much a path carries, for all flows together";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 
@@ -125,6 +126,13 @@ export class Lab {
     if (!state) throw new RangeError(`no host is named ${host}`);
     this.engine.moveStamps(state.changePolicy(change));
   }
+}
+
+/** Is a subnet of the provider network narrower than a NIC, so that the router has something to tell? */
+function tellsPathMtus({ hosts, provider }: LabSettings): boolean {
+  const routed = (provider?.subnets ?? []).filter(({ gateway }) => gateway !== null);
+  const widest = Math.max(...hosts.flatMap(({ nics }) => nics.map(({ mtu }) => mtu)));
+  return routed.length > 1 && routed.some(({ mtu }) => mtu < widest);
 }
 
 /** Numbers all ports, in the order of the file: hosts, then the provider network. */

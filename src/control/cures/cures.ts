@@ -312,6 +312,30 @@ function tooBig({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
   return [{ host: host.name, command: null, text }];
 }
 
+/** The provider network is narrower than the sender's NIC believes. */
+function pathTooNarrow({ lab, frame }: Scene): readonly Cure[] {
+  const sender = frame.ip && lab.ownerOf(frame.ip.source);
+  const subnets = lab.lab.settings.provider?.subnets ?? [];
+  if (!sender || !frame.ip) return [];
+  const { source, destination } = frame.ip;
+  const passed = subnets.filter(({ prefix }) => prefixContains(prefix, source) || prefixContains(prefix, destination));
+  if (passed.length === 0) return [];
+  const mtu = Math.min(...passed.map((subnet) => subnet.mtu));
+  const isRouted = passed.length > 1 && passed.every(({ gateway }) => gateway !== null);
+  const text = isRouted
+    ? `the path carries ${mtu} octets, which the router has told ${sender.name}: later packets follow it`
+    : `the path carries ${mtu} octets, and no router tells so: the NICs' MTU may be no more`;
+  return [{ host: sender.name, command: null, text }];
+}
+
+/** RFC 7637 §4.4: senders must not fragment, receivers need not reassemble. */
+function fragmentsUnwanted({ lab, frame }: Scene): readonly Cure[] {
+  const sender = frame.ip ? lab.ownerOf(frame.ip.source) : undefined;
+  const text =
+    "whoever sends must not fragment NVGRE (RFC 7637 §4.4); a wider provider network, or settings.reassembly here";
+  return [{ host: sender?.name ?? null, command: null, text }];
+}
+
 // What comes from the wire.
 
 function subnetUnknown({ lab, host, vsid }: Scene): readonly Cure[] {
@@ -455,6 +479,8 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.TX_TOO_BIG, tooBig],
   [Reason.TX_TOO_BIG_ICMP4, tooBig],
   [Reason.TX_TOO_BIG_ICMP6, tooBig],
+  [Reason.PROVIDER_MTU, pathTooNarrow],
+  [Reason.RX_OUTER_FRAGMENT, fragmentsUnwanted],
   [Reason.NOT_ACCEPTED, destinationNotHere],
   [Reason.RX_NO_LOCAL_DST, destinationNotHere],
   [Reason.RX_MOVED, destinationNotHere],

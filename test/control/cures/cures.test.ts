@@ -16,6 +16,7 @@ import {
 } from "../../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../../src/kernel-file.js";
 import { Lab } from "../../../src/vswitch/index.js";
+import { blueUdp, labText } from "../../engine/mtu/lab.js";
 import { workedPacket } from "../../vectors/worked-packets.js";
 import { change, load, TWO_HOSTS } from "../labs.js";
 
@@ -399,4 +400,42 @@ it("control messages that are not obeyed: what would let them, or why nothing wi
   expect(ofReason(TWO_HOSTS, damaged)).toMatchObject(["RX_CTRL_MALFORMED", { command: null }]);
   const other = change(TWO_HOSTS, "192.168.4.22", "192.168.4.44");
   expect(ofReason(other)).toMatchObject(["RX_CTRL_STALE", { host: "host1", command: null }]);
+});
+
+/** What is said of the first drop of a frame. */
+function curesOf(text: string, portName: string, frame: Uint8Array): readonly [ReasonName, readonly Cure[]] {
+  const lab = makeLab(text);
+  const [step, reason] = follow(lab, portName, frame).dropped!;
+  return [reasonName(reason), curesFor(new LabKnowledge(lab), step, reason)];
+}
+
+it("a provider subnet that is narrower than the sender's NIC: what the path carries, and who was told", () => {
+  const narrow = labText({ mtus: [1600, 1500] });
+  expect(curesOf(narrow, "host1/Blue1", blueUdp(1558))).toEqual([
+    "PROVIDER_MTU",
+    [
+      {
+        host: "host1",
+        command: null,
+        text: expect.stringContaining("carries 1500 octets, which the router has told host1"),
+      },
+    ],
+  ]);
+  const silent = narrow.replace(", gateway: 192.168.4.1", "").replace("host1\n", "host1\n    mtu: 1600\n");
+  const routed = `${silent}providerRoutes: [{ host: host1, destinationPrefix: 0.0.0.0/0, nextHop: 192.168.4.1 }]
+neighbors: [{ host: host1, address: 192.168.4.1, mac: 02-00-5E-00-02-01 }]
+`;
+  expect(curesOf(routed, "host1/Blue1", blueUdp(1558))[1]).toMatchObject([
+    { text: expect.stringContaining("no router tells so") },
+  ]);
+});
+
+it("fragments of NVGRE: the sender should not make them, or this host should put them together", () => {
+  const [reason, cures] = curesOf(
+    labText({ mtus: [1500, 1500], settings: "{ outerFragmentation: true }" }),
+    "host1/Blue1",
+    blueUdp(3000),
+  );
+  expect(reason).toBe("RX_OUTER_FRAGMENT");
+  expect(cures).toMatchObject([{ host: "host1", command: null, text: expect.stringContaining("settings.reassembly") }]);
 });
