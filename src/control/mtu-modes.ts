@@ -50,9 +50,9 @@ export function modeCosts(path: ModePath): readonly ModeCost[] {
   const cost = (mode: MtuMode, how: string, packets: number, bytes: number): ModeCost => ({
     mode,
     how,
-    packets,
-    bytes,
-    extraPercent: (bytes / whole - 1) * 100,
+    packets: rounded(packets, 3),
+    bytes: Math.round(bytes),
+    extraPercent: rounded((bytes / whole - 1) * 100, 1),
   });
   /** The same data in packets of the inner MTU, of which so many octets are headers. */
   const smaller = (headers: number): number => (guestMtu - headers) / (innerMtu - headers);
@@ -80,6 +80,8 @@ export function modeCosts(path: ModePath): readonly ModeCost[] {
     ),
   ];
 }
+
+const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));
 
 /** Lengths of the data of fragments: all but the last a multiple of eight (RFC 791 §3.2, RFC 8200 §4.5). */
 function pieces(data: number, room: number): readonly number[] {
