@@ -1,9 +1,10 @@
 /** Outer fragmentation and reassembly, both off unless a lab asks for them: between hosts, and against Scapy. */
 import { describe, expect, test } from "vitest";
+import { createLab, type LabEvent } from "../../../src/index.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
 import { hexOf } from "../build.js";
-import { blueUdp, deliveredAt, endsOf, labOf } from "./lab.js";
+import { blueUdp, deliveredAt, endsOf, labOf, labText } from "./lab.js";
 
 const SECOND = 1_000_000_000n;
 const both = { mtus: [1500, 1500] as const, settings: "{ outerFragmentation: true, reassembly: true }" };
@@ -115,4 +116,13 @@ for piece in fragment(packet, fragsize=1000): emit(link/piece)`);
     lab.sendAll(frames.slice(256), 62n * SECOND);
     expect(reasons()).toEqual({ RX_FRAGMENT_HELD: 344, RX_REASSEMBLY_LIMIT: 44 });
   });
+});
+
+test("packets that never become whole are given up after a minute, and those who watch the lab are told", () => {
+  const events: LabEvent[] = [];
+  const lab = createLab(labText(both), { onEvent: (event) => events.push(event) });
+  const [fragment] = lab.explain("host1/Blue1", sent)[0]!.answers;
+  lab.send("provider/host1.nic1", fragment!.after, SECOND);
+  lab.pass(100n * SECOND);
+  expect(events).toEqual([{ timeMs: 61_001, node: "host2", kind: "fragmentsExpired", packets: 1 }]);
 });

@@ -2,7 +2,8 @@
  * Path MTU discovery on the provider network: the router of host2's narrower subnet tells host1, and host1 tells its VM.
  */
 import { expect, test } from "vitest";
-import { blueUdp, deliveredAt, endsOf, labOf } from "./lab.js";
+import { createLab, type LabEvent } from "../../../src/index.js";
+import { blueUdp, deliveredAt, endsOf, labOf, labText } from "./lab.js";
 
 const SECOND = 1_000_000_000n;
 const mtus = [1600, 1500] as const;
@@ -64,4 +65,15 @@ test("without DF inside, the fragments follow the path too", () => {
   expect(endsOf(lab.send("host1/Blue1", sent, SECOND)).filter((end) => end.includes("PROVIDER_MTU"))).toHaveLength(2);
   const ends = lab.send("host1/Blue1", sent, 2n * SECOND);
   expect(deliveredAt(ends, "host2/Blue2").map((one) => one.length - 14)).toEqual([1452, 1452, 136]);
+});
+
+test("what is learnt and forgotten is told to those who watch the lab", () => {
+  const events: LabEvent[] = [];
+  const lab = createLab(labText({ mtus }), { onEvent: (event) => events.push(event) });
+  lab.send("host1/Blue1", blueUdp(FITS_HOST1), SECOND);
+  lab.pass(700n * SECOND);
+  expect(events).toEqual([
+    { timeMs: 1001, node: "host1", kind: "pathMtu", providerAddress: "192.168.5.22", mtu: 1500 },
+    { timeMs: 601_001, node: "host1", kind: "pathMtu", providerAddress: "192.168.5.22", mtu: null },
+  ]);
 });

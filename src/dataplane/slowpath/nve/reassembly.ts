@@ -138,8 +138,10 @@ export class Reassembly {
     if (effect.kind === "fragment") {
       const result = this.add(effect.frame, work.nowMs);
       if (result.kind === "whole") work.resubmit(effect.port, result.frame);
+      if (result.kind === "refused") work.notify({ kind: "fragmentRefused", why: result.why });
     } else {
-      this.expire(work.nowMs);
+      const packets = this.expire(work.nowMs);
+      if (packets > 0) work.notify({ kind: "fragmentsExpired", packets });
       this.#isTimerSet = false;
     }
     this.#setTimer(work);

@@ -145,6 +145,7 @@ describe("limits", () => {
     expect(results.slice(0, 3).every(({ kind }) => kind === "waiting")).toBe(true);
     expect(results[3]).toEqual({ kind: "refused", why: "contexts" });
     expect(reassembly.add(packets[2]![1]!, 0).kind).toBe("whole");
+    expect(reassembly.counters).toMatchObject({ whole: 1, expired: 0, refused: { contexts: 1, bytes: 0 } });
     expect(reassembly.add(packets[3]![0]!, 0).kind).toBe("waiting");
   });
 
@@ -154,6 +155,8 @@ describe("limits", () => {
     expect(addAll(reassembly, [first!, second!])).toEqual({ kind: "refused", why: "bytes" });
     expect(third).toBeDefined();
     expect(reassembly.bytes).toBe(first!.length);
+    expect(reassembly.refusal(second!)).toBe("bytes");
+    expect(reassembly.counters.refused).toMatchObject({ contexts: 0, bytes: 1 });
   });
 
   it("time: after 60 s a packet is given up, and its late fragment begins anew", () => {
@@ -162,6 +165,7 @@ describe("limits", () => {
     reassembly.add(first!, 1000);
     expect(reassembly.expire(60_999)).toBe(0);
     expect(reassembly.expire(61_000)).toBe(1);
+    expect(reassembly.counters).toMatchObject({ whole: 0, expired: 1 });
     expect([reassembly.contexts, reassembly.bytes]).toEqual([0, 0]);
     expect(reassembly.add(last!, 61_001).kind).toBe("waiting");
   });
