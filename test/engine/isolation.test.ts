@@ -249,7 +249,7 @@ describe("conservation", () => {
       for (const { verdict, reason } of ends) {
         verdicts[verdict]!++;
         if (verdict === "dropped" && reason === null) reasonless++;
-        if (verdict === "passed" && reason !== null) passedWithReason++;
+        if ((verdict === "passed" || verdict === "consumed") && reason !== null) passedWithReason++;
       }
       sent += frames.length;
       expectConserved(lab, sent, random.seed);

@@ -48,6 +48,8 @@ describe.runIf(isAvailable)("a large send is cut as a NIC would cut it", () => {
     expect(first({ adapter: ", lso: true, mss: 1000" })).toBe(1000);
     expect(first({ adapter: ", lso: true, mtu: 1200" })).toBe(1160);
     expect(first({ mtus: [9000, 9000] })).toBe(1460);
+    expect(first({ mtus: [40_000, 40_000] })).toBe(1460); // it would fit whole, and is cut all the same
+    expect(first({ adapter: ", lso: true, mss: 9000", mtus: [9000, 9000] })).toBe(1460); // no more than its MTU holds
   });
 
   test("between VMs of one host it is delivered whole", () => {

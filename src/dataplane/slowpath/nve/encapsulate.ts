@@ -59,14 +59,16 @@ export const encapsulation: Layer<NveSnapshot> = {
     }
     // Does it fit? Every longer packet is asked again.
     const frame = ongoingFrame(packet);
-    const limit = lengthLimit(ports, packet, way);
-    if (isTooBig(frame, limit)) {
+    const { fits, holds } = limitsOf(snapshot, packet, way);
+    if (isTooBig(frame, fits) || isLargeSend(packet, ports.settingsOf(packet.ingress).guestOffload)) {
       const push = (): NvgrePush => nvgrePush(packet, way);
       const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, push }, context);
       if (context.observer) tell(context.observer, saw(), text(), record);
       return outcome;
     }
-    plan.lengthLimit = limit;
+    const isOdd = isTooBig(frame, holds); // too long for its VM, and yet nothing that could be cut
+    if (isOdd) context.doNotCache();
+    plan.lengthLimit = isOdd ? fits : holds;
     if (policy.settings.mssClamp && frame.ip?.protocol === PROTOCOL_TCP) {
       const clamped = clampMss(packet.bytes, packet.parsed, way.innerMtu);
       if (clamped) {
@@ -227,12 +229,23 @@ function checksumFinished(ports: LocalPorts, packet: PacketView, way: Way, conte
   return isNics && hasFault(nic, "badInnerChecksum") ? null : finishChecksum(packet.bytes, packet.parsed);
 }
 
-/** What fits; more where a NIC forgets to lower the segment size, and so sends segments as long as the VM's own MTU. */
-function lengthLimit(ports: LocalPorts, { ingress, parsed }: PacketView, way: Way): number {
+/** What fits, and up to which length this decision holds. */
+interface Limits {
+  readonly fits: number;
+  readonly holds: number;
+}
+
+/**
+ * TCP of a VM with large sends is asked again from the VM's own MTU on, since a longer packet is to be cut. Where a NIC forgets to lower the
+ * segment size, all that the VM's MTU allows is sent, whether it fits or not.
+ */
+function limitsOf({ ports }: NveSnapshot, { ingress, parsed: { ip } }: PacketView, way: Way): Limits {
   const guest = ports.settingsOf(ingress).guestOffload;
-  if (!guest?.lso || parsed.ip?.protocol !== PROTOCOL_TCP) return way.innerMtu;
+  const { innerMtu: room } = way;
+  if (!guest?.lso || ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none") return { fits: room, holds: room };
   const { nicOffload } = ports.settingsOf(ports.nicPort(way.interfaceIndex));
-  return hasFault(nicOffload, "mssNotLowered") ? Math.max(way.innerMtu, guest.mtu) : way.innerMtu;
+  const fits = hasFault(nicOffload, "mssNotLowered") ? Math.max(room, guest.mtu) : room;
+  return { fits, holds: Math.min(fits, guest.mtu) };
 }
 
 /** Padding behind the IP packet travels along, so it counts. */

@@ -25,10 +25,10 @@ import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
 import type { PacketView } from "../layer.js";
 import { type GuestOffload, handlesFamilies, hasFault, type NicOffload } from "./offload.js";
 
-/** Longer than the guest's own MTU: only a packet that hardware shall cut is. */
-export function isLargeSend({ bytes, parsed: { ip } }: PacketView, guest: GuestOffload | undefined): boolean {
-  if (!guest?.lso || ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none") return false;
-  return ip.end - ip.at > guest.mtu && checkTcp(bytes, ip.transportAt, ip.end) === 0;
+/** Longer than the guest's own MTU, and nothing behind it: only a packet that hardware shall cut is. */
+export function isLargeSend({ bytes, end, parsed: { ip } }: PacketView, guest: GuestOffload | undefined): boolean {
+  if (!guest?.lso || ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none" || ip.end !== end) return false;
+  return end - ip.at > guest.mtu && checkTcp(bytes, ip.transportAt, end) === 0;
 }
 
 /** What the tunnel leaves of the provider path, and what it puts before the frame. */
@@ -59,7 +59,7 @@ export function cutLargeSend(
   const ip = packet.parsed.ip!;
   const headers = ip.transportAt - ip.at + tcpHeaderLengthAt(packet.bytes, ip.transportAt);
   const nic = canCut(packet, room, headers, offload) ? offload : null;
-  const wanted = guest.mss ?? guest.mtu - headers;
+  const wanted = Math.min(guest.mss ?? Number.POSITIVE_INFINITY, guest.mtu - headers);
   const isLowered = !hasFault(nic, "mssNotLowered");
   const segmentSize = Math.max(0, isLowered ? Math.min(wanted, room.innerMtu - headers) : wanted);
   const frame = packet.bytes.subarray(start, ip.end);
