@@ -42,10 +42,11 @@ export class RedirectTable {
     return this.#at(vsid, customerAddress)?.target;
   }
 
-  /** Where packets for (VSID, CA) are sent: by redirect, else by the Static or Dynamic record; undefined without such a record. */
+  /** Where packets for (VSID, CA) are sent as NVGRE: by redirect, else by the Static or Dynamic record; undefined if nowhere. */
   destinationOf(policy: HostPolicy, vsid: Vsid, customerAddress: Address): Address | undefined {
     const record = policy.lookupRecords.find(vsid, customerAddress);
-    return record && (this.find(vsid, customerAddress) ?? record.providerAddress);
+    if (record?.rule !== "TranslationMethodEncap") return undefined;
+    return this.find(vsid, customerAddress) ?? record.providerAddress;
   }
 
   #at(vsid: Vsid, customerAddress: Address): Redirect | undefined {

@@ -371,6 +371,8 @@ message(1, 1, "${PA1_V6}")
     expect(verdictAndWish(host1({ lookupRecords: OTHERS }), workedPacket("e"))).toEqual(["RX_CTRL_STALE"]);
     const redirected = host1({ redirects: [blue2Redirect(PA3)] });
     expect(verdictAndWish(redirected, workedPacket("e"))).toEqual(["RX_CTRL_STALE"]);
+    const byRewrite = host1({ lookupRecords: blue2At(PA2, { rule: "TranslationMethodNat" }) });
+    expect(verdictAndWish(byRewrite, workedPacket("e"))).toEqual(["RX_CTRL_STALE"]);
   });
 
   it("a host that a REDIRECT has led to may lead on", () => {

@@ -52,7 +52,8 @@ class Bench {
   }
 
   #work(): NveWork {
-    const record = (customerAddress: Address) => ({ customerAddress, providerAddress: this.recordAt });
+    const rule = "TranslationMethodEncap";
+    const record = (customerAddress: Address) => ({ customerAddress, providerAddress: this.recordAt, rule });
     return {
       // All that is asked of the policy: where the record of an address places it.
       policy: { lookupRecords: { find: (_vsid: Vsid, address: Address) => record(address) } } as HostPolicy,
