@@ -12,6 +12,7 @@
  *       ICMP echo request, id 1, seq 1, 32 octets of data
  */
 import { Reason } from "../drop-reasons.js";
+import { isUnspecified } from "./address.js";
 import { formatAddress } from "./address-text.js";
 import {
   ARP_REPLY,
@@ -23,6 +24,36 @@ import {
   checkArp,
 } from "./arp.js";
 import { u8, u16 } from "./bytes.js";
+import {
+  checkDhcp,
+  DHCP_ACK,
+  DHCP_DECLINE,
+  DHCP_DISCOVER,
+  DHCP_INFORM,
+  DHCP_NAK,
+  DHCP_OFFER,
+  DHCP_RELEASE,
+  DHCP_REQUEST,
+  DHCP_SERVER_PORT,
+  dhcpClientMacAt,
+  dhcpMessageType,
+  dhcpYourAddressAt,
+  isDhcpRelayed,
+} from "./dhcp.js";
+import {
+  checkDhcpv6,
+  DHCPV6_ADVERTISE,
+  DHCPV6_CLIENT_PORT,
+  DHCPV6_RECONFIGURE,
+  DHCPV6_RELAY_FORWARD,
+  DHCPV6_RELAY_REPLY,
+  DHCPV6_REPLY,
+  DHCPV6_SERVER_PORT,
+  DHCPV6_SOLICIT,
+  dhcpv6ClientMac,
+  dhcpv6LeasedAddresses,
+  dhcpv6TypeAt,
+} from "./dhcpv6.js";
 import {
   checkEthernet,
   destinationMacAt,
@@ -482,8 +513,70 @@ function udp({ bytes }: Place, packet: IpPacket): string[] {
   const isCut = isWhole(packet) ? checkUdp(bytes, at, end) !== Reason.NONE : end - at < UDP_LENGTH;
   if (isCut) return [`${name}, cut short or malformed: ${octets(end - at)}`];
   const wrong = isWhole(packet) ? unless(udpChecksumIsRight(bytes, ipAt, at), "checksum") : "";
-  return [`${name}, length ${udpLengthAt(bytes, at)}${wrong}`];
+  return [`${name}, length ${udpLengthAt(bytes, at)}${wrong}`, ...(isWhole(packet) ? dhcp(bytes, at) : [])];
 }
+
+/** DHCP of either family behind a checked UDP header, told by its ports; no line for anything else. */
+function dhcp(bytes: Uint8Array, udpAt: number): string[] {
+  const ports = [udpSourcePortAt(bytes, udpAt), udpDestinationPortAt(bytes, udpAt)];
+  const at = udpAt + UDP_LENGTH;
+  const end = udpAt + udpLengthAt(bytes, udpAt);
+  if (ports.includes(DHCP_SERVER_PORT)) return [dhcpv4Text(bytes, at, end)];
+  return ports.includes(DHCPV6_SERVER_PORT) || ports.includes(DHCPV6_CLIENT_PORT) ? [dhcpv6Text(bytes, at, end)] : [];
+}
+
+function dhcpv4Text(bytes: Uint8Array, at: number, end: number): string {
+  if (checkDhcp(bytes, at, end)) return `DHCP, cut short or malformed: ${octets(end - at)}`;
+  const type = dhcpMessageType(bytes, at, end);
+  const yours = dhcpYourAddressAt(bytes, at);
+  return [
+    `DHCP ${type === undefined ? "without message type" : (DHCP_NAMES[type] ?? `type ${type}`)}`,
+    `, client ${formatMac(dhcpClientMacAt(bytes, at))}`,
+    isUnspecified(yours) ? "" : `, address ${formatAddress(yours)}`,
+    isDhcpRelayed(bytes, at) ? ", relayed" : "",
+  ].join("");
+}
+
+const DHCP_NAMES: Readonly<Record<number, string>> = {
+  [DHCP_DISCOVER]: "discover",
+  [DHCP_OFFER]: "offer",
+  [DHCP_REQUEST]: "request",
+  [DHCP_DECLINE]: "decline",
+  [DHCP_ACK]: "ack",
+  [DHCP_NAK]: "nak",
+  [DHCP_RELEASE]: "release",
+  [DHCP_INFORM]: "inform",
+};
+
+function dhcpv6Text(bytes: Uint8Array, at: number, end: number): string {
+  if (end - at >= 1 && DHCPV6_RELAYS.includes(dhcpv6TypeAt(bytes, at))) return "DHCPv6 relay message";
+  if (checkDhcpv6(bytes, at, end)) return `DHCPv6, cut short or malformed: ${octets(end - at)}`;
+  const type = dhcpv6TypeAt(bytes, at);
+  const client = dhcpv6ClientMac(bytes, at, end);
+  const addresses = dhcpv6LeasedAddresses(bytes, at, end).map(formatAddress);
+  return [
+    `DHCPv6 ${DHCPV6_NAMES[type] ?? `type ${type}`}`,
+    client === undefined ? "" : `, client ${formatMac(client)}`,
+    addresses.length === 0 ? "" : `, address ${addresses.join(" ")}`,
+  ].join("");
+}
+
+const DHCPV6_RELAYS: readonly number[] = [DHCPV6_RELAY_FORWARD, DHCPV6_RELAY_REPLY];
+
+/** RFC 8415 §7.3. */
+const DHCPV6_NAMES: Readonly<Record<number, string>> = {
+  [DHCPV6_SOLICIT]: "solicit",
+  [DHCPV6_ADVERTISE]: "advertise",
+  3: "request",
+  4: "confirm",
+  5: "renew",
+  6: "rebind",
+  [DHCPV6_REPLY]: "reply",
+  8: "release",
+  9: "decline",
+  [DHCPV6_RECONFIGURE]: "reconfigure",
+  11: "information request",
+};
 
 /** TCP and UDP both begin with them. */
 const ports = (bytes: Uint8Array, { transportAt: at, end }: IpPacket): string =>

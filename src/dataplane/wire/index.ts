@@ -6,6 +6,8 @@ export * from "./arp.js";
 export * from "./bytes.js";
 export * from "./checksum.js";
 export * from "./control-message.js";
+export * from "./dhcp.js";
+export * from "./dhcpv6.js";
 export * from "./dissect.js";
 export * from "./ecn.js";
 export * from "./entropy.js";
