@@ -21,7 +21,7 @@ import {
   windowsReason,
 } from "./dataplane/index.js";
 import type { HostPolicy, HostPolicyChange } from "./dataplane/policy/index.js";
-import type { ControlCounters } from "./dataplane/slowpath/index.js";
+import type { ControlCounters, LearningCounters } from "./dataplane/slowpath/index.js";
 import type { PortIndex } from "./dataplane/transposition/index.js";
 import { kernelModule } from "./kernel-file.js";
 import { Lab, type LabChange } from "./vswitch/index.js";
@@ -115,6 +115,8 @@ export interface LabCounters {
   readonly reasons: readonly { readonly port: string; readonly reason: ReasonText; readonly count: number }[];
   readonly totals: Totals;
   readonly flows: FlowCounters;
+  /** What hosts have learnt of VMs' addresses, by name; those that were taught nothing are left out. */
+  readonly learning: Readonly<Record<string, LearningCounters>>;
 }
 
 export interface FrameAtPort {
@@ -215,6 +217,7 @@ export class EmulatedLab {
         .map(({ port, reason, count }) => ({ port: this.#name(port), reason: describeReason(reason)!, count })),
       totals: engine.totals(),
       flows: engine.flowCounters(),
+      learning: this.#lab.learning(),
     };
   }
 

@@ -18,6 +18,7 @@ export function hostLab(records, limits = {}) {
     policyDelayMs: 0,
     nve: DEFAULT_NVE_SETTINGS,
     nics: [{ name: "nic1", mac: NIC_MAC, mtu: 1600, offload: DEFAULT_NIC_OFFLOAD }],
+    distributeLearnedMs: null,
     adapters: [
       {
         portName: "Blue1",
@@ -27,6 +28,10 @@ export function hostLab(records, limits = {}) {
         macAddressSpoofing: false,
         ieeePriorityTag: false,
         guest: DEFAULT_GUEST_OFFLOAD,
+        dhcpGuard: false,
+        routerGuard: false,
+        stormLimit: 0,
+        dynamicIPAddressLimit: 0,
       },
     ],
     providerAddresses: [

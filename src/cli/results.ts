@@ -12,6 +12,7 @@ import {
   windowsNumber,
   windowsReason,
 } from "../dataplane/index.js";
+import type { LearningCounters } from "../dataplane/slowpath/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { countOf, formatNumber, painter, table } from "./terminal.js";
 
@@ -127,6 +128,20 @@ export function engineReport({ ports, drops, passed, consumed, totals, flows }: 
   );
   lines.push("", conservationLine(totals), flowLine(flows));
   return lines;
+}
+
+/** What each host has learnt, and what it was taught in vain. */
+export function learningReport(learning: Readonly<Record<string, LearningCounters>>): string[] {
+  const rows = Object.entries(learning).map(([host, { held, added, moved, deleted, refused }]) => {
+    const why = Object.entries(refused).filter(([, count]) => count > 0);
+    const vain = why.map(([name, count]) => `${formatNumber(count)} refused (${name})`);
+    return [
+      host,
+      `${countOf(held, "address", "addresses")} learnt`,
+      [`${added} added, ${moved} moved, ${deleted} deleted`, ...vain].join(", "),
+    ];
+  });
+  return rows.length === 0 ? [] : ["", ...table(rows)];
 }
 
 function reasonLines(title: string, reasons: readonly ReasonResult[]): string[] {

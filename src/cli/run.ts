@@ -25,7 +25,7 @@ import { checkFiles } from "./files.js";
 import { type FlowResult, flowReport, flowResults } from "./flows.js";
 import { makeLab, readLabText, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile, portUri, workerCount } from "./options.js";
-import { type Counters, countersOf, engineReport, engineResult, SCHEMA_VERSION } from "./results.js";
+import { type Counters, countersOf, engineReport, engineResult, learningReport, SCHEMA_VERSION } from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
 import { workersFor } from "./workers/workers-for.js";
 
@@ -369,6 +369,7 @@ interface Account {
 
 function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, events }: Account): unknown {
   const controlled = controlResults(lab);
+  const learning = lab.learning();
   return {
     schemaVersion: SCHEMA_VERSION,
     ...engineResult(lab.engine, counters),
@@ -377,6 +378,7 @@ function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, eve
     ...(flows && { flowTable: flows }),
     events: { count: events.count, first: events.results() },
     ...(controlled.length > 0 && { controlMessages: Object.fromEntries(controlled) }),
+    ...(Object.keys(learning).length > 0 && { learning }),
     workers,
     elapsedMs,
   };
@@ -415,6 +417,7 @@ function printReport(
     print(
       `${host}: ${countOf(sent, "control message")} sent, ${held} held back, ${countOf(redirects, "redirect")} obeyed`,
     );
+  for (const line of learningReport(lab.learning())) print(line);
   const told = events.report();
   if (told.length > 0) {
     print("");

@@ -135,6 +135,8 @@ const ROWS = [
   row("NOT_ACCEPTED", ["NotAccepted", 6], "No port takes the destination MAC address."),
   row("UNAUTHORIZED_VLAN", ["UnauthorizedVLAN", 10], "The port may not send on this VLAN."),
   row("MAC_SPOOFING", ["MacSpoofing", 16], "The source MAC is not the adapter's and spoofing is off."),
+  row("DHCP_GUARD", ["DhcpGuard", 17], "A DHCP server's message from an adapter whose DHCP guard is on."),
+  row("ROUTER_GUARD", ["RouterGuard", 18], "A router's message from an adapter whose router guard is on."),
   row("BRIDGE_RESERVED", ["BridgeReserved", 19], "The destination is a reserved bridge group address."),
   row("VIRTUAL_SUBNET_ID", ["VirtualSubnetId", 20], "The port belongs to another virtual subnet."),
   row("MTU_MISMATCH", ["MTUMismatch", 23], "The frame is larger than the destination adapter's MTU."),
@@ -142,6 +144,12 @@ const ROWS = [
   row("INVALID_DEST_MAC", ["InvalidDestMac", 26], "The destination MAC is all zero."),
   row("INVALID_SOURCE_MAC", ["InvalidSourceMac", 27], "The source MAC is a group address or zero."),
   row("NIC_DISABLED", ["NicDisabled", 33], "The VM of the adapter does not run."),
+
+  row(
+    "STORM_LIMIT",
+    ["StormLimit", 30],
+    "The port has sent more broadcast and multicast in this second than its storm limit.",
+  ),
 
   // The emulated provider network.
   row("PROVIDER_MALFORMED", null, "The provider network cannot read the frame's headers."),

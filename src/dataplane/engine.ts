@@ -48,6 +48,7 @@ import {
 import { PacketMemory } from "./packet/memory.js";
 import { AnswerLimit } from "./slowpath/answer-limit.js";
 import type { DecideContext, FrameAtPort, Node, NodeWork } from "./slowpath/layer.js";
+import { StormMeter } from "./slowpath/storm-meter.js";
 import { type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
 import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
 
@@ -171,6 +172,7 @@ export class Engine {
   /** The entry of all packets that find no decisions left. */
   readonly #overload: number;
   readonly #answerLimit: AnswerLimit | null;
+  readonly #stormMeter: StormMeter;
   /** What responders have made in this burst and is still to be sent. */
   #emitted: { readonly row: number; readonly emission: Emission }[] = [];
   #held = 0;
@@ -210,6 +212,7 @@ export class Engine {
     this.#waiting = new Uint8Array(BURST_MAX * ROW_SIZE);
     const { answersPerSecond } = options;
     this.#answerLimit = answersPerSecond === undefined ? null : new AnswerLimit(options.ports.length, answersPerSecond);
+    this.#stormMeter = new StormMeter(options.ports.length);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
     this.memory.setU32(CONTROL.GENERATION, this.#generation);
     options.ports.forEach((port, index) => {
@@ -501,13 +504,20 @@ export class Engine {
     const start = memory.u32(row + ROW.OFFSET);
     const ingress = memory.u16(row + ROW.PORT) as PortIndex;
     const frame: FrameAtPort = { bytes: memory.bytes, start, end: start + length, ingress };
-    return this.decide(frame, this.#timeOf(row), null);
+    const nowMs = this.#timeOf(row);
+    const { node } = this.ports[ingress]!;
+    const isFromOutside = memory.bytes[row + ROW.HOPS] === 0;
+    const meter = (limit: number): boolean => !isFromOutside || this.#stormMeter.take(ingress, limit, nowMs);
+    return this.nodes[node]!.decide(frame, { node, nowMs, meter, observe: null });
   }
 
-  /** What the node behind a port decides about a frame, without doing it. `observe` hears every layer's reasons. */
-  decide(frame: FrameAtPort, nowMs: number, observe: DecideContext["observe"]): Decision {
+  /**
+   * What the node behind a port decides about a frame, without doing it. `observe` hears every layer's reasons; nothing is counted, and
+   * limits have room or, if `withinLimits` is false, none.
+   */
+  decide(frame: FrameAtPort, nowMs: number, observe: DecideContext["observe"], withinLimits = true): Decision {
     const node = this.ports[frame.ingress]!.node;
-    return this.nodes[node]!.decide(frame, { node, nowMs, observe });
+    return this.nodes[node]!.decide(frame, { node, nowMs, meter: () => withinLimits, observe });
   }
 
   /**

@@ -7,7 +7,7 @@
 import { Reason } from "./drop-reasons.js";
 import type { Engine } from "./engine.js";
 import { HOPS_MAX } from "./packet/layout.js";
-import type { LayerNote } from "./slowpath/layer.js";
+import type { LayerNote, Observer } from "./slowpath/layer.js";
 import { apply } from "./transposition/apply.js";
 import type { Decision, PortIndex } from "./transposition/transposition.js";
 
@@ -45,18 +45,22 @@ export interface TraceOutput {
 /** How much a trace tells: with `layers`, no notes, whose search for the nearest record may walk whole tables. */
 export type TraceDetail = "notes" | "layers";
 
-/** Steps in the order in which nodes are reached; replicated frames, and answers, are followed one after the other. */
+/**
+ * Steps in the order in which nodes are reached; replicated frames, and answers, are followed one after the other. Limits that count
+ * packets are taken to have room, unless `withinLimits` is false.
+ */
 export function trace(
   engine: Engine,
   port: PortIndex,
   frame: Uint8Array,
   nowMs = 0,
   detail: TraceDetail = "notes",
+  withinLimits = true,
 ): TraceStep[] {
   const steps: TraceStep[] = [];
   const waiting: { port: PortIndex; frame: Uint8Array; hops: number }[] = [{ port, frame, hops: 0 }];
   for (let next = waiting.shift(); next; next = waiting.shift()) {
-    const step = traceNode(engine, next.port, next.frame, nowMs, detail);
+    const step = traceNode(engine, next.port, next.frame, nowMs, detail, withinLimits);
     steps.push(step);
     if (next.hops === HOPS_MAX) break;
     const hops = next.hops + 1;
@@ -68,13 +72,26 @@ export function trace(
   return steps;
 }
 
-function traceNode(engine: Engine, port: PortIndex, frame: Uint8Array, nowMs: number, detail: TraceDetail): TraceStep {
+function traceNode(
+  engine: Engine,
+  port: PortIndex,
+  frame: Uint8Array,
+  nowMs: number,
+  detail: TraceDetail,
+  withinLimits: boolean,
+): TraceStep {
   const layers: string[] = [];
   const notes: TraceNote[] = [];
-  const decision = engine.decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, nowMs, (layer) => {
+  const observe = (layer: string): Observer | null => {
     layers.push(layer);
     return detail === "notes" ? { note: (note) => notes.push({ layer, ...note }) } : null;
-  });
+  };
+  const decision = engine.decide(
+    { bytes: frame, start: 0, end: frame.length, ingress: port },
+    nowMs,
+    observe,
+    withinLimits,
+  );
   const outputs: TraceOutput[] = [];
   let refused = Reason.NONE;
   if (decision.verdict.kind === "forward") {

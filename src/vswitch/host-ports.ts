@@ -32,8 +32,15 @@ export class HostPorts implements LocalPorts {
   ) {
     for (const { port, settings } of adapters) {
       this.#adapters.set(port, settings);
-      const { mac, vsid, guest } = settings;
-      this.#local.set(port, { kind: "adapter", mac, vsid, interfaceIndex: 0, guestOffload: guest });
+      const { mac, vsid, guest, dynamicIPAddressLimit } = settings;
+      this.#local.set(port, {
+        kind: "adapter",
+        mac,
+        vsid,
+        interfaceIndex: 0,
+        guestOffload: guest,
+        dynamicIPAddressLimit,
+      });
       if (down.has(port)) continue;
       const owners = this.#owners.get(vsid) ?? new Map<Mac, PortIndex>();
       this.#owners.set(vsid, owners.set(mac, port));
@@ -80,6 +87,14 @@ export class HostPorts implements LocalPorts {
 
   settingsOf(port: PortIndex): LocalPort {
     return this.#local.get(port)!;
+  }
+  /** Those of VMs that do not run too. */
+  get allAdapters(): readonly AdapterSettings[] {
+    return [...this.#adapters.values()];
+  }
+  /** Has any adapter a storm limit? */
+  limitsStorms(): boolean {
+    return [...this.#adapters.values()].some(({ stormLimit }) => stormLimit > 0);
   }
   adapterAt(port: PortIndex): AdapterSettings {
     return this.#adapters.get(port)!;

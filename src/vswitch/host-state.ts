@@ -26,7 +26,7 @@ import type { Effect, NodeIndex, PortIndex, Stamp } from "../dataplane/transposi
 import type { Mac } from "../dataplane/wire/index.js";
 import { HostPorts } from "./host-ports.js";
 import type { HostSnapshot } from "./host-snapshot.js";
-import type { HostSettings, ProviderAddressSettings } from "./settings.js";
+import type { AdapterSettings, HostSettings, ProviderAddressSettings } from "./settings.js";
 
 export class HostState implements NodeState {
   readonly name: string;
@@ -57,6 +57,15 @@ export class HostState implements NodeState {
       ),
       state: new NveState(node),
     };
+  }
+
+  /** Is there a VM here, or do others tell of theirs, whose addresses can be learnt? As far as the policy in force goes. */
+  get learns(): boolean {
+    const { policy, ports } = this.#snapshot;
+    if (policy.settings.mode === "2012") return false;
+    const isL2Only = ({ vsid, mac }: AdapterSettings): boolean =>
+      policy.lookupRecords.findByMac(vsid, mac).some(({ type }) => type === "L2Only");
+    return policy.settings.learnFromFloods || ports.allAdapters.some(isL2Only);
   }
 
   /** What decisions go by until the next change. */
@@ -99,7 +108,7 @@ export class HostState implements NodeState {
     const { policy, stamps } = changeHostPolicy(this.#snapshot.policy, change);
     this.#snapshot = { ...this.#snapshot, policy };
     this.#snapshot.state.control.redirects.forget(stamps);
-    return stamps;
+    return [...stamps, ...this.#snapshot.state.learned.policyChanged(change, this.#snapshot)];
   }
 
   /** The ports come, go, or change their state; names the stamps that move. */

@@ -1,8 +1,8 @@
 /**
  * One host: the ports of its virtual switch around its NVE.
  *
- *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► NVE outbound ─► NIC, or an adapter here
- *                                                                └─ without VSID: layer-2 switch
+ *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► storm limit ─► guards ─► NVE outbound ─► NIC, or an adapter here
+ *                                                                                         └─ without VSID: layer-2 switch
  *     NIC     ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
@@ -75,8 +75,10 @@ export function makeHostNode(host: HostState): Node {
 }
 
 /** What the flows of a host have in common, in words that go on after "because". */
-function sharedState({ name, snapshot }: HostState): string | null {
+function sharedState({ name, snapshot, learns }: HostState): string | null {
   const { resolve, reassembly } = snapshot.policy.settings;
+  if (learns) return `what VMs of ${name} say about their addresses decides about all flows`;
+  if (snapshot.ports.limitsStorms()) return `storm limits on ${name} count the frames of all flows`;
   if (resolve === "wire") return `${name} asks for its neighbors, for all flows together`;
   return reassembly ? `${name} puts fragments together` : null;
 }

@@ -1,10 +1,11 @@
 /**
  * What the virtual switch checks on every frame that a network adapter sends, before anything forwards it.
  *
- * The order is that of the switch: format, 802.1Q parsing, bridge group addresses, source address, VLAN rule. ACLs, guards and
- * the storm limit have their place behind these.
+ * The order is that of the switch: format, 802.1Q parsing, bridge group addresses, source address, VLAN rule, storm limit,
+ * guards (guards.ts). ACLs have their place before the guards.
  */
 import { Reason } from "../dataplane/index.js";
+import { portStamp } from "../dataplane/policy/index.js";
 import {
   CONTINUE,
   dropFor,
@@ -23,6 +24,7 @@ import {
   vidOf,
   ZERO_MAC,
 } from "../dataplane/wire/index.js";
+import { guards } from "./guards.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 
 /** 802.1Q reserves VID 4095; a frame that carries it has no VLAN. */
@@ -122,4 +124,31 @@ export const vlanRule: Layer<HostSnapshot> = {
   },
 };
 
-export const INGRESS: readonly Layer<HostSnapshot>[] = [frameFormat, tagFormat, bridgeReserved, sourceMac, vlanRule];
+/**
+ * The storm limit: so many broadcast and multicast frames in each second (Set-VMNetworkAdapter -StormLimit). Unknown unicast does not count:
+ * this switch floods none.
+ */
+export const stormLimit: Layer<HostSnapshot> = {
+  name: "storm limit",
+  evaluate({ ports }, { ingress, parsed }, context): Outcome {
+    const limit = ports.adapterAt(ingress).stormLimit;
+    context.consulted(portStamp(ingress));
+    const isCounted = limit > 0 && isGroupMac(parsed.destination);
+    const isBeyond = isCounted && !context.meter(limit);
+    context.observer?.note({
+      saw: limit > 0 ? `${limit} broadcast and multicast frames a second` : "no limit",
+      decided: isBeyond ? "drop: beyond the limit" : isCounted ? "counts against the limit" : "does not count",
+    });
+    return isBeyond ? dropFor(Reason.STORM_LIMIT) : CONTINUE;
+  },
+};
+
+export const INGRESS: readonly Layer<HostSnapshot>[] = [
+  frameFormat,
+  tagFormat,
+  bridgeReserved,
+  sourceMac,
+  vlanRule,
+  stormLimit,
+  guards,
+];

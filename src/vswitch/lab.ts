@@ -10,7 +10,7 @@
 
 import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
 import { type HostPolicy, type HostPolicyChange, type NveSettings, STAMP_COUNT } from "../dataplane/policy/index.js";
-import type { ControlCounters, Node } from "../dataplane/slowpath/index.js";
+import type { ControlCounters, LearningCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
 import { disagreement } from "./agreement.js";
@@ -18,6 +18,7 @@ import { type ChangingLab, carryOut } from "./carry-out.js";
 import type { LabChange } from "./changes.js";
 import { makeHostNode } from "./host.js";
 import { HostState } from "./host-state.js";
+import { isCustomerAddressEvent, Management } from "./management.js";
 import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
 import type { LabSettings } from "./settings.js";
 
@@ -35,6 +36,7 @@ export class Lab {
   readonly settings: LabSettings;
   readonly #ports: ReadonlyMap<string, PortIndex>;
   readonly #hosts: ReadonlyMap<string, HostState>;
+  readonly #management: Management;
   readonly #limitsAnswers: boolean;
   readonly #onEvent: NonNullable<LabOptions["onEvent"]>;
   /** Where the provider network, or what stands in for it, sends into the lab. */
@@ -55,6 +57,15 @@ export class Lab {
       nodes,
       ports: plan.specs,
       stampCount: STAMP_COUNT,
+      onEvent: (event) => {
+        this.#manage(event);
+        options.onEvent?.(event);
+      },
+    });
+    this.#management = new Management({
+      hosts,
+      schedule: (atMs, action) => this.engine.schedule(atMs, action),
+      changePolicy: (host, change) => this.changePolicy(host, change),
     });
     this.#onEvent = options.onEvent ?? (() => {});
     for (const { atMs, change } of settings.events) {
@@ -126,6 +137,19 @@ export class Lab {
     if (!state) throw new RangeError(`no host is named ${host}`);
     this.engine.moveStamps(state.changePolicy(change));
   }
+
+  /** What the hosts have learnt of VMs' addresses, by name; those that were taught nothing are left out. */
+  learning(): Readonly<Record<string, LearningCounters>> {
+    const all = [...this.#hosts].map(([name, { snapshot }]) => [name, snapshot.state.learned.counters] as const);
+    return Object.fromEntries(all.filter(([, counters]) => wasTaught(counters)));
+  }
+
+  /** Does what the management layer would do about what a host tells. */
+  #manage({ node, timeMs, event }: TimedEvent): void {
+    const settings = this.settings.hosts[node];
+    if (!settings || settings.distributeLearnedMs === null || !isCustomerAddressEvent(event)) return;
+    this.#management.distribute(event, this.#hosts.get(settings.name)!, timeMs + settings.distributeLearnedMs);
+  }
 }
 
 /** Is a subnet of the provider network narrower than a NIC, so that the router has something to tell? */
@@ -134,6 +158,8 @@ function tellsPathMtus({ hosts, provider }: LabSettings): boolean {
   const widest = Math.max(...hosts.flatMap(({ nics }) => nics.map(({ mtu }) => mtu)));
   return routed.length > 1 && routed.some(({ mtu }) => mtu < widest);
 }
+const wasTaught = ({ added, moved, refused }: LearningCounters): boolean =>
+  added + moved + Object.values(refused).reduce((sum, count) => sum + count, 0) > 0;
 
 /** Numbers all ports, in the order of the file: hosts, then the provider network. */
 function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; specs: PortSpec[] } {

@@ -28,6 +28,11 @@ export interface HostSettings {
   /** How late events that change policy reach this host, in milliseconds. */
   readonly policyDelayMs: number;
   readonly nve: NveSettings;
+  /**
+   * How long it takes until the other hosts of the routing domain have the record of an address that this host has learnt; null: nobody
+   * tells them.
+   */
+  readonly distributeLearnedMs: number | null;
   readonly nics: readonly NicSettings[];
   readonly adapters: readonly AdapterSettings[];
   readonly providerAddresses: readonly ProviderAddressSettings[];
@@ -58,6 +63,14 @@ export interface AdapterSettings {
   readonly macAddressSpoofing: boolean;
   readonly ieeePriorityTag: boolean;
   readonly guest: GuestOffload;
+  /** Drop what the VM sends as a DHCP server. */
+  readonly dhcpGuard: boolean;
+  /** Drop what the VM sends as a router: advertisements and redirects. */
+  readonly routerGuard: boolean;
+  /** Most broadcast and multicast frames that the VM may send in a second; 0: no limit. */
+  readonly stormLimit: number;
+  /** Most addresses that are learnt on the port; 0: no limit. */
+  readonly dynamicIPAddressLimit: number;
 }
 
 export interface ProviderAddressSettings {

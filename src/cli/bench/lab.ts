@@ -59,6 +59,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
           policyDelayMs: 0,
           nve: DEFAULT_NVE_SETTINGS,
           nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU, offload: DEFAULT_NIC_OFFLOAD }],
+          distributeLearnedMs: null,
           adapters: [
             {
               portName: "Blue1",
@@ -68,6 +69,10 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
               macAddressSpoofing: false,
               ieeePriorityTag: false,
               guest: DEFAULT_GUEST_OFFLOAD,
+              dhcpGuard: false,
+              routerGuard: false,
+              stormLimit: 0,
+              dynamicIPAddressLimit: 0,
             },
           ],
           providerAddresses: [

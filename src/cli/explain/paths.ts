@@ -97,8 +97,8 @@ export class PathAccount implements Departure {
   }
 
   /** The whole way of a cause's witness, with every layer's notes; may walk whole tables for the nearest record. */
-  wayOf({ port, steps }: Path, { witness }: Cause): readonly TraceStep[] {
-    return steps.length === 0 ? [] : this.#trace(port, witness, "notes");
+  wayOf({ port, end, steps }: Path, { witness }: Cause): readonly TraceStep[] {
+    return steps.length === 0 ? [] : this.#trace(port, end, witness, "notes");
   }
 
   /** The same bursts; each is looked at before it is handed on. */
@@ -187,14 +187,15 @@ export class PathAccount implements Departure {
     const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG), frame, timestampNs };
     const port = this.#ports[index]! as PortIndex;
     const isWhole = end.reason !== Reason.CAPTURE_CUT && end.reason !== Reason.FRAME_TOO_LONG;
-    const outline = isWhole ? this.#trace(port, witness, "layers") : [];
+    const outline = isWhole ? this.#trace(port, end, witness, "layers") : [];
     const path = this.#pathOf(port, end, outline, witness);
     path.flows++;
     return { path, cause: verdict === "dropped" ? this.#causeOf(path, outline, witness) : null };
   }
 
-  #trace(port: PortIndex, { frame, timestampNs }: Witness, detail: "notes" | "layers"): TraceStep[] {
-    return trace(this.engine, port, frame, Number(timestampNs / 1_000_000n), detail);
+  #trace(port: PortIndex, { reason }: End, { frame, timestampNs }: Witness, detail: "notes" | "layers"): TraceStep[] {
+    const withinLimits = reason !== Reason.STORM_LIMIT;
+    return trace(this.engine, port, frame, Number(timestampNs / 1_000_000n), detail, withinLimits);
   }
 
   #pathOf(port: PortIndex, end: End, outline: readonly TraceStep[], witness: Witness): Path {
@@ -202,7 +203,7 @@ export class PathAccount implements Departure {
     const known = this.#paths.get(key) ?? (this.#paths.size >= PATHS_MAX ? this.#paths.get("") : undefined);
     if (known) return known;
     const isOther = this.#paths.size >= PATHS_MAX;
-    const steps = isOther || outline.length === 0 ? [] : this.#trace(port, witness, "notes");
+    const steps = isOther || outline.length === 0 ? [] : this.#trace(port, end, witness, "notes");
     const path = { packets: 0, bytes: 0, flows: 0, port, end, witness, steps, causes: new Map(), uncounted: 0 };
     this.#paths.set(isOther ? "" : key, path);
     return path;

@@ -87,6 +87,7 @@ const UNHEARD: LayerContext = {
   doNotCache: () => {},
   emit: () => {},
   resubmit: () => {},
+  meter: () => true,
   raise: () => {},
   observer: null,
 };
@@ -454,12 +455,16 @@ const nothingToDo =
 // The virtual switch.
 
 const setAdapter =
-  (parameter: string, text: string) =>
+  (parameter: string, value: "On" | "Off" | number, text: string) =>
   ({ lab, host, portName }: Scene): readonly Cure[] => {
     const place = lab.adapterAt(portName);
     const command =
       place &&
-      commandLine("Set-VMNetworkAdapter", { ComputerName: host.name, VMName: place.adapter.vmName, [parameter]: "On" });
+      commandLine("Set-VMNetworkAdapter", {
+        ComputerName: host.name,
+        VMName: place.adapter.vmName,
+        [parameter]: value,
+      });
     return command === undefined ? [] : [{ host: host.name, command, text }];
   };
 
@@ -498,7 +503,10 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.RX_VSID_UNKNOWN, subnetUnknown],
   [Reason.RX_SRC_POLICY, senderNotAtSource],
   [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],
-  [Reason.MAC_SPOOFING, setAdapter("MacAddressSpoofing", "if this VM may send in other names")],
+  [Reason.MAC_SPOOFING, setAdapter("MacAddressSpoofing", "On", "if this VM may send in other names")],
+  [Reason.STORM_LIMIT, setAdapter("StormLimit", 0, "if this VM may send any number of broadcasts")],
+  [Reason.DHCP_GUARD, setAdapter("DhcpGuard", "Off", "if this VM is meant to be a DHCP server")],
+  [Reason.ROUTER_GUARD, setAdapter("RouterGuard", "Off", "if this VM is meant to be a router")],
   [Reason.PROVIDER_NO_ROUTE, destinationHostUnknown],
   [Reason.PROVIDER_UNRESOLVED, destinationHostUnknown],
   [Reason.PROVIDER_UNKNOWN_MAC, destinationHostUnknown],

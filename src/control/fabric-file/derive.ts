@@ -86,6 +86,7 @@ export function deriveLab(file: FabricFile): LabSettings {
       nve,
       nics,
       adapters: adapterSettings(host, nve.mode, nics, addresses),
+      distributeLearnedMs: host.settings?.distributeLearnedMs ?? file.settings?.distributeLearnedMs ?? null,
       providerAddresses: addresses,
       providerRoutes: providerRoutes(file, host, addresses, plan),
       neighbors: (nve.resolve === "wire" ? written : neighbors)(host.name), // the wire tells the others
@@ -115,6 +116,9 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     mssClamp: settings.mssClamp ?? usual.mssClamp,
     outerFragmentation: settings.outerFragmentation ?? usual.outerFragmentation,
     reassembly: settings.reassembly ?? usual.reassembly,
+    learnFromTraffic: settings.learnFromTraffic ?? usual.learnFromTraffic,
+    learnFromFloods: settings.learnFromFloods ?? usual.learnFromFloods,
+    learnedAddressLimit: settings.learnedAddressLimit ?? usual.learnedAddressLimit,
   };
 }
 
@@ -166,6 +170,10 @@ function adapterSettings(
         mss: adapter.mss ?? null,
         checksum: adapter.checksumOffload ?? false,
       },
+      dhcpGuard: adapter.dhcpGuard ?? false,
+      routerGuard: adapter.routerGuard ?? false,
+      stormLimit: adapter.stormLimit ?? 0,
+      dynamicIPAddressLimit: adapter.dynamicIPAddressLimit ?? 0,
     })),
   );
 }

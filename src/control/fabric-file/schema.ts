@@ -98,6 +98,25 @@ const settings = z
       description: "Put fragments of NVGRE packets together; otherwise they are dropped.",
       default: false,
     }),
+    learnFromTraffic: z.boolean().optional().meta({
+      description:
+        "Learn the addresses of VMs with an L2Only record also from the source of what they send, not only from ARP, ND and DHCP.",
+      default: false,
+    }),
+    learnFromFloods: z.boolean().optional().meta({
+      description: "Learn the addresses of other hosts' VMs with an L2Only record from the ARP and ND that they flood.",
+      default: false,
+    }),
+    learnedAddressLimit: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .optional()
+      .meta({ description: "Most addresses that a host holds learnt.", default: 10_000 }),
+    distributeLearnedMs: z.int().min(0).max(3_600_000).optional().meta({
+      description:
+        "The lab stands in for the management layer: so many milliseconds after this host has learnt an address, the other hosts of the routing domain get its record. Left out: they do not.",
+    }),
   })
   .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });
 
@@ -228,6 +247,18 @@ const host = z.strictObject({
                 description: "Bytes of payload in each segment of a large send; by default as many as the MTU holds.",
               }),
               checksumOffload: flag("The VM leaves TCP and UDP checksums to be completed.").optional(),
+              dhcpGuard: flag("Drop what the VM sends as a DHCP server.").optional(),
+              stormLimit: z.int().min(0).max(0xffff_ffff).optional().meta({
+                description: "Most broadcast and multicast frames that the VM may send in a second; 0 is no limit.",
+                default: 0,
+              }),
+              dynamicIPAddressLimit: z
+                .int()
+                .min(0)
+                .max(0xffff_ffff)
+                .optional()
+                .meta({ description: "Most addresses that are learnt on the port; 0 is no limit.", default: 0 }),
+              routerGuard: flag("Drop what the VM sends as a router: advertisements and redirects.").optional(),
             }),
           )
           .min(1),

@@ -162,6 +162,9 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   mssClamp: false,
   outerFragmentation: false,
   reassembly: false,
+  learnFromTraffic: false,
+  learnFromFloods: false,
+  learnedAddressLimit: 10_000,
 });
 
 /**

@@ -92,6 +92,12 @@ export interface NveSettings {
   readonly outerFragmentation: boolean;
   /** Put outer fragments together, which RFC 7637 §4.4 leaves to the receiver. */
   readonly reassembly: boolean;
+  /** Learn the addresses of VMs with an L2Only record also from the source of what they send. */
+  readonly learnFromTraffic: boolean;
+  /** Learn those of other hosts' VMs from the ARP and neighbor discovery that they flood. */
+  readonly learnFromFloods: boolean;
+  /** Most addresses that the host holds learnt. */
+  readonly learnedAddressLimit: number;
 }
 
 /** Index of a record within its table; valid for that table object only. */

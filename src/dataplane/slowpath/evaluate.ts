@@ -125,6 +125,7 @@ class Walk implements LayerContext {
   private cacheable = true;
   private emissions: Emission[] = [];
   private effects: Effect[] = [];
+  private counts: DecideContext["meter"];
 
   begin(context: DecideContext): void {
     this.node = context.node;
@@ -134,6 +135,7 @@ class Walk implements LayerContext {
     this.cacheable = true;
     this.emissions = [];
     this.effects = [];
+    this.counts = context.meter;
   }
 
   consulted(stamp: Stamp): void {
@@ -157,6 +159,11 @@ class Walk implements LayerContext {
   raise(effect: Effect): void {
     this.effects.push(effect);
     this.cacheable = false;
+  }
+
+  meter(packetsPerSecond: number): boolean {
+    this.cacheable = false;
+    return this.counts?.(packetsPerSecond) ?? true;
   }
 
   decide(verdict: Ending, plan: Plan): Decision {

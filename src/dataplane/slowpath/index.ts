@@ -39,6 +39,7 @@ export {
 export { deliverLocally } from "./nve/deliver.js";
 export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
+export type { CustomerAddressEvent, LearningCounters } from "./nve/learned-addresses.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
 export {

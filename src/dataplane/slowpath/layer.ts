@@ -93,6 +93,11 @@ export interface LayerContext {
    * decision, and all others of the tick, see the state as it is. Implies `doNotCache`.
    */
   raise<Raised extends Effect>(effect: Raised): void;
+  /**
+   * Counts the packet among those that its port may send in a second of the packets' time. False: it is beyond this limit. Implies
+   * `doNotCache`. Explanations count nothing. Frames that the node sends on by itself are not counted again.
+   */
+  meter(packetsPerSecond: number): boolean;
   /** Present when somebody wants an explanation; layers tell it what they saw and why they chose. */
   readonly observer: Observer | null;
 }
@@ -173,6 +178,8 @@ export interface FrameAtPort {
 export interface DecideContext {
   readonly node: NodeIndex;
   readonly nowMs: number;
+  /** What `LayerContext.meter` asks; left out where nothing is counted. */
+  readonly meter?: (packetsPerSecond: number) => boolean;
   /** Called with each layer's name as it begins; its result, if any, receives that layer's notes. */
   readonly observe: ((layer: string) => Observer | null) | null;
 }

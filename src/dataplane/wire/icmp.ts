@@ -19,6 +19,8 @@ export const ICMP_ECHO_REPLY = 0;
 export const ICMP_UNREACHABLE = 3;
 export const ICMP_REDIRECT = 5;
 export const ICMP_ECHO_REQUEST = 8;
+/** RFC 1256. */
+export const ICMP_ROUTER_ADVERTISEMENT = 9;
 export const ICMP_TIME_EXCEEDED = 11;
 /** Code of ICMP_UNREACHABLE: too big, and DF is set. */
 export const ICMP_FRAGMENTATION_NEEDED = 4;

@@ -375,6 +375,32 @@ it("an adapter in the wrong virtual subnet, and one that sends in another name: 
   ]);
 });
 
+it("a guard that is on, a storm limit that is reached: Set-VMNetworkAdapter", () => {
+  const guarded = change(
+    TWO_HOSTS,
+    "addresses: [10.0.0.5] }] }\n      - { name: Red1",
+    "addresses: [10.0.0.5], dhcpGuard: true, routerGuard: true, stormLimit: 1 }] }\n      - { name: Red1",
+  );
+  const lab = makeLab(guarded);
+  const cureOf = (frame: Uint8Array, withinLimits = true) => {
+    const [step] = trace(lab.engine, lab.port("host1/Blue1")!, frame, 0, "notes", withinLimits);
+    const { verdict } = step!.decision;
+    const reason = verdict.kind === "drop" ? verdict.reason : (0 as Reason);
+    return [reasonName(reason), ...curesFor(new LabKnowledge(lab), step!, reason).map(({ command }) => command)];
+  };
+  const offer = udp(BLUE2, BLUE1, "10.0.0.5", "10.0.0.7");
+  offer.set([0, 67, 0, 68], 34);
+  const redirect = udp(BLUE2, BLUE1, "10.0.0.5", "10.0.0.7");
+  redirect.set([1], 23);
+  redirect.set([5, 1], 34);
+  const set = "Set-VMNetworkAdapter -ComputerName host1 -VMName Blue1";
+  expect(cureOf(offer)).toEqual(["DHCP_GUARD", `${set} -DhcpGuard Off`]);
+  expect(cureOf(redirect)).toEqual(["ROUTER_GUARD", `${set} -RouterGuard Off`]);
+  const broadcast = udp("ffffffffffff", BLUE1, "10.0.0.5", "255.255.255.255");
+  expect(cureOf(broadcast, false)).toEqual(["STORM_LIMIT", `${set} -StormLimit 0`]);
+  expect(cureOf(broadcast)[0]).not.toBe("STORM_LIMIT");
+});
+
 it("names with blanks are quoted", () => {
   const text = change(TWO_HOSTS, "name: Blue1,", 'name: "Blue one",');
   const lab = makeLab(text);

@@ -126,6 +126,9 @@ describe("derivation", () => {
       mssClamp: false,
       outerFragmentation: false,
       reassembly: false,
+      learnFromTraffic: false,
+      learnFromFloods: false,
+      learnedAddressLimit: 10_000,
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -142,6 +145,9 @@ describe("derivation", () => {
       mssClamp: false,
       outerFragmentation: false,
       reassembly: false,
+      learnFromTraffic: false,
+      learnFromFloods: false,
+      learnedAddressLimit: 10_000,
     });
   });
 

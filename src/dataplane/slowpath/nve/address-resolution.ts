@@ -14,6 +14,8 @@
  * Windows Server 2012 differs: its switch floods what is for all to the local ports of the virtual subnet, so the host leaves it to
  * VMs of its own to answer; and questions to one station on another host are answered as well.
  *
+ * What a VM says about its own addresses is also what the host learns from (learning.ts).
+ *
  * Messages are payload and not in any flow key, so nothing that rests on them is cached (docs/decisions/0013-responders.md).
  */
 import { Reason } from "../../drop-reasons.js";
@@ -33,6 +35,7 @@ import type { Claims, Message, Question } from "../responders/message.js";
 import { neighborAdvertisement, readNeighborDiscovery } from "../responders/neighbor-discovery.js";
 import { frameText, nearestRecord, tell } from "./explain.js";
 import { isGatewayAddress } from "./gateway.js";
+import { learnFromClaims } from "./learning.js";
 import { findAnyByMac, findByMac, findOwn, findRecord } from "./records.js";
 import { replicate } from "./replicate.js";
 import type { NveSnapshot } from "./snapshot.js";
@@ -76,6 +79,7 @@ export const addressResolution: Layer<NveSnapshot> = {
       const decided = `${message.what}: nobody here answers`;
       return flood(snapshot, packet, decided, dropFor(Reason.TX_UNANSWERED), context);
     }
+    learnFromClaims(snapshot, packet, message.claims, context);
     if (!mayClaim(snapshot.policy, packet, message.claims, context)) {
       return drop(packet, context, Reason.TX_SRC_POLICY, "speaks for an address that is not the sender's");
     }

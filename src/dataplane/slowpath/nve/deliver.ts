@@ -10,18 +10,20 @@ import { formatMac } from "../../wire/mac.js";
 import { dropFor, forwardTo } from "../evaluate.js";
 import type { LayerContext, Outcome, PacketView } from "../layer.js";
 import { tell } from "./explain.js";
+import { learnFromDelivery } from "./learning.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** Hands the packet to the port of (VSID, destination MAC); drops it for `missing` if there is none, or if it came from there. */
 export function deliverLocally(
-  { ports }: NveSnapshot,
+  snapshot: NveSnapshot,
   packet: PacketView,
   context: LayerContext,
   missing: Reason,
 ): Outcome {
   const { vsid, destinationMac } = packet.plan;
   context.consulted(providerStamp(context.node));
-  const port = ports.portOf(vsid, destinationMac);
+  learnFromDelivery(snapshot, packet, context);
+  const port = snapshot.ports.portOf(vsid, destinationMac);
   const isFound = port !== undefined && port !== packet.ingress;
   if (context.observer) {
     const saw = `VSID ${vsid}, destination MAC ${formatMac(destinationMac)}`;

@@ -16,12 +16,13 @@ import { BROADCAST_MAC, formatMac, isGroupMac } from "../../wire/mac.js";
 import { vidOf } from "../../wire/vlan.js";
 import { consumeAs, dropFor, passFor } from "../evaluate.js";
 import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
-import { isAddressResolution, isArp, isNeighborDiscovery } from "./address-resolution.js";
+import { isAddressResolution, isArp, isNeighborDiscovery, readMessage } from "./address-resolution.js";
 import { controlMessage, controlText, tellSendingHost } from "./control-messages.js";
 import { deliverLocally } from "./deliver.js";
 import { frameText, hex, type Nearest, nearestRecord, tell } from "./explain.js";
 import { holdFragment } from "./hold-fragment.js";
 import { receiveRewritten } from "./ip-rewrite.js";
+import { learnFromFlood } from "./learning.js";
 import type { LocalPorts } from "./local-ports.js";
 import { isTooBigMessage, pathMtuMessage } from "./path-mtu.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
@@ -329,6 +330,7 @@ const delivery: Layer<NveSnapshot> = {
       const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
       return outcome.kind === "drop" ? dropUndelivered(snapshot, packet, context) : outcome;
     }
+    readFlood(snapshot, packet, context);
     const outputs = copiesHere(snapshot, packet, context);
     if (context.observer) {
       const saw = `VSID ${vsid}, destination MAC ${formatMac(destinationMac)}`;
@@ -361,6 +363,14 @@ function recordElsewhere(policy: HostPolicy, { plan }: PacketView): LookupRecord
   const record = ip ? policy.lookupRecords.find(plan.vsid, ip.destination) : undefined;
   if (record?.macAddress !== plan.destinationMac || record.rule !== "TranslationMethodEncap") return undefined;
   return policy.providerAddresses.find(record.providerAddress) ? undefined : record;
+}
+
+/** What another host floods for its VM says where that VM's addresses are. */
+function readFlood(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): void {
+  const inner = packet.plan.inner!;
+  if (!snapshot.policy.settings.learnFromFloods || !isAddressResolution(inner)) return;
+  const message = readMessage(packet.bytes, inner);
+  if (message && message.kind !== "other") learnFromFlood(snapshot, packet, message.claims, context);
 }
 
 /** The receive side in order, for NICs; row 1 is the pipeline's `unreadable`. */

@@ -15,6 +15,8 @@ export interface LocalPort {
   readonly guestOffload?: GuestOffload;
   /** Of NICs. Left out: all that a NIC can do, without faults. */
   readonly nicOffload?: NicOffload;
+  /** Most addresses that are learnt on the adapter; left out or 0: no limit. */
+  readonly dynamicIPAddressLimit?: number;
 }
 
 /**

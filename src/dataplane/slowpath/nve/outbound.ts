@@ -42,6 +42,7 @@ import { encapsulation } from "./encapsulate.js";
 import { flowText, frameText, hex, icmpText, keyText, nearestRecord, tell } from "./explain.js";
 import { tellSender } from "./gateway.js";
 import { rewrittenGroupCopy, sendRewritten } from "./ip-rewrite.js";
+import { learnFromTraffic } from "./learning.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
 import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
 import { replicate } from "./replicate.js";
@@ -116,7 +117,8 @@ const etherType: Layer<NveSnapshot> = {
 /** Source policy: (VSID, source CA, source MAC) must be on record, so that nobody sends in another VM's name. */
 const sourcePolicy: Layer<NveSnapshot> = {
   name: "source policy",
-  evaluate({ policy }, packet, context) {
+  evaluate(snapshot, packet, context) {
+    const { policy } = snapshot;
     const { plan } = packet;
     const source = packet.parsed.ip!.source;
     const byAddress = findRecord(policy, plan.vsid, source, context);
@@ -126,6 +128,7 @@ const sourcePolicy: Layer<NveSnapshot> = {
     const isAccepted = record !== undefined || isAnonymous;
     plan.sourceRecord =
       record ?? (isAnonymous ? findOwn(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
+    if (record) learnFromTraffic(snapshot, packet, record, context);
     if (context.observer) {
       const saw = `VSID ${plan.vsid}, source ${formatAddress(source)}, source MAC ${formatMac(plan.sourceMac)}`;
       if (record) tell(context.observer, saw, `accepted by a ${record.type} record`, record);

@@ -19,6 +19,7 @@ import { dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
 import type { LayerContext, Outcome, PacketView } from "../layer.js";
 import { isRefusal, isTooBig, nvgrePush, type Refusal, wayTo } from "./encapsulate.js";
 import { tell } from "./explain.js";
+import { learnFromDelivery } from "./learning.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
 
@@ -68,9 +69,10 @@ export function replicate(
 }
 
 /** What came from the wire, for every adapter of the virtual subnet; none if there is no such adapter. */
-export function copiesHere({ ports }: NveSnapshot, packet: PacketView, context: LayerContext): Forward[] {
+export function copiesHere(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Forward[] {
   context.consulted(providerStamp(context.node));
-  return ports
+  learnFromDelivery(snapshot, packet, context);
+  return snapshot.ports
     .portsOf(packet.plan.vsid)
     .filter((port) => port !== packet.ingress)
     .map((port) => forwardOf(packet, port, null));

@@ -5,18 +5,26 @@
 import type { NodeIndex } from "../../transposition/transposition.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
+import { LearnedAddresses, type LearningEffect } from "./learned-addresses.js";
 import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
 import type { NveWork } from "./work.js";
 
 /** What layers raise, by store. */
-export type NveEffect = NeighborEffect | DuplicateEffect | ControlEffect | PathMtuEffect | ReassemblyEffect;
+export type NveEffect =
+  | NeighborEffect
+  | DuplicateEffect
+  | ControlEffect
+  | PathMtuEffect
+  | ReassemblyEffect
+  | LearningEffect;
 
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
   readonly duplicates = new DuplicateDetection();
   readonly reassembly = new Reassembly();
+  readonly learned = new LearnedAddresses();
   readonly control: ControlState;
 
   /** `counted`: what a host has counted before it lost its memory. */
@@ -53,6 +61,10 @@ export class NveState {
       case "fragment":
       case "fragmentsEnd":
         this.reassembly.settle(effect, work);
+        break;
+      case "addressTaught":
+      case "addressSilence":
+        this.learned.settle(effect, work);
         break;
     }
   }
