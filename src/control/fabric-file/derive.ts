@@ -119,6 +119,7 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     learnFromTraffic: settings.learnFromTraffic ?? usual.learnFromTraffic,
     learnFromFloods: settings.learnFromFloods ?? usual.learnFromFloods,
     learnedAddressLimit: settings.learnedAddressLimit ?? usual.learnedAddressLimit,
+    useExternalRouter: settings.useExternalRouter ?? usual.useExternalRouter,
   };
 }
 

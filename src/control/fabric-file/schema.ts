@@ -117,6 +117,9 @@ const settings = z
       description:
         "The lab stands in for the management layer: so many milliseconds after this host has learnt an address, the other hosts of the routing domain get its record. Left out: they do not.",
     }),
+    useExternalRouter: flag(
+      "What leaves its virtual subnet goes, unrouted, to a router outside of the hosts.",
+    ).optional(),
   })
   .meta({ description: "Switches of the NVE; those of a host override those of the lab one by one." });
 

@@ -165,6 +165,7 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   learnFromTraffic: false,
   learnFromFloods: false,
   learnedAddressLimit: 10_000,
+  useExternalRouter: false,
 });
 
 /**

@@ -98,6 +98,8 @@ export interface NveSettings {
   readonly learnFromFloods: boolean;
   /** Most addresses that the host holds learnt. */
   readonly learnedAddressLimit: number;
+  /** -UseExternalRouter of Set-NetVirtualizationGlobal: what leaves its virtual subnet is left to a router outside of the host. */
+  readonly useExternalRouter: boolean;
 }
 
 /** Index of a record within its table; valid for that table object only. */

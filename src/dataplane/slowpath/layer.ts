@@ -102,6 +102,9 @@ export interface LayerContext {
   readonly observer: Observer | null;
 }
 
+/** What a question to the policy's tables needs of the context: which stamps the answer rests on. */
+export type Consultation = Pick<LayerContext, "node" | "consulted">;
+
 /** One layer's explanation. Texts are complete for people; `record` and `nearest` are the very objects of the policy. */
 export interface LayerNote {
   /** What the layer looked at, e.g. `VSID 5001, 10.0.0.5 -> 10.0.0.7`. */

@@ -129,6 +129,7 @@ describe("derivation", () => {
       learnFromTraffic: false,
       learnFromFloods: false,
       learnedAddressLimit: 10_000,
+      useExternalRouter: false,
     });
     expect(hostOf(lab, "host2").nve).toEqual({
       mode: "2012",
@@ -148,6 +149,7 @@ describe("derivation", () => {
       learnFromTraffic: false,
       learnFromFloods: false,
       learnedAddressLimit: 10_000,
+      useExternalRouter: false,
     });
   });
 

@@ -1,6 +1,6 @@
 /** The objects that the module NetWNV prints, and how their properties are called in a fabric file. */
 
-/** Lists of a fabric file. Global settings have none. */
+/** Lists of a fabric file. Global settings have none: they become the settings of their host. */
 export type ListName = "lookupRecords" | "customerRoutes" | "providerAddresses" | "providerRoutes";
 
 export interface PolicyClass {
@@ -66,7 +66,12 @@ export const CLASSES: readonly PolicyClass[] = [
     },
     has: (properties) => properties.has("DestinationPrefix") && properties.has("InterfaceIndex"),
   },
-  { name: "Global", list: null, fields: {}, has: (properties) => properties.has("UseExternalRouter") },
+  {
+    name: "Global",
+    list: null,
+    fields: { UseExternalRouter: "useExternalRouter" },
+    has: (properties) => properties.has("UseExternalRouter"),
+  },
 ];
 
 /** `LookupRecord`, `NetVirtualizationLookupRecord`, `Get-NetVirtualizationLookupRecord` or `MSFT_NetVirtualizationLookupRecordSettingData`. */

@@ -15,7 +15,7 @@ import { formatPath } from "../../problem.js";
 import type { Source, SourcePosition, SourceProblem } from "../source.js";
 import { CLASSES, classNamed, fieldValue, type ListName, type PolicyClass } from "./classes.js";
 import { documentsOf, elementsOf, JsonError, type Member, membersOf, readValue, type Span, spanAt } from "./json.js";
-import { type Origin, type PolicyLists, surroundings } from "./surroundings.js";
+import { type Origin, type PolicyLists, type PolicyObject, surroundings } from "./surroundings.js";
 
 const POLICY_PROPERTY =
   /"(?:CustomerAddress|DestinationPrefix|ProviderAddress|UseExternalRouter|RoutingDomainID|(?:Get-)?NetVirtualization\w+)"\s*:/;
@@ -45,6 +45,7 @@ export function readPolicyJson(text: string): Source {
 
 class PolicyReader {
   readonly #lists: PolicyLists = { lookupRecords: [], customerRoutes: [], providerAddresses: [], providerRoutes: [] };
+  readonly #globals: PolicyObject[] = [];
   readonly #hosts: string[] = [];
   readonly #problems: SourceProblem[] = [];
   readonly #warnings: SourceProblem[] = [];
@@ -97,7 +98,7 @@ class PolicyReader {
         if (value !== undefined) raw[field] = value;
       } else this.#notice(member);
     }
-    if (isA.list !== null) this.#lists[isA.list].push({ raw, offset: span.start });
+    (isA.list === null ? this.#globals : this.#lists[isA.list]).push({ raw, offset: span.start });
   }
 
   /** What Windows knows about an object and the lab does not. */
@@ -108,8 +109,6 @@ class PolicyReader {
     const value = (): unknown => readValue(this.text, member);
     if (member.key === "Unusable" && value() === true) {
       warn("RECORD_UNUSABLE", "the host found this record unusable; the lab uses it");
-    } else if (member.key === "UseExternalRouter" && value() === true) {
-      warn("EXTERNAL_ROUTER", "UseExternalRouter is on; the lab routes between virtual subnets itself");
     } else if (member.key === "AddressState" && !["Preferred", 4, null].includes(value() as string)) {
       warn("PA_STATE", `the address was in state ${String(value())} on the host; in the lab it is Preferred`);
     }
@@ -147,7 +146,8 @@ class PolicyReader {
 
   source(): Source {
     const origins = new Map<string, Origin>();
-    const plain: Record<string, unknown> = { apiVersion: "hnv/v1", ...surroundings(this.#lists, this.#hosts, origins) };
+    const around = surroundings(this.#lists, this.#globals, this.#hosts, origins);
+    const plain: Record<string, unknown> = { apiVersion: "hnv/v1", ...around };
     for (const [list, objects] of Object.entries(this.#lists)) {
       if (objects.length > 0) plain[list] = objects.map(({ raw }) => raw);
     }

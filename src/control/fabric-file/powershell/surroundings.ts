@@ -3,6 +3,7 @@
  *
  *     NICs        one per interface index; MAC of a provider address, else 02-00 and the address's last four octets
  *     VMs         the MACs of records that name a provider address of this host, but not those of gateway addresses
+ *     settings    what Get-NetVirtualizationGlobal says
  *     neighbors   with one host, whose wire ends outside of the lab: 02-00 and the last four octets of each other provider address and router
  *     provider    with several hosts: the subnets of the provider addresses, with the routers that the provider routes name
  */
@@ -32,7 +33,8 @@ export type PolicyLists = Readonly<Record<ListName, PolicyObject[]>>;
 
 /** The object that a part of the fabric file was made of. */
 export interface Origin {
-  readonly list: ListName;
+  /** null: global settings. */
+  readonly list: ListName | null;
   readonly offset: number;
 }
 
@@ -42,11 +44,12 @@ const ONLY_HOST = "host1";
 /** `hosts`, `provider` and `neighbors` of the fabric file; `origins` learns where they come from, by path. Interface indexes become places. */
 export function surroundings(
   lists: PolicyLists,
+  globals: readonly PolicyObject[],
   named: readonly string[],
   origins: Map<string, Origin>,
 ): Record<string, unknown> {
   const names = named.length > 0 ? named : [ONLY_HOST];
-  const hosts = names.map((name, index) => hostAround(lists, name, `hosts[${index}]`, origins));
+  const hosts = names.map((name, index) => hostAround(lists, globals, name, `hosts[${index}]`, origins));
   numberInterfaces(lists, names);
   if (hosts.length > 1) return { hosts, provider: { subnets: providerSubnets(lists) } };
   return { hosts, neighbors: neighborsOf(lists) };
@@ -60,7 +63,13 @@ const isOn =
     raw.host === undefined || raw.host === host;
 const addressIn = (object: PolicyObject, field: string): Address | undefined => readAddress(text(object, field));
 
-function hostAround(lists: PolicyLists, name: string, path: string, origins: Map<string, Origin>): object {
+function hostAround(
+  lists: PolicyLists,
+  globals: readonly PolicyObject[],
+  name: string,
+  path: string,
+  origins: Map<string, Origin>,
+): object {
   const own = lists.providerAddresses.filter(isOn(name));
   const nics = interfacesOf(lists, name).map((index, place) => {
     const ofNic = own.filter(({ raw }) => raw.interfaceIndex === index);
@@ -69,7 +78,12 @@ function hostAround(lists: PolicyLists, name: string, path: string, origins: Map
     if (ofNic[0]) origins.set(`${path}.nics[${place}]`, { list: "providerAddresses", offset: ofNic[0].offset });
     return { name: `nic${place + 1}`, mac: formatMac(mac ?? (address ? madeUpMac(address) : noMac(place))) };
   });
-  return { name, nics, vms: vmsOf(lists, name, nics.length, path, origins) };
+  const vms = vmsOf(lists, name, nics.length, path, origins);
+  const global = globals.filter(isOn(name)).at(-1);
+  if (!global || global.raw.useExternalRouter === false) return { name, nics, vms }; // as without
+  origins.set(`${path}.settings`, { list: null, offset: global.offset });
+  const { host: _, ...settings } = global.raw;
+  return { name, settings, nics, vms };
 }
 
 /** Locally administered, from the last 32 bits of an address. */

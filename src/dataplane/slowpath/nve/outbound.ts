@@ -179,9 +179,11 @@ function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Add
   return false;
 }
 
+/** Those of other virtual subnets are an external router's business, where there is one. */
 function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Address): Vsid | undefined {
   const domain = policy.customerRoutes.routingDomainOf(vsid);
-  return domain && policy.customerRoutes.gatewayOwner(domain, destination);
+  const owner = domain && policy.customerRoutes.gatewayOwner(domain, destination);
+  return owner === vsid || !policy.settings.useExternalRouter ? owner : undefined;
 }
 
 /** Link-local addresses are never routed: the record of the address, or of the MAC that the VM found by itself. */
@@ -221,7 +223,7 @@ const nextHop: Layer<NveSnapshot> = {
       if (context.observer) tellNoNextHop(policy, vsid, packet, found, context);
       return dropFor(found.reason);
     }
-    const isRouted = found.vsid !== vsid || policy.isGatewayMac(vsid, plan.destinationMac);
+    const { isRouted } = found;
     plan.destinationRecord = found.record;
     plan.vsid = found.vsid;
     plan.destinationMac = found.record.macAddress;
@@ -230,7 +232,7 @@ const nextHop: Layer<NveSnapshot> = {
       plan.decrementTtl = true;
     }
     const isExpired = isRouted && ip.ttl <= 1;
-    if (context.observer) tellNextHop(vsid, packet, found, isRouted, isExpired, context);
+    if (context.observer) tellNextHop(policy, vsid, packet, found, isExpired, context);
     if (!isExpired) return CONTINUE;
     context.doNotCache();
     const isTold = tellSender(policy, vsid, packet, { kind: "timeExceeded" }, context);
@@ -240,21 +242,25 @@ const nextHop: Layer<NveSnapshot> = {
 };
 
 function tellNextHop(
+  policy: HostPolicy,
   vsid: Vsid,
   packet: PacketView,
   found: NextHop,
-  isRouted: boolean,
   isExpired: boolean,
   context: LayerContext,
 ): void {
   const { plan, parsed } = packet;
   const by = found.route ? `route ${formatPrefix(found.route.destinationPrefix)}` : "the record alone";
-  const how = isRouted
-    ? `routed: wire VSID ${found.vsid}, source MAC ${formatMac(plan.sourceMac)}, TTL ${parsed.ip!.ttl} minus one`
-    : `same virtual subnet ${found.vsid}`;
+  const isLeftToRouter = policy.settings.useExternalRouter && !sameAddress(found.address, parsed.ip!.destination);
+  const how = found.isRouted
+    ? `routed: wire VSID ${found.vsid}, TTL ${parsed.ip!.ttl} minus one`
+    : isLeftToRouter
+      ? `left to an external router in virtual subnet ${found.vsid}`
+      : `same virtual subnet ${found.vsid}`;
+  const macs = `MAC ${formatMac(found.record.macAddress)}, source MAC ${formatMac(plan.sourceMac)}`;
   const decided = isExpired
     ? `routed into VSID ${found.vsid}, but the TTL is ${parsed.ip!.ttl}`
-    : `${how}; next hop ${formatAddress(found.address)} by ${by}, MAC ${formatMac(found.record.macAddress)}`;
+    : `${how}; next hop ${formatAddress(found.address)} by ${by}, ${macs}`;
   tell(context.observer, flowText(vsid, parsed), decided, found.record);
 }
 
@@ -265,10 +271,11 @@ function tellNoNextHop(
   found: NoNextHop,
   context: LayerContext,
 ): void {
+  const isExternal = policy.settings.useExternalRouter && !sameAddress(found.address, packet.parsed.ip!.destination);
   const decided =
     found.reason === Reason.TX_NO_ROUTE
       ? `no customer route of the routing domain of VSID ${vsid} covers ${formatAddress(found.address)}`
-      : `no lookup record ${keyText(found.vsid, found.address)}`;
+      : `no lookup record ${keyText(found.vsid, found.address)}${isExternal ? " of an external router" : ""}`;
   const nearest = nearestRecord(policy.lookupRecords, found.vsid, found.address);
   tell(context.observer, flowText(vsid, packet.parsed), decided, found.route, nearest);
 }

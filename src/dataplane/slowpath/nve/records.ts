@@ -6,14 +6,14 @@ import { ANY_STAMP, macRecordStamp, recordStamp } from "../../policy/stamps.js";
 import type { Stamp } from "../../transposition/transposition.js";
 import type { Address } from "../../wire/address.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
-import type { LayerContext } from "../layer.js";
+import type { Consultation } from "../layer.js";
 
 /** The Static or Dynamic record of (VSID, CA). */
 export function findRecord(
   policy: HostPolicy,
   vsid: Vsid,
   address: Address,
-  context: LayerContext,
+  context: Consultation,
 ): LookupRecord | undefined {
   context.consulted(recordStamp(context.node, vsid, address));
   return policy.lookupRecords.find(vsid, address);
@@ -24,7 +24,7 @@ export const isFoundByMac = (record: LookupRecord): boolean =>
   record.type === "L2Only" || record.type === "GatewayWildcard";
 
 /** The GatewayWildcard or L2Only record of a MAC. */
-export function findByMac(policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined {
+export function findByMac(policy: HostPolicy, vsid: Vsid, mac: Mac, context: Consultation): LookupRecord | undefined {
   context.consulted(macRecordStamp(context.node, vsid));
   return policy.lookupRecords.findByMac(vsid, mac).find(isFoundByMac);
 }
@@ -35,7 +35,7 @@ export function findAnyByMac(
   vsid: Vsid,
   mac: Mac,
   accepts: (record: LookupRecord) => boolean,
-  context: LayerContext,
+  context: Consultation,
 ): LookupRecord | undefined {
   const candidates = policy.lookupRecords.findByMac(vsid, mac).filter(accepts);
   const found = candidates.find(isFoundByMac) ?? candidates[0];
@@ -44,10 +44,10 @@ export function findAnyByMac(
 }
 
 /** A record of a VM's MAC that places it on this host: for packets whose source address names nobody. */
-export const findOwn = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: LayerContext): LookupRecord | undefined =>
+export const findOwn = (policy: HostPolicy, vsid: Vsid, mac: Mac, context: Consultation): LookupRecord | undefined =>
   findAnyByMac(policy, vsid, mac, (r) => policy.providerAddresses.find(r.providerAddress) !== undefined, context);
 
-const stampOf = (record: LookupRecord, context: LayerContext): Stamp =>
+const stampOf = (record: LookupRecord, context: Consultation): Stamp =>
   isFoundByMac(record)
     ? macRecordStamp(context.node, record.virtualSubnetID)
     : recordStamp(context.node, record.virtualSubnetID, record.customerAddress);

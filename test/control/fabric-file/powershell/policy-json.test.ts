@@ -1,5 +1,5 @@
 /** Policy as PowerShell prints it: every shape that ConvertTo-Json gives it, the host made up around it, mistakes at their place. */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { checkLab, loadFabricFile, reachabilityOf } from "../../../../src/control/index.js";
 import type { PortIndex } from "../../../../src/dataplane/transposition/index.js";
 import { kernelModule } from "../../../../src/kernel-file.js";
@@ -257,13 +257,28 @@ it("a fabric file in JSON stays one", () => {
 });
 
 it("what Windows knows and the lab does not obey is a finding", () => {
-  const text = `${HOST.replace('"Unusable":  false', '"Unusable":  true').replace('"AddressState":  4', '"AddressState":  2')} { "UseExternalRouter": true }`;
+  const text = `${HOST.replace('"Unusable":  false', '"Unusable":  true').replace('"AddressState":  4', '"AddressState":  2')}`;
   const loaded = loadFabricFile(text, "policy.json");
   expect(loaded.ok && loaded.findings.map(({ severity, code }) => `${severity} ${code}`)).toEqual([
     "warning RECORD_UNUSABLE",
     "warning PA_STATE",
-    "warning EXTERNAL_ROUTER",
   ]);
+});
+
+describe("global settings", () => {
+  it("become those of the host that they are of", () => {
+    expect(load(`${HOST} { "UseExternalRouter": true }`).lab.hosts[0]!.nve.useExternalRouter).toBe(true);
+    expect(load(`${HOST} { "UseExternalRouter": false }`).lab.hosts[0]!.nve.useExternalRouter).toBe(false);
+    const other = HOST.replaceAll('"HV1"', '"HV2"').replaceAll("192.168.4.11", "192.168.4.22").replaceAll("5001", "5002");
+    const { hosts } = load(`${HOST} ${other} { "UseExternalRouter": true, "PSComputerName": "HV2" }`).lab;
+    expect(hosts.map(({ name, nve }) => `${name} ${nve.useExternalRouter}`)).toEqual(["HV1 false", "HV2 true"]);
+  });
+
+  it("a value that is none is told where it stands", () => {
+    const loaded = loadFabricFile(`${HOST}\n{ "UseExternalRouter": "yes" }`, "policy.json");
+    const problems = loaded.ok ? [] : loaded.problems.map(({ path, column }) => `${path} ${column}`);
+    expect(problems).toEqual(["hosts[0].settings.useExternalRouter 24"]);
+  });
 });
 
 it("twenty thousand records with all that CIM adds: 27 MB, more than a fabric file may have", () => {

@@ -393,6 +393,86 @@ describe("next hop", () => {
   });
 });
 
+describe.each(["2012R2", "2012"] as const)("an external router (UseExternalRouter), mode %s", (mode) => {
+  const ROUTER = "06-06-00-00-00-FE";
+  const through = (router: readonly ReturnType<typeof record>[], routes = labRoutes()) =>
+    host1({
+      lookupRecords: [...labRecords().filter(({ macAddress }) => macAddress !== mac(MACS.gateway5001)), ...router],
+      customerRoutes: routes,
+      settings: { mode, useExternalRouter: true },
+    });
+  /** Of NVGRE in IPv4 without a tag. */
+  const wireVsidOf = (bytes: Uint8Array): number => Number.parseInt(hexOf(bytes.subarray(38, 41)), 16);
+  const ATTENDED = [record(5001, "10.0.0.1", ROUTER, PA2)];
+  const OFF_LINK = {
+    destination: ROUTER,
+    source: MACS.blue1,
+    from: "10.0.0.5",
+    to: "10.0.1.9",
+    ttl: 1,
+  };
+
+  it("gets what leaves the virtual subnet as it is: TTL, source MAC and VSID are the sender's", () => {
+    const { frame } = through(ATTENDED).send(ipFrame(OFF_LINK), HOST1.blue1);
+    expect(hexOf(frame.subarray(26, 34))).toBe("c0a8040bc0a80416"); // from PA1 to PA2
+    expect(wireVsidOf(frame)).toBe(5001);
+    expect(hexOf(frame.subarray(42))).toBe(hexOf(ipFrame(OFF_LINK)));
+  });
+
+  it("is the one that the virtual subnet's own route names, before its gateway address", () => {
+    const other = record(5001, "10.0.0.254", "06-06-00-00-00-FD", PA2);
+    const routes = [...labRoutes(), route(BLUE, 5001, "0.0.0.0/0", "10.0.0.254", 9)];
+    const { frame } = through([...ATTENDED, other], routes).send(ipFrame(OFF_LINK), HOST1.blue1);
+    expect(hexOf(frame.subarray(42, 54))).toBe("0606000000fd060600000005");
+    const worse = route(BLUE, 5001, "0.0.0.0/0", "10.0.0.253", 10);
+    const both = through([...ATTENDED, other], [worse, ...routes]);
+    expect(hexOf(both.send(ipFrame(OFF_LINK), HOST1.blue1).frame.subarray(42, 48))).toBe("0606000000fd");
+  });
+
+  it("no record of it in the sender's own virtual subnet: dropped, whatever other subnets have", () => {
+    expect(through([]).verdict(ipFrame(OFF_LINK), HOST1.blue1)).toBe("TX_NO_RECORD");
+    const wildcard = record(5001, "0.0.0.0", ROUTER, PA2, { type: "GatewayWildcard" });
+    expect(through([wildcard]).verdict(ipFrame(OFF_LINK), HOST1.blue1)).toBe("TX_NO_RECORD");
+    const host = through([], [...labRoutes(), route(BLUE, 5002, "0.0.0.0/0", "10.0.1.9")]);
+    expect(host.verdict(ipFrame({ ...OFF_LINK, to: "8.8.8.8" }), HOST1.blue1)).toBe("TX_NO_RECORD");
+  });
+
+  it("has no part in what stays on the link, even if it was sent to the router's MAC", () => {
+    const inside = { ...OFF_LINK, to: "10.0.0.7" };
+    const { frame } = through(ATTENDED).send(ipFrame(inside), HOST1.blue1);
+    expect(hexOf(frame.subarray(42))).toBe(hexOf(ipFrame({ ...inside, destination: MACS.blue2 })));
+  });
+
+  it("a prefix without room for a gateway address, and no route: nowhere to go", () => {
+    const routes = [route(BLUE, 5001, "10.0.0.4/31"), route(BLUE, 5002, "10.0.1.0/24")];
+    expect(through(ATTENDED, routes).verdict(ipFrame(OFF_LINK), HOST1.blue1)).toBe("TX_NO_ROUTE");
+  });
+
+  it("the gateway address of the own subnet is still answered for and consumed here, others are the router's", () => {
+    const host = through(ATTENDED);
+    expect(host.verdict(ipFrame({ ...OFF_LINK, to: "10.0.0.1" }), HOST1.blue1)).toBe("TX_ROUTER_SELF");
+    expect(host.verdict(ipFrame({ ...OFF_LINK, to: "10.0.1.1" }), HOST1.blue1)).toBe("forward");
+  });
+
+  it("explanations name it", () => {
+    const words = (host: ReturnType<typeof host1>) =>
+      host.explain(ipFrame(OFF_LINK), HOST1.blue1).get("next hop")!.at(-1)!.decided;
+    expect(words(through(ATTENDED))).toBe(
+      "left to an external router in virtual subnet 5001; next hop 10.0.0.1 by the record alone, " +
+        "MAC 06-06-00-00-00-FE, source MAC 06-06-00-00-00-05",
+    );
+    expect(words(through([]))).toBe("no lookup record (VSID 5001, 10.0.0.1) of an external router");
+  });
+
+  it("it is one setting of the host: without it the same packet is routed here", () => {
+    const routed = host1({ settings: { mode } }).send(
+      ipFrame({ ...OFF_LINK, destination: MACS.gateway5001, ttl: 9 }),
+      HOST1.blue1,
+    );
+    expect(wireVsidOf(routed.frame)).toBe(5002);
+  });
+});
+
 describe("2012 mode", () => {
   const mode: Changes = { settings: { mode: "2012" } };
   const local = { 9: adapter(5001, "06-06-00-00-00-06") };
