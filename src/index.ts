@@ -50,6 +50,9 @@ export {
   type LabCounters,
   type LabEvent,
   loadLab,
+  type NextHopQuestion,
+  type NoSelectedNextHop,
   type ReasonText,
+  type SelectedNextHop,
 } from "./library.js";
 export type { LabChange } from "./vswitch/index.js";

@@ -20,9 +20,10 @@ import {
   windowsNumber,
   windowsReason,
 } from "./dataplane/index.js";
-import type { HostPolicy, HostPolicyChange } from "./dataplane/policy/index.js";
-import type { ControlCounters, LearningCounters } from "./dataplane/slowpath/index.js";
+import { type HostPolicy, type HostPolicyChange, PolicyError } from "./dataplane/policy/index.js";
+import { type ControlCounters, type LearningCounters, queryNextHop } from "./dataplane/slowpath/index.js";
 import type { PortIndex } from "./dataplane/transposition/index.js";
+import { Address, formatAddress, formatMac, type Mac, parseAddress, type Vsid } from "./dataplane/wire/index.js";
 import { kernelModule } from "./kernel-file.js";
 import { Lab, type LabChange } from "./vswitch/index.js";
 
@@ -108,6 +109,34 @@ export interface Explanation {
   }[];
   /** What the node sends because of the frame: answers and error messages. */
   readonly answers: Explanation["outputs"];
+}
+
+/** What Select-NetVirtualizationNextHop is asked. */
+export interface NextHopQuestion {
+  /** Left out: who sends is not known. */
+  readonly sourceCustomerAddress?: Address | string;
+  readonly destinationCustomerAddress: Address | string;
+  /** 4096–16777214. */
+  readonly sourceVirtualSubnetID: number;
+}
+
+/** What Select-NetVirtualizationNextHop prints, spelled as the cmdlets spell addresses; MACs as `060600000005`. */
+export interface SelectedNextHop {
+  readonly sourceCustomerAddress: string | null;
+  readonly destinationCustomerAddress: string;
+  /** The CA that a packet goes to next: the destination itself, or a gateway VM or router. */
+  readonly nextHopAddress: string;
+  readonly sourceVirtualSubnetID: number;
+  /** The destination MAC with which it goes on. */
+  readonly nextHopMACAddress: string;
+  /** The source MAC with which it goes on: the distributed router's once routed, else the sender's; null if no record names the sender. */
+  readonly sourceMACAddress: string | null;
+}
+
+/** Why there is no next hop: what a packet would be dropped for. */
+export interface NoSelectedNextHop {
+  readonly reason: ReasonText;
+  readonly why: string;
 }
 
 export interface LabCounters {
@@ -203,6 +232,26 @@ export class EmulatedLab {
     return counters;
   }
 
+  /**
+   * Select-NetVirtualizationNextHop on a host: the decision that forwards, asked without a packet. `reason` in the answer: there is
+   * no next hop. Throws a PolicyError where the question is not about a packet from one station to another.
+   */
+  selectNextHop(host: string, question: NextHopQuestion): SelectedNextHop | NoSelectedNextHop {
+    const source = question.sourceCustomerAddress === undefined ? null : asAddress(question.sourceCustomerAddress);
+    const destination = asAddress(question.destinationCustomerAddress);
+    const vsid = question.sourceVirtualSubnetID as Vsid; // checked there
+    const answer = queryNextHop(this.policyOf(host), { source, destination, vsid });
+    if ("reason" in answer) return { reason: describeReason(answer.reason)!, why: answer.why };
+    return {
+      sourceCustomerAddress: source && formatAddress(source),
+      destinationCustomerAddress: formatAddress(destination),
+      nextHopAddress: formatAddress(answer.address),
+      sourceVirtualSubnetID: vsid,
+      nextHopMACAddress: bareMac(answer.mac),
+      sourceMACAddress: answer.sourceMac === null ? null : bareMac(answer.sourceMac),
+    };
+  }
+
   /** Changes a host's policy as the NetWNV cmdlets do. The next frame sees all of the change; a PolicyError means that it sees none. */
   changePolicy(host: string, change: HostPolicyChange): void {
     this.#lab.changePolicy(host, change);
@@ -231,6 +280,19 @@ export class EmulatedLab {
     return this.#lab.engine.ports[port]!.name;
   }
 }
+
+function asAddress(value: Address | string): Address {
+  const address = typeof value === "string" ? parseAddress(value) : value;
+  if (address instanceof Address) return address;
+  throw new PolicyError(
+    "CUSTOMER_ADDRESS_INVALID",
+    `"${String(value)}" is no address.`,
+    value,
+    "an IPv4 or IPv6 address",
+  );
+}
+
+const bareMac = (mac: Mac): string => formatMac(mac).replaceAll("-", "");
 
 const describeReason = (reason: Reason): ReasonText | null =>
   reason === Reason.NONE

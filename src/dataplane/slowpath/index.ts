@@ -52,6 +52,7 @@ export {
   TUNNEL_FAMILIES,
   type TunnelFamily,
 } from "./nve/offload.js";
+export { type NextHopAnswer, type NextHopQuery, type NoNextHopAnswer, queryNextHop } from "./nve/next-hop-query.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
 export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";

@@ -169,7 +169,7 @@ const packetClass: Layer<NveSnapshot> = {
   },
 };
 
-function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Address): boolean {
+export function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Address): boolean {
   if (isMulticast(destination) || isLimitedBroadcast(destination)) return true;
   if (destination.family === 6) return false;
   for (const prefix of policy.customerRoutes.onLinkPrefixes(vsid)) {
@@ -179,8 +179,8 @@ function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Add
   return false;
 }
 
-/** Those of other virtual subnets are an external router's business, where there is one. */
-function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Address): Vsid | undefined {
+/** The virtual subnet that has this gateway address. Those of other virtual subnets are an external router's business, where there is one. */
+export function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Address): Vsid | undefined {
   const domain = policy.customerRoutes.routingDomainOf(vsid);
   const owner = domain && policy.customerRoutes.gatewayOwner(domain, destination);
   return owner === vsid || !policy.settings.useExternalRouter ? owner : undefined;
@@ -271,13 +271,18 @@ function tellNoNextHop(
   found: NoNextHop,
   context: LayerContext,
 ): void {
-  const isExternal = policy.settings.useExternalRouter && !sameAddress(found.address, packet.parsed.ip!.destination);
-  const decided =
-    found.reason === Reason.TX_NO_ROUTE
-      ? `no customer route of the routing domain of VSID ${vsid} covers ${formatAddress(found.address)}`
-      : `no lookup record ${keyText(found.vsid, found.address)}${isExternal ? " of an external router" : ""}`;
+  const decided = noNextHopText(policy, vsid, packet.parsed.ip!.destination, found);
   const nearest = nearestRecord(policy.lookupRecords, found.vsid, found.address);
   tell(context.observer, flowText(vsid, packet.parsed), decided, found.route, nearest);
+}
+
+export function noNextHopText(policy: HostPolicy, vsid: Vsid, destination: Address, found: NoNextHop): string {
+  const { reason, address } = found;
+  if (reason === Reason.TX_NO_ROUTE) {
+    return `no customer route of the routing domain of VSID ${vsid} covers ${formatAddress(address)}`;
+  }
+  const isExternal = policy.settings.useExternalRouter && !sameAddress(address, destination);
+  return `no lookup record ${keyText(found.vsid, address)}${isExternal ? " of an external router" : ""}`;
 }
 
 /** RFC 7637 §3.4: neither the reserved range nor the vendors' own VSID may carry a tenant's frame. */

@@ -269,7 +269,9 @@ describe("global settings", () => {
   it("become those of the host that they are of", () => {
     expect(load(`${HOST} { "UseExternalRouter": true }`).lab.hosts[0]!.nve.useExternalRouter).toBe(true);
     expect(load(`${HOST} { "UseExternalRouter": false }`).lab.hosts[0]!.nve.useExternalRouter).toBe(false);
-    const other = HOST.replaceAll('"HV1"', '"HV2"').replaceAll("192.168.4.11", "192.168.4.22").replaceAll("5001", "5002");
+    const other = HOST.replaceAll('"HV1"', '"HV2"')
+      .replaceAll("192.168.4.11", "192.168.4.22")
+      .replaceAll("5001", "5002");
     const { hosts } = load(`${HOST} ${other} { "UseExternalRouter": true, "PSComputerName": "HV2" }`).lab;
     expect(hosts.map(({ name, nve }) => `${name} ${nve.useExternalRouter}`)).toEqual(["HV1 false", "HV2 true"]);
   });
