@@ -1,12 +1,13 @@
 /**
- * Long runs of what the tests run short: the kernel against the plain interpreter, random fabrics against their plan, and both, and
- * the capture scanner, with an assertion in front of every memory access.
+ * Long runs of what the tests run short: the kernel against the plain interpreter, random fabrics against their plan, both, and
+ * the capture scanner, with an assertion in front of every memory access, and tenants who must not see each other.
  *
  *     npm run soak -- [--packets N] [--seed S] [--only NAME] [--processes N]
  *
  *   kernel    N packets (10,000,000): engine and interpreter give the same bytes, under many burst sizes
  *   fabrics   N / 100 packets through random fabrics, and N / 1000 of them hop by hop
  *   bounds    N / 10 packets as in kernel, N / 500 as in fabrics, and N / 1000 captures, with assertions
+ *   isolation N / 10 frames of two tenants with equal addresses and MACs, none of which reaches the other
  *
  * Work comes in batches, each with a seed of its own, and is the same for any number of processes. Seeds follow from S, which is
  * printed. At the first difference all ends with status 1 and a description with the batch's own seed: that as S, and as many
@@ -20,16 +21,18 @@ import { type FabricTally, makeFabricTally, runRandomFabric, runRandomFabricByHo
 import { CaptureFuzz, type CaptureTally, makeCaptureTally } from "../support/capture-fuzz.js";
 import { BATCH_PACKETS, explain, type KernelTally, makeTally, randomBatch, runBatch } from "../support/differential.js";
 import { type CheckedModule, readCheckedModule } from "../support/fences.js";
+import { type IsolationTally, makeIsolationTally, runIsolation } from "../support/isolation.js";
 import { kernelModule } from "../support/kernel.js";
 import { Random } from "../support/random.js";
 
-const NAMES = ["kernel", "fabrics", "bounds"] as const;
+const NAMES = ["kernel", "fabrics", "bounds", "isolation"] as const;
 type Name = (typeof NAMES)[number];
 
 const FABRIC_PACKETS = 500;
 const HOP_PACKETS = 50;
 const CHECKED_FABRIC_PACKETS = 20;
 const CHECKED_CAPTURES = 10;
+const ISOLATION_FRAMES = 20_000;
 /** From here on everything that can come up must have. */
 const LONG_RUN = 1_000_000;
 
@@ -43,6 +46,7 @@ interface Counts {
   readonly kernel: KernelTally["counts"];
   readonly fabrics: FabricTally["counts"];
   readonly captures: CaptureTally["counts"];
+  readonly isolation: IsolationTally["counts"];
 }
 
 const [, , folder, ...args] = process.argv;
@@ -74,17 +78,22 @@ interface Modules {
 
 /** One batch. Throws at a difference, in words that repeat it. */
 function runTask({ name, seed }: Task, { kernel, checked, capture }: Modules): Counts {
-  const tallies = { kernel: makeTally(), fabrics: makeFabricTally(), captures: makeCaptureTally() };
-  if (name !== "fabrics") runKernelBatch(seed, name === "bounds" ? checked : kernel, tallies.kernel);
-  if (name !== "kernel") {
-    try {
-      runOthers(name, new Random(seed), tallies, { checked, capture });
-    } catch (error) {
-      throw new Error(`seed ${seed}: ${(error as Error).message}`);
-    }
+  const [tally, fabrics, captures, isolation] = [
+    makeTally(),
+    makeFabricTally(),
+    makeCaptureTally(),
+    makeIsolationTally(),
+  ];
+  if (name === "kernel" || name === "bounds") runKernelBatch(seed, name === "bounds" ? checked : kernel, tally);
+  try {
+    const random = new Random(seed);
+    if (name === "fabrics") runFabrics(random, fabrics);
+    if (name === "bounds") runBounds(random, { fabrics, captures }, { checked, capture });
+    if (name === "isolation") runIsolation(random, { frames: ISOLATION_FRAMES, kernel, tally: isolation });
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${(error as Error).message}`);
   }
-  const { kernel: k, fabrics, captures } = tallies;
-  return { kernel: k.counts, fabrics: fabrics.counts, captures: captures.counts };
+  return { kernel: tally.counts, fabrics: fabrics.counts, captures: captures.counts, isolation: isolation.counts };
 }
 
 function runKernelBatch(seed: number, kernel: WebAssembly.Module | CheckedModule, tally: KernelTally): void {
@@ -93,17 +102,16 @@ function runKernelBatch(seed: number, kernel: WebAssembly.Module | CheckedModule
   if (difference) throw new Error(explain(batch, difference, seed, { kernel }));
 }
 
-function runOthers(
-  name: Name,
+function runFabrics(random: Random, tally: FabricTally): void {
+  runRandomFabric(random, { packets: FABRIC_PACKETS, tally });
+  runRandomFabricByHops(random, { packets: HOP_PACKETS, tally });
+}
+
+function runBounds(
   random: Random,
   { fabrics, captures }: { readonly fabrics: FabricTally; readonly captures: CaptureTally },
   { checked, capture }: Pick<Modules, "checked" | "capture">,
 ): void {
-  if (name === "fabrics") {
-    runRandomFabric(random, { packets: FABRIC_PACKETS, tally: fabrics });
-    runRandomFabricByHops(random, { packets: HOP_PACKETS, tally: fabrics });
-    return;
-  }
   runRandomFabric(random, { packets: CHECKED_FABRIC_PACKETS, tally: fabrics, checked });
   const fuzz = new CaptureFuzz(capture, captures);
   for (let round = 0; round < CHECKED_CAPTURES; round++) fuzz.round(random);
@@ -152,12 +160,18 @@ interface Plan {
 
 /** Runs all batches of a name; true if nothing differed and everything came up. */
 async function runAll(name: Name, { packets, seed, processes }: Plan): Promise<boolean> {
-  const perBatch = { kernel: BATCH_PACKETS, fabrics: FABRIC_PACKETS * 100, bounds: BATCH_PACKETS * 10 }[name];
+  const perBatch = {
+    kernel: BATCH_PACKETS,
+    fabrics: FABRIC_PACKETS * 100,
+    bounds: BATCH_PACKETS * 10,
+    isolation: ISOLATION_FRAMES * 10,
+  }[name];
   const batches = Math.ceil(packets / perBatch);
   const began = performance.now();
   const kernel = makeTally();
   const fabrics = makeFabricTally();
   const captures = makeCaptureTally();
+  const isolation = makeIsolationTally();
   const failures: string[] = [];
   const seeds = new Random(seed);
   let given = 0;
@@ -174,6 +188,7 @@ async function runAll(name: Name, { packets, seed, processes }: Plan): Promise<b
     kernel.add(answer.counts.kernel);
     fabrics.add(answer.counts.fabrics);
     captures.add(answer.counts.captures);
+    isolation.add(answer.counts.isolation);
     done++;
     if (done % Math.ceil(batches / 10) === 0)
       console.log(`  ${name}: ${done} of ${batches} batches, ${seconds(began)}`);
@@ -181,12 +196,12 @@ async function runAll(name: Name, { packets, seed, processes }: Plan): Promise<b
   await Promise.all(Array.from({ length: Math.min(processes, batches) }, () => runProcess(next, take)));
 
   console.log(`${name}: ${done} batches in ${seconds(began)}`);
-  const tallies = [
-    name === "fabrics" ? [] : kernel,
-    name === "kernel" ? [] : fabrics,
-    name === "bounds" ? captures : [],
-  ];
-  const used = tallies.flat();
+  const used = {
+    kernel: [kernel],
+    fabrics: [fabrics],
+    bounds: [kernel, fabrics, captures],
+    isolation: [isolation],
+  }[name];
   for (const tally of used) console.log(tally.toString().replace(/^/gm, "  "));
   for (const failure of failures) console.error(`\n${name} FAILED: ${failure}`);
   if (failures.length > 0) return false;
