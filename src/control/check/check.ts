@@ -7,6 +7,8 @@ import type { FabricDocument } from "../fabric-file/load.js";
 import type { Finding } from "../problem.js";
 import { checkCombinations } from "./combinations.js";
 import { Findings } from "./findings.js";
+import { checkFlooding } from "./flooding.js";
+import { checkGateways } from "./gateways.js";
 import { viewLab } from "./places.js";
 import { checkProvider } from "./provider.js";
 import { checkRecords } from "./records.js";
@@ -19,6 +21,8 @@ export function checkLab(document: FabricDocument, lab: LabSettings): readonly F
   checkTenants(view, findings);
   checkRecords(view, findings);
   checkCombinations(view, findings);
+  checkGateways(view, findings);
+  checkFlooding(view, findings);
   checkProvider(view, findings);
   return findings.list();
 }

@@ -42,6 +42,8 @@ export function checkRecords(view: LabView, findings: Findings): void {
       checkRecord(view, host, record, adapters, findings);
     }
   }
+  checkContested(view, byMac, findings);
+  checkDisagreement(view, findings);
   checkOverlays(view, findings);
 }
 
@@ -138,6 +140,56 @@ function checkReach(view: LabView, host: HostView, record: LookupRecord, finding
   const prefixes = host.routes.onLinkPrefixes(vsid).map(formatPrefix).join(" and ") || "no prefix on-link";
   const message = `${describe(record)} is never used: no customer route leads to it, VSID ${vsid} has ${prefixes}`;
   findings.add("warning", "RECORD_UNREACHABLE", view.recordPath(host, record), message);
+}
+
+/** A VM whose address is on record for another VM of its virtual subnet: whoever probes it is told that it is taken. */
+function checkContested(view: LabView, byMac: Adapters["byMac"], findings: Findings): void {
+  for (const { host, adapter, addresses, port } of view.adapters) {
+    for (const address of addresses) {
+      const record = host.host.lookupRecords.find(adapter.vsid, address);
+      if (!record || record.macAddress === adapter.mac) continue;
+      const owner = view.ownerOf(record.providerAddress)?.host.name;
+      const other = byMac
+        .get(`${owner}|${record.macAddress}`)
+        ?.find((place) => place.adapter.vsid === record.virtualSubnetID);
+      if (!other) continue; // a MAC that no VM has is a finding of its own
+      const message = `${port} has ${formatAddress(address)}, which ${describe(record)} gives to ${other.port}: the VM's duplicate address detection is told that the address is taken`;
+      findings.add(
+        "error",
+        "ADDRESS_OF_ANOTHER_VM",
+        view.recordPath(host, record),
+        message,
+        "one of the two needs another address",
+      );
+    }
+  }
+}
+
+/** Hosts with tables of their own that give one address to two MACs. */
+function checkDisagreement(view: LabView, findings: Findings): void {
+  const tables = new Map(view.hosts.map((host) => [host.host.lookupRecords, host]));
+  if (tables.size < 2) return;
+  const first = new Map<string, { readonly record: LookupRecord; readonly host: HostView }>();
+  const seen = new Set<string>();
+  for (const host of tables.values()) {
+    for (const record of host.host.lookupRecords) {
+      if (isUnspecified(record.customerAddress)) continue;
+      const key = recordIdentity(record);
+      const other = first.get(key);
+      if (!other) first.set(key, { record, host });
+      const path = view.recordPath(host, record);
+      if (!other || other.record.macAddress === record.macAddress || seen.has(path.join("."))) continue;
+      seen.add(path.join("."));
+      const message = `${describe(record)} has MAC ${formatMac(record.macAddress)} on ${host.host.name}, and ${formatMac(other.record.macAddress)} on ${other.host.host.name}`;
+      findings.add(
+        "error",
+        "RECORDS_DISAGREE",
+        path,
+        message,
+        "write the same record on every host of the routing domain",
+      );
+    }
+  }
 }
 
 /** Raw records over derived ones, and raw ones of a host over raw ones of every host. */

@@ -227,7 +227,7 @@ describe("the provider network", () => {
 });
 
 describe("combinations, each fine one by one", () => {
-  it("hnv-policy §16.9: L2Only and Static for the same MAC", () => {
+  it("L2Only and Static for the same MAC", () => {
     const list = findings(
       add(`lookupRecords: [${record("0.0.0.0", 5001, "06-06-00-00-00-07", "192.168.4.22", ", type: L2Only")}]`),
     );
@@ -240,13 +240,13 @@ describe("combinations, each fine one by one", () => {
   });
   const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
   const natFindings = (text: string) => shown(findings(text)).filter((line) => line.includes(" NAT_"));
-  it("hnv-policy §9: a provider address that stands for a customer address, and takes encapsulated packets besides", () => {
+  it("a provider address that stands for a customer address, and takes encapsulated packets besides", () => {
     const third = record("10.0.0.8", 5001, "06-06-00-00-00-07", "192.168.4.22");
     const text = raw([BLUE1, nat(BLUE2), third], [BLUE1, BLUE2, third]);
     expect(natFindings(text)).toEqual(["error NAT_BESIDE_ENCAP lookupRecords[2].providerAddress"]);
     expect(natFindings(raw([BLUE1, nat(BLUE2)], [BLUE1, nat(BLUE2)]))).toEqual([]);
   });
-  it("hnv-policy §9: mixed families, and no customer address at all", () => {
+  it("mixed families, and no customer address at all", () => {
     const six = record('"fd00::7"', 5001, "06-06-00-00-00-07", "192.168.4.22");
     expect(natFindings(raw([BLUE1, nat(six)], [BLUE1, BLUE2]))).toEqual([
       "error NAT_FAMILY lookupRecords[1].providerAddress",
@@ -256,14 +256,15 @@ describe("combinations, each fine one by one", () => {
       "warning NAT_WITHOUT_ADDRESS lookupRecords[1]",
     ]);
   });
-  it("hnv-policy §5.3: a gateway among VMs, which Windows Server 2012 admits and 2012 R2 does not", () => {
+  it("a gateway among VMs, which Windows Server 2012 admits and 2012 R2 does not", () => {
     const route = `customerRoutes: [{ ${BLUE}, virtualSubnetID: 5001, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.0.7 }]`;
-    expect(shown(findings(add(route)))).toEqual(["warning GATEWAY_AMONG_VMS customerRoutes[0].nextHop"]);
-    expect(shown(findings(`${add(route)}mode: 2012\n`))).toEqual([]);
+    const among = (text: string) => shown(findings(text)).filter((line) => line.includes("AMONG"));
+    expect(among(add(route))).toEqual(["warning GATEWAY_AMONG_VMS customerRoutes[0].nextHop"]);
+    expect(among(`${add(route)}mode: 2012\n`)).toEqual([]);
     const alone = route.replace("virtualSubnetID: 5001", "virtualSubnetID: 5002").replace("10.0.0.7", "10.0.1.9");
-    expect(shown(findings(add(alone)))).toEqual([]);
+    expect(among(add(alone))).toEqual([]);
   });
-  it("hnv-policy §11: a port with VSID 0 bypasses network virtualization, whatever is on record", () => {
+  it("a port with VSID 0 bypasses network virtualization, whatever is on record", () => {
     const text = raw([BLUE1, BLUE2], [BLUE1, BLUE2]).replace(
       "mac: 06-06-00-00-00-07, vsid: 5001",
       "mac: 06-06-00-00-00-07",
@@ -274,4 +275,108 @@ describe("combinations, each fine one by one", () => {
       cure: "Set-VMNetworkAdapter -VMName Blue2 -VirtualSubnetId 5001",
     });
   });
+});
+
+describe("gateways and routers", () => {
+  const GATEWAY_ROUTE = `customerRoutes: [{ ${BLUE}, virtualSubnetID: 5002, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.1.9 }]`;
+  const wildcard = (vsid: number, mac: string, any = "0.0.0.0"): string =>
+    record(any, vsid, mac, "192.168.4.22", ", type: GatewayWildcard");
+  const BLUE3_WILDCARD = wildcard(5002, "06-06-00-00-00-09");
+
+  it("a gateway without a GatewayWildcard record of its family: what comes back is dropped", () => {
+    const list = findings(add(GATEWAY_ROUTE));
+    expect(shown(list)).toEqual(["warning GATEWAY_WITHOUT_WILDCARD customerRoutes[0].nextHop"]);
+    expect(list[0]).toMatchObject({
+      cure: "add a record of type GatewayWildcard with this MAC and provider address 192.168.4.22",
+    });
+    expect(shown(findings(add(`${GATEWAY_ROUTE}\nlookupRecords: [${BLUE3_WILDCARD}]`)))).toEqual([]);
+    const other = wildcard(5002, "06-06-00-00-00-09", '"::"');
+    expect(shown(findings(add(`${GATEWAY_ROUTE}\nlookupRecords: [${other}]`)))).toEqual([
+      "warning GATEWAY_WITHOUT_WILDCARD customerRoutes[0].nextHop",
+    ]);
+  });
+
+  it("hard case: wildcards in two virtual subnets of one routing domain", () => {
+    const second = wildcard(5001, "06-06-00-00-00-07");
+    const list = findings(add(`${GATEWAY_ROUTE}\nlookupRecords: [${BLUE3_WILDCARD}, ${second}]`));
+    expect(shown(list)).toEqual(["warning WILDCARD_IN_TWO_SUBNETS lookupRecords[0]"]);
+    expect(list[0]!.message).toContain("VSIDs 5001 and 5002");
+    const ofBothFamilies = `${BLUE3_WILDCARD}, ${wildcard(5002, "06-06-00-00-00-09", '"::"')}`;
+    expect(shown(findings(add(`${GATEWAY_ROUTE}\nlookupRecords: [${ofBothFamilies}]`)))).toEqual([]);
+    const ofTwoTenants = `${BLUE3_WILDCARD}, ${wildcard(6001, "08-08-00-00-00-05").replace(".22", ".11")}`;
+    expect(shown(findings(add(`${GATEWAY_ROUTE}\nlookupRecords: [${ofTwoTenants}]`)))).toEqual([]);
+  });
+
+  it("a VM on the gateway address: its record has an adapter's MAC", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.1", 5001, "06-06-00-00-00-05", "192.168.4.11")}]`));
+    expect(shown(list)).toContain("error VM_ON_GATEWAY_ADDRESS lookupRecords[0]");
+    expect(list.find(({ code }) => code === "VM_ON_GATEWAY_ADDRESS")?.message).toContain("host1/Blue1");
+  });
+
+  it("an external router that no record places", () => {
+    const text = `${TWO_HOSTS}settings: { useExternalRouter: true }\n`;
+    const missing = (more: string) =>
+      shown(findings(`${text}${more}`)).filter((line) => line.includes("EXTERNAL_ROUTER_MISSING"));
+    expect(missing("")).toEqual([
+      "error EXTERNAL_ROUTER_MISSING routingDomains[0].subnets[0].gatewayMac", // derived, at a dummy
+      "error EXTERNAL_ROUTER_MISSING routingDomains[0].subnets[0].gatewayMac", // on both hosts
+      "error EXTERNAL_ROUTER_MISSING hosts[0]", // Red's
+      "error EXTERNAL_ROUTER_MISSING hosts[1]", // Blue's VSID 5002
+    ]);
+    const router = (vsid: number, address: string) => record(address, vsid, "02-00-00-00-00-FE", "192.168.4.99");
+    const all = `lookupRecords: [${router(5001, "10.0.0.1")}, ${router(5002, "10.0.1.1")}, ${router(6001, "10.0.0.1")}]\n`;
+    expect(missing(all)).toEqual([]);
+    const red = BLUE.replaceAll("5001", "6001");
+    const routes = [
+      `${BLUE}, virtualSubnetID: 5001`,
+      `${BLUE}, virtualSubnetID: 5002`,
+      `${red}, virtualSubnetID: 6001`,
+    ];
+    const named = routes.map((route) => `{ ${route}, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.0.254 }`).join(", ");
+    expect(missing(`customerRoutes: [${named}]\n`)).toEqual([]);
+  });
+});
+
+describe("one address, two VMs", () => {
+  it("hard case: a VM's address is on record for another VM, so its own probe is answered", () => {
+    const list = findings(add(`lookupRecords: [${record("10.0.0.5", 5001, "06-06-00-00-00-07", "192.168.4.22")}]`));
+    expect(shown(list)).toContain("error ADDRESS_OF_ANOTHER_VM lookupRecords[0]");
+    expect(list.find(({ code }) => code === "ADDRESS_OF_ANOTHER_VM")?.message).toContain("host1/Blue1 has 10.0.0.5");
+  });
+
+  it("hosts that give one address to two MACs", () => {
+    const other = BLUE2.replace("00-07", "00-77");
+    const list = findings(raw([BLUE1, BLUE2], [BLUE1, other]));
+    expect(shown(list)).toContain("error RECORDS_DISAGREE lookupRecords[3]");
+    expect(shown(findings(raw([BLUE1, BLUE2], [BLUE1, BLUE2.replace(" }", ", vmName: x }")])))).toEqual([]);
+  });
+});
+
+describe("flooding", () => {
+  const DUMMY = BLUE2.replace("192.168.4.22", "169.254.254.254");
+  const dummies = (text: string) => shown(findings(text)).filter((line) => line.includes("DUMMIES"));
+
+  it("hard case: broadcast with only dummy provider addresses on record", () => {
+    expect(dummies(raw([BLUE1, DUMMY], [BLUE1, BLUE2]))).toEqual(["warning FLOOD_TO_DUMMIES lookupRecords[1]"]);
+    expect(dummies(`${raw([BLUE1, DUMMY], [BLUE1, BLUE2])}mode: 2012\n`)).toEqual([]);
+    const third = record("10.0.0.9", 5001, "06-06-00-00-00-07", "192.168.4.22");
+    expect(dummies(raw([BLUE1, DUMMY, third], [BLUE1, BLUE2, third]))).toEqual([]);
+  });
+
+  it("a gateway address is on record at a dummy, which is as it should be", () => {
+    const gateway = record("10.0.0.1", 5001, "06-06-00-00-01-01", "169.254.254.254");
+    expect(dummies(raw([BLUE1, gateway], [BLUE1, gateway]))).toEqual([]);
+  });
+});
+
+it("every finding is explained in docs/FABRIC-FILE.md", () => {
+  const root = new URL("../../../", import.meta.url);
+  const page = readFileSync(new URL("docs/FABRIC-FILE.md", root), "utf8");
+  const folder = new URL("src/control/check/", root);
+  const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), "utf8"));
+  const codes = sources.flatMap((text) =>
+    [...text.matchAll(/findings\.add\(\s*"\w+",\s*"(\w+)"/g)].map(([, code]) => code!),
+  );
+  expect(codes.length).toBeGreaterThan(25);
+  expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([]);
 });

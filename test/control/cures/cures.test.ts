@@ -201,7 +201,7 @@ const CASES: readonly Case[] = [
     end: "host2/Blue3",
   },
   {
-    why: "hnv-policy §11, VM without a record of its own",
+    why: "VM without a record of its own",
     lab: () => makeLab(TWO_HOSTS),
     frame: udp(BLUE2, BLUE1, "10.0.0.6", "10.0.0.7"),
     reason: "TX_SRC_POLICY",
@@ -271,7 +271,7 @@ const CASES: readonly Case[] = [
     end: "host2/Blue3",
   },
   {
-    why: "hnv-policy §11, records on one host only: the far host lacks the sender's",
+    why: "records on one host only: the far host lacks the sender's",
     lab: () => without(makeLab(TWO_HOSTS), "host2", "10.0.0.5"),
     frame: TO_BLUE2,
     reason: "RX_SRC_POLICY",
@@ -285,7 +285,7 @@ const CASES: readonly Case[] = [
     end: "host2/Blue2",
   },
   {
-    why: "hnv-policy §11, record exists, VM not at that PA",
+    why: "record exists, VM not at that PA",
     lab: () => replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { providerAddress: parseAddress("192.168.4.11")! }),
     frame: TO_BLUE2,
     reason: "NOT_ACCEPTED",

@@ -38,7 +38,7 @@ it("a sound lab: every address reaches every other of its routing domain, by fam
   expect(lab.engine.totals()).toMatchObject({ in: 0, delivered: 0, dropped: 0 }); // asking is not sending
 });
 
-it("hnv-policy §11, records on one host only: both directions fail, each for its own reason", () => {
+it("records on one host only: both directions fail, each for its own reason", () => {
   const lab = makeLab(TWO_HOSTS);
   const record = lab.policyOf("host2")!.lookupRecords.find(5001 as never, parseAddress("10.0.0.5")!)!;
   lab.changePolicy("host2", { kind: "recordRemoved", record });
