@@ -212,7 +212,7 @@ export class PathAccount implements Departure {
   /** The cause that asks for these cures; null if the path has too many. */
   #causeOf(path: Path, outline: readonly TraceStep[], witness: Witness): Cause | null {
     const last = outline.find((step) => reasonOf(step) === path.end.reason);
-    const cures = last ? curesFor(this.knowledge, last, path.end.reason) : [];
+    const cures = curesFor(this.knowledge, last, path.end.reason);
     const key = JSON.stringify(cures);
     const known = path.causes.get(key);
     if (known) return known;

@@ -9,10 +9,13 @@ import { Reason, type TraceStep } from "../../dataplane/index.js";
 import { type ParsedFrame, parseFrame } from "../../dataplane/packet/index.js";
 import type { HostPolicy, LookupRecord } from "../../dataplane/policy/index.js";
 import {
+  type Consultation,
   innerMtu,
+  isAddressResolution,
   isNextHop,
-  type LayerContext,
+  type Message,
   type NoNextHop,
+  readMessage,
   selectNextHop,
 } from "../../dataplane/slowpath/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
@@ -35,6 +38,7 @@ import {
 import type { HostSettings } from "../../vswitch/index.js";
 import { commandLine, newCustomerRoute, newLookupRecord, removeLookupRecord, setLookupRecord } from "./command.js";
 import type { LabKnowledge } from "./lab-knowledge.js";
+import { NOTHING_TO_CURE } from "./nothing-to-cure.js";
 
 /** One thing to do. Several cures of one drop are to be done in order, all of them. */
 export interface Cure {
@@ -57,10 +61,22 @@ interface Scene {
   readonly vsid: Vsid;
   /** The inner frame of what came as NVGRE; else the frame itself. */
   readonly inner: ParsedFrame;
+  /** What the inner frame says if it is ARP or neighbor discovery. */
+  readonly message: Message | null;
 }
 
-/** What would let the packet pass that was dropped in this step, for `reason`. Empty where nothing is known, or nothing is wrong. */
-export function curesFor(lab: LabKnowledge, step: TraceStep, reason: Reason): readonly Cure[] {
+/**
+ * What would let the packet pass that was dropped in this step, for `reason`; or, without a host and a command, why there is nothing
+ * to cure. Without a step: no node has seen it. Empty for NONE alone.
+ */
+export function curesFor(lab: LabKnowledge, step: TraceStep | undefined, reason: Reason): readonly Cure[] {
+  const cures = (step && commandsFor(lab, step, reason)) ?? [];
+  const why = NOTHING_TO_CURE.get(reason);
+  if (cures.length > 0 || why === undefined) return cures;
+  return [{ host: null, command: null, text: `nothing to cure: ${why}` }];
+}
+
+function commandsFor(lab: LabKnowledge, step: TraceStep, reason: Reason): readonly Cure[] {
   const frame = parseFrame(step.before, 0, step.before.length);
   const cure = CURES.get(reason);
   if (!frame || !cure) return [];
@@ -70,7 +86,9 @@ export function curesFor(lab: LabKnowledge, step: TraceStep, reason: Reason): re
   if (!host) return [];
   const vsid = carried?.vsid ?? lab.adapterAt(portName)?.adapter.vsid ?? (0 as Vsid);
   const policy = lab.lab.policyOf(host.name)!;
-  return cure({ lab, host, policy, portName, frame, vsid, inner: carried?.inner ?? frame });
+  const inner = carried?.inner ?? frame;
+  const message = isAddressResolution(inner) ? readMessage(step.before, inner) : null;
+  return cure({ lab, host, policy, portName, frame, vsid, inner, message });
 }
 
 /** The VSID and the inner frame of NVGRE without options. */
@@ -80,22 +98,13 @@ function carriedBy(bytes: Uint8Array, { ip }: ParsedFrame): { vsid: Vsid; inner:
   return inner ? { vsid: vsidAt(bytes, ip.transportAt), inner } : undefined;
 }
 
-const UNHEARD: LayerContext = {
-  node: 0 as NodeIndex,
-  nowMs: 0,
-  consulted: () => {},
-  doNotCache: () => {},
-  emit: () => {},
-  resubmit: () => {},
-  meter: () => true,
-  raise: () => {},
-  observer: null,
-};
+const UNHEARD: Consultation = { node: 0 as NodeIndex, consulted: () => {} };
 
 // What a VM sends.
 
 function recordMissing(scene: Scene): readonly Cure[] {
-  const { lab, host, policy, vsid, inner } = scene;
+  const { policy, vsid, inner, message } = scene;
+  if (message) return "target" in message ? [newRecordFor(scene, vsid, message.target)] : [];
   const { ip } = inner;
   if (!ip) return [];
   const found = isLinkLocal(ip.destination)
@@ -103,6 +112,11 @@ function recordMissing(scene: Scene): readonly Cure[] {
     : selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
   if ("record" in found) return [];
   const { vsid: wireVsid, address } = found as Pick<NoNextHop, "vsid" | "address">;
+  return [newRecordFor(scene, wireVsid, address)];
+}
+
+function newRecordFor(scene: Scene, wireVsid: Vsid, address: Address): Cure {
+  const { lab, host } = scene;
   const known = lab.recordElsewhere(wireVsid, address, host.name);
   const misplaced = known ? undefined : recordInOtherSubnet(scene, wireVsid, address);
   const record = known?.record ?? misplaced;
@@ -117,7 +131,7 @@ function recordMissing(scene: Scene): readonly Cure[] {
     macAddress: record?.macAddress ?? { blank: "MAC of the VM" },
     providerAddress: record?.providerAddress ?? { blank: "PA of its host" },
   });
-  return [{ host: host.name, command, text }];
+  return { host: host.name, command, text };
 }
 
 /** The same address in another virtual subnet of the routing domain. */
@@ -130,15 +144,21 @@ function recordInOtherSubnet({ policy }: Scene, vsid: Vsid, address: Address): L
   return undefined;
 }
 
-function senderUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
-  const { ip, source: mac } = inner;
-  if (!ip) return [];
+function senderUnknown({ lab, host, policy, vsid, inner, message }: Scene): readonly Cure[] {
+  const mac = inner.source;
+  const source = message ? claimedWrongly(policy, vsid, mac, message) : inner.ip?.source;
+  if (!source) return [];
+  const domain = policy.customerRoutes.routingDomainOf(vsid);
+  if (domain && policy.customerRoutes.gatewayOwner(domain, source) === vsid) {
+    const text = `${formatAddress(source)} is the distributed router's address; give this VM another`;
+    return [{ host: host.name, command: null, text }];
+  }
   const cures: Cure[] = [];
-  const other = policy.lookupRecords.find(vsid, ip.source);
+  const other = policy.lookupRecords.find(vsid, source);
   if (other) {
     const owner = lab.adaptersWith(other.macAddress).find(({ adapter }) => adapter.vsid === vsid);
     if (owner) {
-      const text = `${formatAddress(ip.source)} belongs to ${owner.host.name}/${owner.adapter.portName}; give this VM an address of its own`;
+      const text = `${formatAddress(source)} belongs to ${owner.host.name}/${owner.adapter.portName}; give this VM an address of its own`;
       return [{ host: host.name, command: null, text }];
     }
     const text = `the record gives the address to ${formatMac(other.macAddress)}, which no VM has; a record's MAC cannot be set`;
@@ -146,12 +166,24 @@ function senderUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure
   }
   const command = newLookupRecord(host.name, {
     virtualSubnetID: vsid,
-    customerAddress: ip.source,
+    customerAddress: source,
     macAddress: mac,
     providerAddress: lab.providerAddressOf(host) ?? { blank: `a provider address of ${host.name}` },
   });
   cures.push({ host: host.name, command, text: "and on every other host of the routing domain" });
   return cures;
+}
+
+/**
+ * The first address that a message says is its sender's and no record does; undefined if it speaks for another MAC anyway. Link-local
+ * addresses need no record.
+ */
+function claimedWrongly(policy: HostPolicy, vsid: Vsid, mac: Mac, message: Message): Address | undefined {
+  if (!("claims" in message) || message.claims.mac !== mac) return undefined;
+  return message.claims.addresses.find((address) => {
+    const record = policy.lookupRecords.find(vsid, address);
+    return record ? record.macAddress !== mac : !isLinkLocal(address);
+  });
 }
 
 function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
@@ -267,6 +299,31 @@ function providerRouteMissing({ lab, host, policy, vsid, inner }: Scene): readon
   return [{ host: host.name, command, text: `no provider route leads to ${formatAddress(destination)}` }];
 }
 
+/** Broadcast or multicast that nobody got: a VM of the subnet on another host, which this host has no record of. */
+function noOtherMember({ lab, host, policy, vsid }: Scene): readonly Cure[] {
+  if (policy.settings.mode === "2012") return [];
+  for (const other of lab.lab.settings.hosts) {
+    const stranger = other === host ? undefined : other.adapters.find((adapter) => adapter.vsid === vsid);
+    const record = stranger && lab.lab.policyOf(other.name)!.lookupRecords.findByMac(vsid, stranger.mac)[0];
+    if (!record || policy.lookupRecords.findByMac(vsid, record.macAddress).length > 0) continue;
+    const command = newLookupRecord(host.name, record);
+    return [{ host: host.name, command, text: `${other.name}/${stranger.portName} is in this virtual subnet too` }];
+  }
+  if (policy.settings.flood !== "l2only" || policy.lookupRecords.hasL2Only(vsid)) return [];
+  const text =
+    "the setting flood: l2only keeps broadcasts on the host where no record is L2Only; flood: always would send them";
+  return [{ host: host.name, command: null, text }];
+}
+
+/** A port may have VSID 16777215, which no record can match. */
+const portVsidUnusable = ({ lab, host, portName }: Scene): readonly Cure[] => {
+  const vmName = lab.adapterAt(portName)?.adapter.vmName;
+  if (vmName === undefined) return [];
+  const VirtualSubnetId = { blank: "VSID of its records, 4096 to 16777214" };
+  const command = commandLine("Set-VMNetworkAdapter", { ComputerName: host.name, VMName: vmName, VirtualSubnetId });
+  return [{ host: host.name, command, text: "no record or route can match the VSID of the port" }];
+};
+
 /** The record sends to where no host is: whose VM is it really? */
 function destinationHostUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
   const { ip } = inner;
@@ -358,25 +415,28 @@ function subnetUnknown({ lab, host, vsid }: Scene): readonly Cure[] {
 
 /** The sender is not on record here, or at another provider address. */
 function senderNotAtSource(scene: Scene): readonly Cure[] {
-  const { lab, host, policy, vsid, inner, frame } = scene;
+  const { lab, host, policy, vsid, inner, frame, message } = scene;
   const isWithoutDomain = policy.customerRoutes.routingDomainOf(vsid) === undefined;
   if (isWithoutDomain && lab.domainOf(vsid)) return subnetUnknown(scene); // the sender is looked for in its routing domain
-  const outerSource = frame.ip!.source;
+  const outerSource = frame.ip?.source;
   const source = inner.ip?.source;
+  const claimed = message && "claims" in message ? message.claims.addresses[0] : undefined;
   const vsids = policy.customerRoutes.routingDomainOf(vsid)?.vsids ?? [vsid];
   const record = source
     ? vsids.map((other) => policy.lookupRecords.find(other, source)).find((found) => found !== undefined)
     : policy.lookupRecords.findByMac(vsid, inner.source)[0];
+  if (!outerSource) return [];
   if (record) {
     const text = `the packet came from ${formatAddress(outerSource)}, the record names ${formatAddress(record.providerAddress)}`;
     return [{ host: host.name, command: setLookupRecord(host.name, record, { providerAddress: outerSource }), text }];
   }
-  if (!source) return [];
-  const known = firstKnown(lab, lab.domainOf(vsid)?.vsids ?? [vsid], source, host.name);
+  if (!source && !claimed) return [];
+  const address = (source ?? claimed)!;
+  const known = firstKnown(lab, lab.domainOf(vsid)?.vsids ?? [vsid], address, host.name);
   const isRouted = policy.isGatewayMac(vsid, inner.source);
   const command = newLookupRecord(host.name, {
     virtualSubnetID: known?.record.virtualSubnetID ?? (isRouted ? { blank: "VSID of the sender" } : vsid),
-    customerAddress: source,
+    customerAddress: address,
     macAddress: known?.record.macAddress ?? (isRouted ? { blank: "MAC of the sender" } : inner.source),
     providerAddress: known?.record.providerAddress ?? outerSource,
   });
@@ -452,6 +512,33 @@ const nothingToDo =
   (text: string) =>
   ({ host }: Scene): readonly Cure[] => [{ host: host.name, command: null, text }];
 
+/** A provider address that somebody else uses, or that is not known to be free yet. */
+function providerAddressUnusable({ host, policy, frame }: Scene): readonly Cure[] {
+  const address = frame.ip && policy.providerAddresses.find(frame.ip.destination);
+  if (address?.addressState !== "Duplicate") return [];
+  const text = `another station answers for ${formatAddress(address.providerAddress)}; one of the two needs another address`;
+  return [{ host: host.name, command: null, text }];
+}
+
+/** The sender's provider address is in a VLAN that its subnet is not in. */
+function vlanOfSender({ lab, host, policy, frame }: Scene): readonly Cure[] {
+  const own = frame.ip && policy.providerAddresses.find(frame.ip.source);
+  const subnet = own && lab.providerSubnetOf(own.providerAddress);
+  if (!own || !subnet || subnet.vlan === own.vlanID) return [];
+  const command = commandLine("Set-NetVirtualizationProviderAddress", {
+    CimSession: host.name,
+    ProviderAddress: own.providerAddress,
+    VlanID: subnet.vlan,
+  });
+  return [
+    {
+      host: host.name,
+      command,
+      text: `its provider subnet is ${subnet.vlan === 0 ? "untagged" : `VLAN ${subnet.vlan}`}`,
+    },
+  ];
+}
+
 // The virtual switch.
 
 const setAdapter =
@@ -481,6 +568,9 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.TX_PA_FAMILY, providerFamilyMissing],
   [Reason.TX_NO_PROVIDER_ROUTE, providerRouteMissing],
   [Reason.TX_PA_UNRESOLVED, destinationHostUnknown],
+  [Reason.TX_VSID_RANGE, portVsidUnusable],
+  [Reason.TX_NO_FLOOD, noOtherMember],
+  [Reason.TX_UNANSWERED, recordMissing],
   [Reason.TX_TOO_BIG, tooBig],
   [Reason.TX_TOO_BIG_ICMP4, tooBig],
   [Reason.TX_TOO_BIG_ICMP6, tooBig],
@@ -500,6 +590,7 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
     nothingToDo("the lookup record is newer than the message; nothing is wrong unless it repeats"),
   ],
   [Reason.RX_CTRL_TARGET, targetUnknown],
+  [Reason.RX_PA_STATE, providerAddressUnusable],
   [Reason.RX_VSID_UNKNOWN, subnetUnknown],
   [Reason.RX_SRC_POLICY, senderNotAtSource],
   [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],
@@ -507,6 +598,7 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.STORM_LIMIT, setAdapter("StormLimit", 0, "if this VM may send any number of broadcasts")],
   [Reason.DHCP_GUARD, setAdapter("DhcpGuard", "Off", "if this VM is meant to be a DHCP server")],
   [Reason.ROUTER_GUARD, setAdapter("RouterGuard", "Off", "if this VM is meant to be a router")],
+  [Reason.PROVIDER_VLAN, vlanOfSender],
   [Reason.PROVIDER_NO_ROUTE, destinationHostUnknown],
   [Reason.PROVIDER_UNRESOLVED, destinationHostUnknown],
   [Reason.PROVIDER_UNKNOWN_MAC, destinationHostUnknown],

@@ -13,6 +13,7 @@ export {
 export {
   CONSUME,
   CONTINUE,
+  type Consultation,
   type DecideContext,
   type FrameAtPort,
   type Layer,
@@ -61,3 +62,4 @@ export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";
 export { errorAbout, type Problem, type Router } from "./responders/icmp-errors.js";
+export type { Message } from "./responders/message.js";

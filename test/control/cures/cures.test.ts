@@ -2,9 +2,16 @@
  * A cure is true if it cures: each command is carried out, as the cmdlet would, on the host that it names, and then the same packet
  * arrives. The commands are read here by a reader of their own.
  */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Cure, curesFor, LabKnowledge } from "../../../src/control/index.js";
-import { type Reason, type ReasonName, reasonName, type TraceStep, trace } from "../../../src/dataplane/index.js";
+import {
+  REASON_COUNT,
+  Reason,
+  type ReasonName,
+  reasonName,
+  type TraceStep,
+  trace,
+} from "../../../src/dataplane/index.js";
 import type { CustomerRoute, LookupRecord, ProviderAddress } from "../../../src/dataplane/policy/index.js";
 import {
   type Mac,
@@ -16,6 +23,15 @@ import {
 } from "../../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../../src/kernel-file.js";
 import { Lab } from "../../../src/vswitch/index.js";
+import {
+  arp,
+  frame as ethernet,
+  icmpv6,
+  neighborMessage,
+  nvgre,
+  ip as packet,
+  udp as udpOf,
+} from "../../engine/build.js";
 import { blueUdp, labText } from "../../engine/mtu/lab.js";
 import { workedPacket } from "../../vectors/worked-packets.js";
 import { change, load, TWO_HOSTS } from "../labs.js";
@@ -352,7 +368,13 @@ it("what no command cures: an address that belongs to another VM, a packet that 
   ]);
   const toRouter = follow(lab, "host1/Blue1", udp(DEFAULT_GATEWAY, BLUE1, "10.0.0.5", "10.0.0.1")).dropped!;
   expect(reasonName(toRouter[1])).toBe("TX_ROUTER_SELF");
-  expect(curesFor(new LabKnowledge(lab), ...toRouter)).toEqual([]);
+  expect(curesFor(new LabKnowledge(lab), ...toRouter)).toEqual([
+    {
+      host: null,
+      command: null,
+      text: "nothing to cure: the distributed router answers nobody, no ping either",
+    },
+  ]);
 });
 
 it("an adapter in the wrong virtual subnet, and one that sends in another name: Set-VMNetworkAdapter", () => {
@@ -464,4 +486,157 @@ it("fragments of NVGRE: the sender should not make them, or this host should put
   );
   expect(reason).toBe("RX_OUTER_FRAGMENT");
   expect(cures).toMatchObject([{ host: "host1", command: null, text: expect.stringContaining("settings.reassembly") }]);
+});
+
+describe("ARP and neighbor discovery that end as drops", () => {
+  const ALL = "FF-FF-FF-FF-FF-FF";
+  const who = (target: string, sender = "10.0.0.5", senderMac = "06-06-00-00-00-05"): Uint8Array =>
+    ethernet(ALL, "06-06-00-00-00-05", arp({ operation: 1, senderMac, sender, target }));
+  const curesOf = (lab: Lab, bytes: Uint8Array, port = "host1/Blue1"): { reason: string; cures: readonly Cure[] } => {
+    const [step, reason] = follow(lab, port, bytes).dropped!;
+    return { reason: reasonName(reason), cures: curesFor(new LabKnowledge(lab), step, reason) };
+  };
+
+  it("unanswered, and another host has the record: New-NetVirtualizationLookupRecord, and it is answered", () => {
+    const lab = without(makeLab(TWO_HOSTS), "host1", "10.0.0.7");
+    const { reason, cures } = curesOf(lab, who("10.0.0.7"));
+    expect(reason).toBe("TX_UNANSWERED");
+    expect(cures).toHaveLength(1);
+    carryOut(lab, cures[0]!, {});
+    const [step] = follow(lab, "host1/Blue1", who("10.0.0.7")).steps;
+    expect(step!.decision.verdict.kind).toBe("consume");
+    expect(step!.answers).toHaveLength(1);
+  });
+
+  it("unanswered, and nobody has a record: blanks, whose name is the address that was asked for", () => {
+    const { cures } = curesOf(makeLab(TWO_HOSTS), who("10.0.0.99"));
+    expect(cures[0]!.command).toContain('-CustomerAddress 10.0.0.99 -MACAddress "<MAC of the VM>"');
+    const solicitation = icmpv6("fe80::5", "ff02::1:ff00:63", neighborMessage(135, 0, "fd00:10::63", null));
+    const asked = ethernet("33-33-FF-00-00-63", "06-06-00-00-00-05", solicitation);
+    expect(curesOf(makeLab(TWO_HOSTS), asked)).toMatchObject({
+      reason: "TX_UNANSWERED",
+      cures: [{ command: expect.stringContaining("-CustomerAddress fd00:10::63") }],
+    });
+  });
+
+  it("from an address without a record: the record; from another VM's or the router's: another address", () => {
+    const { reason, cures } = curesOf(makeLab(TWO_HOSTS), who("10.0.0.7", "10.0.0.66"));
+    expect(reason).toBe("TX_SRC_POLICY");
+    expect(cures[0]!.command).toContain("-CustomerAddress 10.0.0.66 -MACAddress 060600000005");
+    const texts = (bytes: Uint8Array) => curesOf(makeLab(TWO_HOSTS), bytes).cures.map(({ text }) => text);
+    expect(texts(who("10.0.0.5", "10.0.0.7"))).toEqual([
+      "10.0.0.7 belongs to host2/Blue2; give this VM an address of its own",
+    ]);
+    expect(texts(who("10.0.0.7", "10.0.0.1"))).toEqual([
+      "10.0.0.1 is the distributed router's address; give this VM another",
+    ]);
+    expect(texts(who("10.0.0.7", "10.0.0.5", "06-06-00-00-00-07"))).toEqual([
+      expect.stringMatching(/^nothing to cure/),
+    ]);
+  });
+
+  it("from the wire, of a VM that the host does not know: its record", () => {
+    const lab = without(makeLab(TWO_HOSTS), "host2", "10.0.0.5");
+    const asked = ethernet(
+      "06-06-00-00-00-07",
+      "06-06-00-00-00-05",
+      arp({ operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.0.7" }),
+    );
+    const outer = packet({
+      source: "192.168.4.11",
+      destination: "192.168.4.22",
+      protocol: 47,
+      payload: nvgre(5001, 0, asked),
+    });
+    const { reason, cures } = curesOf(lab, ethernet("02-00-C0-A8-04-16", "02-00-C0-A8-04-0B", outer), "host2/nic1");
+    expect(reason).toBe("RX_SRC_POLICY");
+    for (const cure of cures) carryOut(lab, cure, {});
+    expect(follow(lab, "host2/nic1", ethernet("02-00-C0-A8-04-16", "02-00-C0-A8-04-0B", outer)).ends).toEqual([
+      "host2/Blue2",
+    ]);
+  });
+
+  it("router solicitations are nobody's business", () => {
+    const solicitation = ethernet(
+      "33-33-00-00-00-02",
+      "06-06-00-00-00-05",
+      icmpv6("fe80::5", "ff02::2", [133, 0, 0, 0, 0, 0, 0, 0]),
+    );
+    expect(curesOf(makeLab(TWO_HOSTS), solicitation)).toEqual({
+      reason: "TX_UNANSWERED",
+      cures: [
+        { host: null, command: null, text: "nothing to cure: hosts answer questions for addresses, nothing else" },
+      ],
+    });
+  });
+});
+
+describe("broadcasts that nobody gets", () => {
+  const broadcast = ethernet(
+    "FF-FF-FF-FF-FF-FF",
+    "06-06-00-00-00-05",
+    packet({
+      source: "10.0.0.5",
+      destination: "10.0.0.255",
+      protocol: 17,
+      payload: udpOf("10.0.0.5", "10.0.0.255", [4000, 4000], new Uint8Array(4)),
+    }),
+  );
+
+  it("a VM of the subnet on another host, which has no record here", () => {
+    const lab = without(makeLab(TWO_HOSTS), "host1", "10.0.0.7");
+    const [step, reason] = follow(lab, "host1/Blue1", broadcast).dropped!;
+    expect(reasonName(reason)).toBe("TX_NO_FLOOD");
+    const [cure] = curesFor(new LabKnowledge(lab), step, reason);
+    expect(cure!.text).toBe("host2/Blue2 is in this virtual subnet too");
+    carryOut(lab, cure!, {});
+    expect(follow(lab, "host1/Blue1", broadcast).ends).toEqual(["host2/Blue2"]);
+  });
+
+  it.each([
+    ["settings: { flood: l2only }", "TX_NO_FLOOD", /^the setting flood: l2only keeps/],
+    ["mode: 2012", "TX_FLOOD_2012", /^nothing to cure: Windows Server 2012 carries no/],
+  ])("%s", (setting, name, text) => {
+    const lab = makeLab(`${TWO_HOSTS}${setting}\n`);
+    const [step, reason] = follow(lab, "host1/Blue1", broadcast).dropped!;
+    expect(reasonName(reason)).toBe(name);
+    expect(curesFor(new LabKnowledge(lab), step, reason)[0]!.text).toMatch(text);
+  });
+});
+
+it("a provider address in use elsewhere, and one in the wrong VLAN", () => {
+  const lab = makeLab(TWO_HOSTS);
+  const [own] = lab.policyOf("host2")!.providerAddresses.all;
+  const stateOf = (addressState: ProviderAddress["addressState"]): readonly Cure[] => {
+    lab.changePolicy("host2", { kind: "providerReplaced", providerAddresses: [{ ...own!, addressState }] });
+    const [step, reason] = follow(lab, "host1/Blue1", TO_BLUE2).dropped!;
+    expect(reasonName(reason)).toBe("RX_PA_STATE");
+    return curesFor(new LabKnowledge(lab), step, reason);
+  };
+  expect(stateOf("Duplicate")).toMatchObject([{ host: "host2", text: expect.stringContaining("another station") }]);
+  expect(stateOf("Tentative")).toMatchObject([
+    { host: null, text: expect.stringContaining("duplicate address detection") },
+  ]);
+
+  const tagged = makeLab(TWO_HOSTS);
+  const [first] = tagged.policyOf("host1")!.providerAddresses.all;
+  tagged.changePolicy("host1", { kind: "providerReplaced", providerAddresses: [{ ...first!, vlanID: 7 }] });
+  const [step, reason] = follow(tagged, "host1/Blue1", TO_BLUE2).dropped!;
+  expect(reasonName(reason)).toBe("PROVIDER_VLAN");
+  expect(curesFor(new LabKnowledge(tagged), step, reason)).toMatchObject([
+    { command: "Set-NetVirtualizationProviderAddress -CimSession host1 -ProviderAddress 192.168.4.11 -VlanID 0" },
+  ]);
+});
+
+it("every reason has something to say, also where a frame tells nothing", () => {
+  const knowledge = new LabKnowledge(makeLab(TWO_HOSTS));
+  const reasons = Array.from({ length: REASON_COUNT }, (_, reason) => reason as Reason);
+  const silent = reasons.filter((reason) => curesFor(knowledge, undefined, reason).length === 0);
+  expect(silent.map(reasonName)).toEqual(["NONE"]);
+  const [step] = follow(makeLab(TWO_HOSTS), "host1/Blue1", TO_BLUE2).steps;
+  const empty = { ...step!, before: new Uint8Array(14) };
+  for (const reason of reasons) {
+    if (reason === Reason.NONE) continue;
+    expect(curesFor(knowledge, empty, reason), reasonName(reason)).not.toEqual([]);
+  }
 });
