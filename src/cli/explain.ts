@@ -146,12 +146,12 @@ function dropGroups(paths: readonly Path[]): DropGroup[] {
   return [...groups.values()].sort((a, b) => b.packets - a.packets);
 }
 
-/** The note of the layer that dropped the witness. */
-const lastWord = (account: PathAccount, path: Path, cause: Cause): TraceNote | undefined =>
-  account
-    .wayOf(path, cause)
-    .find((step) => reasonOf(step) === path.end.reason)
-    ?.notes.at(-1);
+/** The note of the layer that dropped the witness; of several the one that knows a nearest record. */
+function lastWord(account: PathAccount, path: Path, cause: Cause): TraceNote | undefined {
+  const notes = account.wayOf(path, cause).find((step) => reasonOf(step) === path.end.reason)?.notes ?? [];
+  const last = notes.at(-1);
+  return notes.find(({ layer, nearest }) => nearest && layer === last?.layer) ?? last;
+}
 
 // JSON.
 
@@ -191,6 +191,7 @@ function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Res
         layers: step.notes.map(({ layer, saw, decided }) => ({ layer, saw, decided })),
         verdict: step.decision.verdict.kind,
         outputs: step.outputs.map(({ port }) => name(port)),
+        answers: step.answers.map(({ port }) => name(port)),
       })),
     })),
     drops: dropGroups(paths).map((group) => ({
@@ -283,8 +284,21 @@ function pathLines(result: Result, path: Path): string[] {
   const way = nodes === "" ? "" : ` through ${nodes}`;
   const head = `  ${amount(path)} in ${countOf(path.flows, "flow")}, such as ${witnessText(result, path.witness)}`;
   const lines = [head, `    ${engine.ports[path.port]!.name}${way}, ${end}`];
-  for (const step of path.steps) lines.push(paint("dim", `      ${step.node}: ${step.layers.join(", ")}`));
+  for (const step of path.steps) {
+    lines.push(paint("dim", `      ${step.node}: ${step.layers.join(", ")}`));
+    lines.push(...doneBy(engine, step).map((text) => `        ${text}`));
+  }
   return lines;
+}
+
+/** What a node did besides sending the packet on: copies, answers, or why it took the packet. */
+function doneBy(engine: Engine, { outputs, answers, decision, notes }: Path["steps"][number]): string[] {
+  const at = (ports: Path["steps"][number]["outputs"]): string =>
+    ports.map(({ port }) => engine.ports[port]!.name).join(", ");
+  const done = decision.verdict.kind === "consume" ? [`took it: ${notes.at(-1)?.decided ?? ""}`] : [];
+  if (outputs.length > 1) done.push(`${outputs.length} copies: ${at(outputs)}`);
+  if (answers.length > 0) done.push(`${countOf(answers.length, "answer")}: ${at(answers)}`);
+  return done;
 }
 
 function dropLines(result: Result, group: DropGroup, top: number): string[] {

@@ -23,7 +23,14 @@ interface Explained {
     at: string;
     reason: string | null;
     witness: Witness;
-    nodes: { node: string; port: string; layers: { layer: string; saw: string; decided: string }[]; verdict: string }[];
+    nodes: {
+      node: string;
+      port: string;
+      layers: { layer: string; saw: string; decided: string }[];
+      verdict: string;
+      outputs: string[];
+      answers: string[];
+    }[];
   }[];
   readonly drops: {
     reason: string;
@@ -177,6 +184,38 @@ it("drops for one reason are divided by what would cure them", async () => {
       text: "no host of the lab has a record of 10.0.0.99 in VSID 5001; is it a VM's address?",
     },
   ]);
+});
+
+it("what responders do: questions that are answered, taken in silence and unanswered are paths of their own", async () => {
+  const { paths, drops } = await explain(LABS.plain, `host1/Blue1=${join(ROOT, "pcaps/blue1-arp-sent.pcap")}`);
+  const messages = paths.filter(({ end }) => end !== "delivered");
+  expect(messages.map(({ packets, end, reason, nodes }) => [packets, end, reason, nodes[0]!.answers])).toEqual([
+    [2, "consumed", null, ["host1/Blue1"]],
+    [2, "dropped", "TX_UNANSWERED", []],
+  ]);
+  expect(messages[0]!.nodes[0]!.layers.at(-1)!.decided).toBe("answered: 10.0.0.7 is at 06-06-00-00-00-07");
+  const [cause] = drops[0]!.causes;
+  expect(cause).toMatchObject({
+    decided: "no lookup record for 10.0.0.77 in virtual subnet 5001",
+    nearest: { differs: "customerAddress" },
+    cures: [{ host: "host1", command: expect.stringContaining("-CustomerAddress 10.0.0.77") }],
+  });
+});
+
+it("what flooding does: copies are named where they are made, and each path of a broadcast once", async () => {
+  const at = workplace();
+  const third = "      - { name: Blue9, adapters: [{ mac: 060600000099, vsid: 5001, addresses: [10.0.0.99] }] }\n";
+  writeFileSync(
+    at("lab.yaml"),
+    readFileSync(LABS.plain, "utf8").replace("      - name: Red1\n", `${third}      - name: Red1\n`),
+  );
+  const toAll = changed(innerOf("a"), 0, 255, 255, 255, 255, 255, 255);
+  writePcap(at("in.pcap"), [repaired(changed(toAll, 30, 255, 255, 255, 255))]);
+  const { paths, totals } = await explain(at("lab.yaml"), `host1/Blue1=${at("in.pcap")}`);
+  expect(totals).toMatchObject({ in: 1, copies: 1, delivered: 2 });
+  expect(paths.map(({ nodes }) => nodes[0]!.outputs)).toEqual([["host1/Blue9", "host1/nic1"]]);
+  const { stdout } = await hnv(["explain", at("lab.yaml"), "--in", `host1/Blue1=${at("in.pcap")}`]);
+  expect(stdout).toContain("2 copies: host1/Blue9, host1/nic1");
 });
 
 it("witnesses are numbered within their own input, in merged inputs too", async () => {
