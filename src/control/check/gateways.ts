@@ -84,7 +84,7 @@ function checkWayBack(view: LabView, host: HostView, once: Once, findings: Findi
     if (!gateway || nve.useExternalRouter) continue;
     const isVouchedFor = lookupRecords
       .findByMac(vsid, gateway.macAddress)
-      .some(({ type, customerAddress: any }) => type === "GatewayWildcard" && any.family === nextHop.family);
+      .some(({ type }) => type === "GatewayWildcard");
     if (isVouchedFor) continue;
     const path = [...view.routePath(host, index), "nextHop"];
     once(path, () => {
