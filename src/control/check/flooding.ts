@@ -1,11 +1,19 @@
 /** Do broadcasts reach the other hosts of a virtual subnet? A copy goes to each provider address that its records name. */
 import type { LookupRecord, LookupRecordTable } from "../../dataplane/policy/index.js";
-import { formatAddress, isLinkLocal, isUnicast, sameAddress, type Vsid } from "../../dataplane/wire/index.js";
+import {
+  formatAddress,
+  isLinkLocal,
+  isMulticast,
+  isUnicast,
+  sameAddress,
+  type Vsid,
+} from "../../dataplane/wire/index.js";
 import { oncePer } from "../fabric-file/derive.js";
 import type { Findings } from "./findings.js";
 import { type HostView, isGatewayAddress, type LabView } from "./places.js";
 
 export function checkFlooding(view: LabView, findings: Findings): void {
+  checkGroups(view, findings);
   const dummiesOf = oncePer(recordsWithDummies);
   for (const host of view.hosts) {
     if (host.host.nve.mode === "2012") continue; // nothing is flooded between hosts anyway
@@ -23,6 +31,21 @@ export function checkFlooding(view: LabView, findings: Findings): void {
         `dummies only, such as ${formatAddress(record.providerAddress)} for ${formatAddress(record.customerAddress)}`;
       const cure = "name the provider address of the host that runs the VM";
       findings.add("warning", "FLOOD_TO_DUMMIES", view.recordPath(host, record), message, cure);
+    }
+  }
+}
+
+/** Broadcasts go to each other host by itself; a provider group could carry one copy for all, but is not emulated. */
+function checkGroups(view: LabView, findings: Findings): void {
+  const seen = new Set<string>();
+  for (const [table, host] of new Map(view.hosts.map((each) => [each.host.lookupRecords, each]))) {
+    for (const record of table) {
+      if (!isMulticast(record.providerAddress)) continue;
+      const path = view.recordPath(host, record);
+      if (seen.has(path.join("."))) continue;
+      seen.add(path.join("."));
+      const message = `${formatAddress(record.customerAddress)} is on record at the group ${formatAddress(record.providerAddress)}, which no host sends to: every other host gets a copy of its own`;
+      findings.add("info", "GROUP_RECORD_WITHOUT_EFFECT", path, message);
     }
   }
 }

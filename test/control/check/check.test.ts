@@ -359,6 +359,13 @@ describe("flooding", () => {
     expect(dummies(raw([BLUE1, DUMMY, third], [BLUE1, BLUE2, third]))).toEqual([]);
   });
 
+  it("a group on record at a multicast PA", () => {
+    const group = record("239.1.2.3", 5001, "06-06-00-00-00-77", "239.9.9.9");
+    expect(shown(findings(raw([BLUE1, BLUE2, group], [BLUE1, BLUE2])))).toEqual([
+      "info GROUP_RECORD_WITHOUT_EFFECT lookupRecords[2]",
+    ]);
+  });
+
   it("a gateway address is on record at a dummy, which is as it should be", () => {
     const gateway = record("10.0.0.1", 5001, "06-06-00-00-01-01", "169.254.254.254");
     expect(dummies(raw([BLUE1, gateway], [BLUE1, gateway]))).toEqual([]);

@@ -307,6 +307,42 @@ describe("row 7: an announcement", () => {
   });
 });
 
+describe("in a virtual subnet with an L2Only record what the records cannot answer goes to everybody, here and elsewhere", () => {
+  const lookupRecords = [...labRecords(), record(5001, "0.0.0.0", UNKNOWN, PA2, { type: "L2Only" })];
+  const toAll: readonly (readonly [what: string, bytes: Uint8Array])[] = [
+    ["row 3: a question for an address without a record", arpRequest({ for: "10.0.0.9" })],
+    ["row 3: a solicitation for an address without a record", solicitation({ for: "fd00:10::9" })],
+    ["row 7: a gratuitous ARP", arpRequest({ for: "10.0.0.5" })],
+    [
+      "row 7: an unsolicited neighbor advertisement",
+      frame(
+        "33-33-00-00-00-01",
+        MACS.blue1,
+        icmpv6("fd00:10::5", "ff02::1", neighborMessage(136, FLAG.override, "fd00:10::5", [2, MACS.blue1])),
+      ),
+    ],
+    [
+      "row 9: a router solicitation",
+      frame("33-33-00-00-00-02", MACS.blue1, icmpv6("fe80::5", "ff02::2", [133, 0, 0, 0, 0, 0, 0, 0])),
+    ],
+  ];
+  const portsOf = ({ verdict }: Decision): readonly number[] =>
+    verdict.kind === "forward" ? verdict.outputs.map(({ output }) => output) : [];
+
+  it.each(toAll)("2012R2: %s", (_what, bytes) => {
+    const decision = host("2012R2", { lookupRecords }).decide(bytes, HOST1.blue1);
+    expect(portsOf(decision)).toEqual([BLUE5_PORT, NIC]);
+    expect(decision.emissions ?? []).toEqual([]);
+  });
+  it.each(toAll)("2012, which knows no such records, keeps it among local ports: %s", (_what, bytes) => {
+    expect(copiesOf(host("2012", { lookupRecords }).decide(bytes, HOST1.blue1))).toEqual([BLUE5_PORT]);
+  });
+  it("what the records can answer is answered all the same, and goes no further", () => {
+    const decision = host("2012R2", { lookupRecords }).decide(arpRequest({ for: "10.0.0.7" }), HOST1.blue1);
+    expect(outcomeOf(decision)).toEqual(["consume", arpReply(MACS.blue2, "10.0.0.7", MACS.blue1, "10.0.0.5")]);
+  });
+});
+
 describe("row 8: is this address free? (RFC 5227 §2.1, RFC 4862 §5.4)", () => {
   it.each(MODES)("%s: the VM's own address, by its record, is not contested", (mode) => {
     expect(ask(alone(mode), arpRequest({ for: "10.0.0.5", by: null }))).toEqual(["consume"]);

@@ -148,6 +148,15 @@ lookupRecords:
     expect(sent(lab, question)).toEqual(["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"]);
   });
 
+  it("a group that is on record at a multicast PA is sent as unicast copies all the same", () => {
+    const lab = createLab(
+      withSettings(`lookupRecords:
+  - { virtualSubnetID: 5001, customerAddress: 239.1.2.3, macAddress: 06-06-00-00-00-77, providerAddress: 239.9.9.9 }`),
+    );
+    const frame = datagram("239.1.2.3", "01-00-5E-01-02-03");
+    expect(sent(lab, frame)).toEqual(["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"]);
+  });
+
   it("2012: local members only, and a drop where there are none", () => {
     const lab = createLab(withSettings("mode: 2012"));
     const frame = datagram("255.255.255.255", BROADCAST);
