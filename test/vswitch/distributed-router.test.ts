@@ -111,3 +111,51 @@ it("a destination inside the gateway subnet's prefix needs a record like any oth
     "dropped host1/Blue1 TX_NO_RECORD",
   ]);
 });
+
+describe("useExternalRouter: a router VM with an adapter in each virtual subnet", () => {
+  const wildcard = (vsid: number, mac: string): string =>
+    `\n  - { customerAddress: 0.0.0.0, virtualSubnetID: ${vsid}, macAddress: ${mac}, providerAddress: 192.168.4.22, type: GatewayWildcard }`;
+  const gateway = (vsid: number, ca: string, mac: string): string =>
+    `\n  - { customerAddress: ${ca}, virtualSubnetID: ${vsid}, macAddress: ${mac}, providerAddress: 192.168.4.22 }`;
+  const [R1, R2] = ["06-06-00-00-0F-01", "06-06-00-00-0F-02"];
+  const routed = createLab(`apiVersion: hnv/v1
+settings: { useExternalRouter: true }
+routingDomains:
+  - name: Blue
+    id: "${RDID}"
+    subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }, { vsid: 5002, prefixes: [10.0.1.0/24] }]
+provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
+    providerAddresses: [{ address: 192.168.4.11 }]
+    vms:
+      - { name: Blue1, adapters: [{ mac: ${MAC.blue1}, vsid: 5001, addresses: [10.0.0.5] }] }
+      - { name: Blue3, adapters: [{ mac: ${MAC.blue3}, vsid: 5002, addresses: [10.0.1.9] }] }
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-16 }]
+    providerAddresses: [{ address: 192.168.4.22 }]
+    vms:
+      - { name: Router, adapters: [{ mac: ${R1}, vsid: 5001 }, { mac: ${R2}, vsid: 5002 }] }
+lookupRecords:${gateway(5001, "10.0.0.1", R1)}${gateway(5002, "10.0.1.1", R2)}${wildcard(5001, R1)}${wildcard(5002, R2)}
+`);
+
+  it("ARP for the gateway address finds the router's MAC", () => {
+    const [, answer] = routed.send("host1/Blue1", whoHas("10.0.0.1", MAC.blue1, "10.0.0.5"));
+    expect(Buffer.from(answer!.frame.slice(22, 28)).toString("hex")).toBe("060600000f01");
+  });
+  it("gets what leaves a virtual subnet in that subnet, and what it sends on arrives in the other", () => {
+    const first = packet(R1, MAC.blue1, "10.0.0.5", "10.0.1.9", 64);
+    expect(wireOf(routed, "host1/Blue1", first)).toMatchObject({ vsid: 5001, to: R1, from: MAC.blue1, ttl: 64 });
+    const [end] = routed.send("host1/Blue1", first);
+    expect([end!.port, Buffer.from(end!.frame)]).toEqual(["host2/Router", Buffer.from(first)]);
+    const second = packet(MAC.blue3, R2, "10.0.0.5", "10.0.1.9", 63);
+    const [last] = routed.send("host2/Router.2", second);
+    expect([last!.port, Buffer.from(last!.frame)]).toEqual(["host1/Blue3", Buffer.from(second)]);
+  });
+  it("even between two VMs of one host, whose own router is not asked", () => {
+    expect(endsOf(routed, "host1/Blue1", packet(ROUTER, MAC.blue1, "10.0.0.5", "10.0.1.9"))).toEqual([
+      "delivered host2/Router",
+    ]);
+  });
+});
