@@ -11,7 +11,7 @@ export class Findings {
 
   constructor(private readonly document: FabricDocument) {}
 
-  add(severity: Severity, code: string, path: Path, message: string, cure: string | null = null): void {
+  add(severity: Severity, code: string, path: Path, message: string, cure: string): void {
     const known = this.counts.get(code) ?? { count: 0, severity };
     known.count++;
     this.counts.set(code, known);

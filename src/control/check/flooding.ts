@@ -45,7 +45,8 @@ function checkGroups(view: LabView, findings: Findings): void {
       if (seen.has(path.join("."))) continue;
       seen.add(path.join("."));
       const message = `${formatAddress(record.customerAddress)} is on record at the group ${formatAddress(record.providerAddress)}, which no host sends to: every other host gets a copy of its own`;
-      findings.add("info", "GROUP_RECORD_WITHOUT_EFFECT", path, message);
+      const cure = "leave it out, unless the group is to be used by somebody else";
+      findings.add("info", "GROUP_RECORD_WITHOUT_EFFECT", path, message, cure);
     }
   }
 }

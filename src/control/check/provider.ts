@@ -96,7 +96,8 @@ function checkPrefixLengths(view: LabView, host: HostView, findings: Findings): 
     const subnet = view.lab.provider?.subnets.find((candidate) => prefixContains(candidate.prefix, pa.address));
     if (subnet === undefined || subnet.prefix.length === pa.prefixLength) continue;
     const message = `${formatAddress(pa.address)} has prefix length ${pa.prefixLength}, its subnet is ${formatPrefix(subnet.prefix)}`;
-    findings.add("warning", "PREFIX_LENGTH_MISMATCH", view.providerAddressPath(host, pa.address), message);
+    const cure = `set prefixLength: ${subnet.prefix.length}`;
+    findings.add("warning", "PREFIX_LENGTH_MISMATCH", view.providerAddressPath(host, pa.address), message, cure);
   }
 }
 

@@ -139,7 +139,8 @@ function checkReach(view: LabView, host: HostView, record: LookupRecord, finding
   if (isOnLink || isNextHop || host.routes.lookup(domain, ca, vsid)?.virtualSubnetID === vsid) return;
   const prefixes = host.routes.onLinkPrefixes(vsid).map(formatPrefix).join(" and ") || "no prefix on-link";
   const message = `${describe(record)} is never used: no customer route leads to it, VSID ${vsid} has ${prefixes}`;
-  findings.add("warning", "RECORD_UNREACHABLE", view.recordPath(host, record), message);
+  const cure = "give it an address of the virtual subnet, or add a customer route that leads to it";
+  findings.add("warning", "RECORD_UNREACHABLE", view.recordPath(host, record), message, cure);
 }
 
 /** A VM whose address is on record for another VM of its virtual subnet: whoever probes it is told that it is taken. */
@@ -220,7 +221,8 @@ function checkOverlays({ document, hosts }: LabView, findings: Findings): void {
     const differences = differencesOf(other, record, isGateway);
     if (differences.length > 0) {
       const message = `${describe(record)} wins over the derived one and differs in ${differences.join(", ")}`;
-      findings.add("warning", "RECORD_DIFFERS_FROM_DERIVED", ["lookupRecords", i], message);
+      const cure = "remove the record, or write the same into the fabric";
+      findings.add("warning", "RECORD_DIFFERS_FROM_DERIVED", ["lookupRecords", i], message, cure);
     }
   }
 }

@@ -65,6 +65,8 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   // The virtual switch.
   [Reason.INVALID_PACKET, "the guest's frame is malformed"],
   [Reason.RESOURCES, "more copies or answers at once than there are buffers; the sender may try again"],
+  [Reason.DISCONNECTED, "the NIC has no link at this time"],
+  [Reason.NIC_DISABLED, "the VM does not run on this host at this time"],
   [Reason.NOT_ACCEPTED, "nobody here has the MAC address, or the frame is for its own sender"],
   [Reason.UNAUTHORIZED_VLAN, "the port has no VLANs; the guest has to send untagged"],
   [Reason.MAC_SPOOFING, "the port is no VM's of this lab"],
