@@ -13,10 +13,8 @@ const host = (number: number, vm: Vm, more = ""): string => `
     providerAddresses: [{ address: 192.168.4.1${number} }]
     vms: [{ name: ${vm}, adapters: [{ mac: ${MACS[vm]}, vsid: 5001, addresses: [${CAS[vm]}] }] }]${more}`;
 
-/** Hosts say nothing of what they cannot deliver, so that each frame has one end: `control-messages.test.ts` lets them speak. */
 const text = (events: string, late = ""): string => `
 apiVersion: hnv/v1
-settings: { sendControlMessages: false }
 routingDomains:
   - name: Blue
     id: "{11111111-2222-3333-4444-000000005001}"
