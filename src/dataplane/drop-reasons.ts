@@ -140,6 +140,11 @@ const ROWS = [
   row("BRIDGE_RESERVED", ["BridgeReserved", 19], "The destination is a reserved bridge group address."),
   row("VIRTUAL_SUBNET_ID", ["VirtualSubnetId", 20], "The port belongs to another virtual subnet."),
   row("MTU_MISMATCH", ["MTUMismatch", 23], "The frame is larger than the destination adapter's MTU."),
+  row(
+    "FILTERED_ISOLATION_UNTAGGED",
+    ["FilteredIsolationUntagged", 36],
+    "The adapter takes frames with isolation ids only, and this one has none.",
+  ),
   row("INVALID_VLAN_FORMAT", ["InvalidVlanFormat", 25], "The 802.1Q tag is malformed."),
   row("INVALID_DEST_MAC", ["InvalidDestMac", 26], "The destination MAC is all zero."),
   row("INVALID_SOURCE_MAC", ["InvalidSourceMac", 27], "The source MAC is a group address or zero."),

@@ -32,7 +32,7 @@ export class HostPorts implements LocalPorts {
   ) {
     for (const { port, settings } of adapters) {
       this.#adapters.set(port, settings);
-      const { mac, vsid, guest, dynamicIPAddressLimit } = settings;
+      const { mac, vsid, guest, dynamicIPAddressLimit, isolation } = settings;
       this.#local.set(port, {
         kind: "adapter",
         mac,
@@ -42,9 +42,12 @@ export class HostPorts implements LocalPorts {
         dynamicIPAddressLimit,
       });
       if (down.has(port)) continue;
-      const owners = this.#owners.get(vsid) ?? new Map<Mac, PortIndex>();
-      this.#owners.set(vsid, owners.set(mac, port));
-      if (vsid === NO_VSID) this.#plain.push(port);
+      if (isolation?.mode === "ExternalVirtualSubnet") continue; // nobody here has frames for it
+      for (const own of [vsid, ...(isolation?.hiddenVsids ?? [])]) {
+        const owners = this.#owners.get(own) ?? new Map<Mac, PortIndex>();
+        this.#owners.set(own, owners.set(mac, port));
+      }
+      if (vsid === NO_VSID && !this.isFiltered(port)) this.#plain.push(port);
     }
     nics.forEach(({ port, settings }, index) => {
       const { mac, offload } = settings;
@@ -98,6 +101,10 @@ export class HostPorts implements LocalPorts {
   }
   adapterAt(port: PortIndex): AdapterSettings {
     return this.#adapters.get(port)!;
+  }
+  /** The plain port of an adapter whose guest takes and sends frames with isolation ids only. */
+  isFiltered(port: PortIndex): boolean {
+    return this.#adapters.get(port)?.isolation?.isFiltered ?? false;
   }
   portOf(vsid: Vsid, mac: Mac): PortIndex | undefined {
     return this.#owners.get(vsid)?.get(mac);

@@ -2,7 +2,8 @@
  * One host: the ports of its virtual switch around its NVE.
  *
  *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► storm limit ─► guards ─► NVE outbound ─► NIC, or an adapter here
- *                                                                                         └─ without VSID: layer-2 switch
+ *                                                                                         ├─ without VSID: layer-2 switch
+ *                                                                                         └─ with isolation: perhaps filtered, or an extension's
  *     NIC     ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
@@ -22,7 +23,7 @@ import type { Decision, NodeIndex, PortIndex } from "../dataplane/transposition/
 import type { HostPorts } from "./host-ports.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import type { HostState } from "./host-state.js";
-import { INGRESS } from "./ingress.js";
+import { INGRESS, leftToExtension, untaggedFilter } from "./ingress.js";
 import { switchFromAdapter, switchFromNic } from "./switching.js";
 
 const FROM_VIRTUAL_SUBNET: Pipeline<HostSnapshot> = {
@@ -31,6 +32,14 @@ const FROM_VIRTUAL_SUBNET: Pipeline<HostSnapshot> = {
 };
 const FROM_PLAIN_ADAPTER: Pipeline<HostSnapshot> = {
   layers: [...INGRESS, switchFromAdapter],
+  unreadable: Reason.INVALID_PACKET,
+};
+const UNTAGGED_FILTERED: Pipeline<HostSnapshot> = {
+  layers: [...INGRESS, untaggedFilter],
+  unreadable: Reason.INVALID_PACKET,
+};
+const TO_EXTENSION: Pipeline<HostSnapshot> = {
+  layers: [...INGRESS, leftToExtension],
   unreadable: Reason.INVALID_PACKET,
 };
 const FROM_NIC: Pipeline<HostSnapshot> = {
@@ -59,6 +68,9 @@ export function makeHostNode(host: HostState): Node {
     if (!ports.isUp(ingress)) return FROM_PORT_THAT_IS_DOWN;
     const port = ports.settingsOf(ingress);
     if (port.kind === "nic") return FROM_NIC;
+    const { isolation } = ports.adapterAt(ingress);
+    if (isolation?.isFiltered) return UNTAGGED_FILTERED;
+    if (isolation?.mode === "ExternalVirtualSubnet") return TO_EXTENSION;
     return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
   };
   const node = makeNode(host.name, () => host.snapshot, pipelineOf, host);

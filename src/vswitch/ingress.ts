@@ -13,6 +13,7 @@ import {
   type LayerContext,
   type Outcome,
   type PacketView,
+  passFor,
 } from "../dataplane/slowpath/index.js";
 import {
   ETHERTYPE_IPV4,
@@ -140,6 +141,24 @@ export const stormLimit: Layer<HostSnapshot> = {
       decided: isBeyond ? "drop: beyond the limit" : isCounted ? "counts against the limit" : "does not count",
     });
     return isBeyond ? dropFor(Reason.STORM_LIMIT) : CONTINUE;
+  },
+};
+
+/** Set-VMNetworkAdapterIsolation without AllowUntaggedTraffic: the plain port of the adapter is closed. */
+export const untaggedFilter: Layer<HostSnapshot> = {
+  name: "isolation",
+  evaluate(_snapshot, _packet, { observer }): Outcome {
+    observer?.note({ saw: "no isolation id", decided: "drop: AllowUntaggedTraffic is off" });
+    return dropFor(Reason.FILTERED_ISOLATION_UNTAGGED);
+  },
+};
+
+/** Set-VMNetworkAdapterIsolation -IsolationMode ExternalVirtualSubnet: whose extension is not here; nothing else touches the frame. */
+export const leftToExtension: Layer<HostSnapshot> = {
+  name: "isolation",
+  evaluate(_snapshot, _packet, { observer }): Outcome {
+    observer?.note({ saw: "ExternalVirtualSubnet", decided: "passed on: a forwarding extension's business" });
+    return passFor(Reason.NONE);
   },
 };
 

@@ -52,9 +52,12 @@ export interface NicSettings {
   readonly offload: NicOffload;
 }
 
-/** A VM's network adapter: one port of the virtual switch. */
+/**
+ * A VM's network adapter as one port of the virtual switch. An adapter that carries isolation ids to its guest is several: one for each
+ * id, named `GW:6001`, beside the plain one for frames without an id.
+ */
 export interface AdapterSettings {
-  /** The port's name within the host: `Blue1`, `Blue1.2`. */
+  /** The port's name within the host: `Blue1`, `Blue1.2`, `GW:6001`. */
   readonly portName: string;
   readonly vmName: string;
   readonly mac: Mac;
@@ -71,6 +74,18 @@ export interface AdapterSettings {
   readonly stormLimit: number;
   /** Most addresses that are learnt on the port; 0: no limit. */
   readonly dynamicIPAddressLimit: number;
+  /** null: mode None of Set-VMNetworkAdapterIsolation. */
+  readonly isolation: PortIsolation | null;
+}
+
+/** What Set-VMNetworkAdapterIsolation makes of one port of an adapter. */
+export interface PortIsolation {
+  /** External: a forwarding extension's business, network virtualization leaves the frames alone. */
+  readonly mode: "NativeVirtualSubnet" | "ExternalVirtualSubnet";
+  /** The plain port without AllowUntaggedTraffic: takes nothing from the guest and has nothing for it. */
+  readonly isFiltered: boolean;
+  /** Without MultiTenantStack the plain port has the frames of these virtual subnets for the guest, which is not told their ids. */
+  readonly hiddenVsids: readonly Vsid[];
 }
 
 export interface ProviderAddressSettings {

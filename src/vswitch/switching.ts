@@ -38,6 +38,10 @@ export const switchFromAdapter: Layer<HostSnapshot> = {
       context.observer?.note({ saw: saw(), decided: "drop: the destination is the sender" });
       return dropFor(Reason.NOT_ACCEPTED);
     }
+    if (owner !== undefined && ports.isFiltered(owner)) {
+      context.observer?.note({ saw: saw(), decided: "drop: its adapter takes frames with isolation ids only" });
+      return dropFor(Reason.FILTERED_ISOLATION_UNTAGGED);
+    }
     const output = owner ?? ports.nicPorts()[0];
     if (output === undefined) {
       context.observer?.note({ saw: saw(), decided: "drop: unknown, and the switch has no NIC" });
@@ -61,10 +65,10 @@ export const switchFromNic: Layer<HostSnapshot> = {
     if (parsed.tag === null) {
       const adapters = isGroupMac(parsed.destination)
         ? ports.plainAdapters()
-        : [ports.portOf(NO_VSID, parsed.destination)].filter((port) => port !== undefined);
+        : [ports.portOf(NO_VSID, parsed.destination)].filter((port) => port !== undefined && !ports.isFiltered(port));
       if (adapters.length > 0) {
         context.observer?.note({ saw: saw(), decided: "to the adapters outside of network virtualization" });
-        return toAll(packet, adapters);
+        return toAll(packet, adapters as readonly PortIndex[]);
       }
     }
     context.observer?.note({ saw: saw(), decided: "no adapter outside of network virtualization wants it" });

@@ -73,6 +73,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
               routerGuard: false,
               stormLimit: 0,
               dynamicIPAddressLimit: 0,
+              isolation: null,
             },
           ],
           providerAddresses: [

@@ -1,6 +1,6 @@
 /** Records that are fine one by one and contradict each other: types, gateways and rules that do not go together. */
 import { formatAddress, formatMac, isUnspecified, type Mac, type Vsid } from "../../dataplane/wire/index.js";
-import type { HostSettings } from "../../vswitch/index.js";
+import type { AdapterSettings, HostSettings } from "../../vswitch/index.js";
 import type { Findings } from "./findings.js";
 import { type HostView, isGatewayAddress, type LabView } from "./places.js";
 
@@ -90,10 +90,12 @@ function vmsBySubnet(host: HostView): ReadonlyMap<Vsid, ReadonlySet<Mac>> {
   return macs;
 }
 
+const isPlain = ({ vsid, isolation }: AdapterSettings): boolean => vsid === 0 && isolation === null;
+
 /** A port without a VSID bypasses network virtualization, whatever is on record about its MAC. */
 function checkPlainPorts(view: LabView, findings: Findings): void {
   for (const host of view.hosts) {
-    const plain = new Map(host.host.adapters.filter(({ vsid }) => vsid === 0).map((adapter) => [adapter.mac, adapter]));
+    const plain = new Map(host.host.adapters.filter(isPlain).map((adapter) => [adapter.mac, adapter]));
     if (plain.size === 0) continue;
     const virtualized = new Set(host.host.adapters.filter(({ vsid }) => vsid !== 0).map(({ mac }) => mac));
     for (const record of host.host.lookupRecords) {

@@ -12,7 +12,7 @@ import {
 import { type Address, gatewayAddressOf, sameAddress, type Vsid } from "../../dataplane/wire/index.js";
 import type { AdapterSettings, HostSettings, LabSettings } from "../../vswitch/index.js";
 import { addressKey } from "../fabric-file/consistency/index.js";
-import { oncePer, recordIdentity } from "../fabric-file/derive.js";
+import { adapterPorts, oncePer, recordIdentity } from "../fabric-file/derive.js";
 import type { FabricDocument } from "../fabric-file/load.js";
 import { readLookupRecord } from "../fabric-file/read-lookup-record.js";
 import { readAddress, readPrefix } from "../fabric-file/scalars.js";
@@ -98,11 +98,18 @@ function adapterPlaces({ fabric }: FabricDocument, hosts: readonly HostView[]): 
     const view = hosts[h]!;
     let next = 0; // adapters stand in the settings in the order of the file
     return (host.vms ?? []).flatMap((vm, v) =>
-      vm.adapters.map((written, a): AdapterPlace => {
-        const adapter = view.host.adapters[next++]!;
+      vm.adapters.flatMap((written, a): AdapterPlace[] => {
+        const ports = view.host.adapters.slice(next, next + adapterPorts(vm, written, a).length);
+        next += ports.length;
         const path = ["hosts", h, "vms", v, "adapters", a];
         const addresses = (written.addresses ?? []).map((text) => readAddress(text)!);
-        return { host: view, adapter, port: `${host.name}/${adapter.portName}`, path, addresses };
+        return ports.map((adapter) => ({
+          host: view,
+          adapter,
+          port: `${host.name}/${adapter.portName}`,
+          path,
+          addresses,
+        }));
       }),
     );
   });

@@ -4,6 +4,7 @@
  *     adapter with VSID and addresses   -> a Static lookup record per address, with its host's first PA
  *     subnet with gatewayMac            -> a Static lookup record for the gateway address of each prefix
  *     subnet's prefixes                 -> an on-link customer route each, metric 255
+ *     a routing domain's gateways       -> records and routes of `tenant-gateways.ts`
  *     several provider subnets          -> a default provider route per family, through the PA's subnet's gateway
  *     PAs and provider gateways         -> a neighbor each
  *
@@ -42,19 +43,26 @@ import type {
   NicSettings,
   ProviderAddressSettings,
 } from "../../vswitch/index.js";
-import { adapterPortName, addressKey } from "./consistency/index.js";
+import { adapterPortName, addressKey, carriedIds, isolationPortName, listedIds } from "./consistency/index.js";
 import { deriveEvents } from "./derive-events.js";
 import { DEFAULT_ROUTER_MAC, type ProviderPlan, planProvider } from "./provider-plan.js";
 import { readLookupRecord } from "./read-lookup-record.js";
 import { readAddress, readGuid, readMac, readPrefix } from "./scalars.js";
-import type { FabricFile, HostDocument, NicOffloadDocument, SettingsDocument } from "./schema.js";
+import type {
+  AdapterDocument,
+  FabricFile,
+  HostDocument,
+  NicOffloadDocument,
+  SettingsDocument,
+  VmDocument,
+} from "./schema.js";
+import { DERIVED_ROUTE_METRIC, gatewayRecords, gatewayRoutes, tenantGateways } from "./tenant-gateways.js";
 
 /**
  * The PA of derived gateway records. Packets to a gateway address are never encapsulated, so it has no meaning; operators' scripts
  * write this one, and no host can own it.
  */
 export const GATEWAY_RECORD_PA: Address = ipv4Address(0xa9fe_fefe); // 169.254.254.254
-const DERIVED_ROUTE_METRIC = 255;
 
 export function deriveLab(file: FabricFile): LabSettings {
   const plan = planProvider(file);
@@ -64,11 +72,15 @@ export function deriveLab(file: FabricFile): LabSettings {
   const recordsIn = oncePer((mode: NveSettings["mode"]) =>
     layers(derived, file.lookupRecords ?? [], (raw) => lookupRecordInMode(readLookupRecord(raw), mode), recordIdentity),
   );
-  const routes = layers(
-    deriveCustomerRoutes(file),
-    file.customerRoutes ?? [],
-    readCustomerRoute,
-    customerRouteIdentity,
+  const gateways = tenantGateways(file);
+  // Hosts without a gateway have the same routes.
+  const routesAt = oncePer((h: number) =>
+    layers(
+      [...deriveCustomerRoutes(file), ...gatewayRoutes(gateways, h)],
+      file.customerRoutes ?? [],
+      readCustomerRoute,
+      customerRouteIdentity,
+    ),
   );
   const neighbors = layers(deriveNeighbors(file, plan), file.neighbors ?? [], readNeighbor, (n) =>
     addressKey(n.address),
@@ -90,7 +102,7 @@ export function deriveLab(file: FabricFile): LabSettings {
       providerAddresses: addresses,
       providerRoutes: providerRoutes(file, host, addresses, plan),
       neighbors: (nve.resolve === "wire" ? written : neighbors)(host.name), // the wire tells the others
-      customerRoutes: routes(host.name),
+      customerRoutes: routesAt(gateways.some((gateway) => gateway.host === h) ? h : -1)(host.name),
       lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
     };
   });
@@ -158,25 +170,54 @@ function adapterSettings(
 ): readonly AdapterSettings[] {
   const bootMtu = guestMtuAtBoot(mode, nics, addresses);
   return (host.vms ?? []).flatMap((vm) =>
-    vm.adapters.map((adapter, index) => ({
-      portName: adapterPortName(vm.name, index),
-      vmName: vm.name,
-      mac: readMac(adapter.mac)!,
-      vsid: (adapter.vsid ?? 0) as Vsid,
-      macAddressSpoofing: adapter.macAddressSpoofing ?? false,
-      ieeePriorityTag: adapter.ieeePriorityTag ?? false,
-      guest: {
-        mtu: adapter.mtu ?? ((adapter.vsid ?? 0) === 0 ? DEFAULT_MTU : bootMtu),
-        lso: adapter.lso ?? false,
-        mss: adapter.mss ?? null,
-        checksum: adapter.checksumOffload ?? false,
-      },
-      dhcpGuard: adapter.dhcpGuard ?? false,
-      routerGuard: adapter.routerGuard ?? false,
-      stormLimit: adapter.stormLimit ?? 0,
-      dynamicIPAddressLimit: adapter.dynamicIPAddressLimit ?? 0,
-    })),
+    vm.adapters.flatMap((adapter, index) => adapterPorts(vm, adapter, index, bootMtu)),
   );
+}
+
+/** The ports of an adapter: the plain one, then one for each isolation id that its guest is told. */
+export function adapterPorts(
+  vm: VmDocument,
+  adapter: AdapterDocument,
+  index: number,
+  bootMtu = DEFAULT_MTU,
+): readonly AdapterSettings[] {
+  const { isolation } = adapter;
+  const plain: AdapterSettings = {
+    portName: adapterPortName(vm.name, index),
+    vmName: vm.name,
+    mac: readMac(adapter.mac)!,
+    vsid: (adapter.vsid ?? 0) as Vsid,
+    macAddressSpoofing: adapter.macAddressSpoofing ?? false,
+    ieeePriorityTag: adapter.ieeePriorityTag ?? false,
+    guest: {
+      mtu: adapter.mtu ?? ((adapter.vsid ?? 0) === 0 && isolation === undefined ? DEFAULT_MTU : bootMtu),
+      lso: adapter.lso ?? false,
+      mss: adapter.mss ?? null,
+      checksum: adapter.checksumOffload ?? false,
+    },
+    dhcpGuard: adapter.dhcpGuard ?? false,
+    routerGuard: adapter.routerGuard ?? false,
+    stormLimit: adapter.stormLimit ?? 0,
+    dynamicIPAddressLimit: adapter.dynamicIPAddressLimit ?? 0,
+    isolation: null,
+  };
+  if (isolation === undefined || isolation.mode === "None") return [plain];
+  const { mode } = isolation;
+  const allowsUntagged = isolation.allowUntaggedTraffic ?? false;
+  const hiddenVsids = isolation.multiTenantStack ? [] : (listedIds(isolation) as Vsid[]);
+  return [
+    {
+      ...plain,
+      vsid: (allowsUntagged ? (isolation.defaultIsolationID ?? 0) : 0) as Vsid,
+      isolation: { mode, isFiltered: !allowsUntagged, hiddenVsids },
+    },
+    ...carriedIds(isolation).map((id) => ({
+      ...plain,
+      portName: isolationPortName(plain.portName, id),
+      vsid: id as Vsid,
+      isolation: { mode, isFiltered: false, hiddenVsids: [] },
+    })),
+  ];
 }
 
 /**
@@ -242,6 +283,7 @@ export function deriveLookupRecords(file: FabricFile, plan: ProviderPlan): reado
       }
     }
   }
+  records.push(...gatewayRecords(file, plan));
   return records;
 }
 

@@ -105,6 +105,17 @@ export const name = (description: string) =>
     description,
   });
 
+/** `host/VM`, as ports are named. */
+export const portName = (description: string) =>
+  text({
+    code: "BAD_NAME",
+    accepts: (value) => value.split("/").length === 2 && value.split("/").every(isName),
+    expected: "the name of a port",
+    cure: "write host/VM, and host/VM.2 for the VM's second adapter",
+    pattern: "^[^/=]{1,64}/[^/=]{1,64}$",
+    description,
+  });
+
 export const freeText = (description: string) => z.string().max(1024).meta({ description });
 
 export const vsid = (description: string) => z.int().min(VSID_MIN).max(VSID_MAX).meta({ description });

@@ -19,6 +19,7 @@ import {
   metric,
   mtu,
   name,
+  portName,
   portVsid,
   prefix,
   prefixLength,
@@ -141,6 +142,24 @@ const routingDomain = z.strictObject({
       }),
     )
     .min(1),
+  gateways: z
+    .array(
+      z.strictObject({
+        adapter: portName("The gateway VM's adapter, host/VM."),
+        vsid: vsid("The gateway's own virtual subnet, one of the routing domain and of the adapter."),
+        addresses: z
+          .array(address("A CA of the gateway in that subnet."))
+          .min(1)
+          .max(2)
+          .meta({ description: "One per address family at most." }),
+        destinations: z
+          .array(prefix("What lies behind the gateway."))
+          .optional()
+          .meta({ description: "Default routes of the addresses' families if left out." }),
+      }),
+    )
+    .optional()
+    .meta({ description: "Gateway VMs of the tenant; records and routes for them are derived." }),
 });
 
 const provider = z.strictObject({
@@ -184,6 +203,36 @@ const encapsulatedTaskOffload = z
       .meta({ description: "Known ways in which NICs get it wrong, switched on." }),
   })
   .meta({ description: "What the NIC can do with encapsulated packets: NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD." });
+
+const isolation = z
+  .strictObject({
+    mode: z.enum(["None", "NativeVirtualSubnet", "ExternalVirtualSubnet"]).meta({
+      description:
+        "NativeVirtualSubnet: isolation ids are VSIDs. ExternalVirtualSubnet: a forwarding extension's business, frames are left alone.",
+    }),
+    multiTenantStack: flag(
+      "The guest is told the isolation id of each frame: a port host/VM:VSID for each.",
+    ).optional(),
+    allowUntaggedTraffic: flag(
+      "Frames without an isolation id are taken, and belong to defaultIsolationID.",
+    ).optional(),
+    defaultIsolationID: portVsid("The VSID of frames without an isolation id.").optional(),
+    routingDomains: z
+      .array(
+        z.strictObject({
+          name: name("The routing domain, by its name.").optional(),
+          id: guid("The routing domain, by its RDID.").optional(),
+          isolationIDs: z.array(vsid("A VSID of the routing domain.")).min(1),
+          isolationNames: z
+            .array(freeText("Interface alias in the guest."))
+            .optional()
+            .meta({ description: "Names for the isolation ids, in their order. For people." }),
+        }),
+      )
+      .optional()
+      .meta({ description: "Add-VMNetworkAdapterRoutingDomainMapping" }),
+  })
+  .meta({ description: "Set-VMNetworkAdapterIsolation; not together with vsid." });
 
 const host = z.strictObject({
   name: name("The host; ports are named host/port."),
@@ -262,6 +311,7 @@ const host = z.strictObject({
                 .optional()
                 .meta({ description: "Most addresses that are learnt on the port; 0 is no limit.", default: 0 }),
               routerGuard: flag("Drop what the VM sends as a router: advertisements and redirects.").optional(),
+              isolation: isolation.optional(),
             }),
           )
           .min(1),
@@ -397,6 +447,8 @@ export const fabricFileSchema = z
 /** A fabric file as it was written. */
 export type FabricFile = z.infer<typeof fabricFileSchema>;
 export type HostDocument = FabricFile["hosts"][number];
+export type VmDocument = NonNullable<HostDocument["vms"]>[number];
+export type AdapterDocument = VmDocument["adapters"][number];
 export type SettingsDocument = z.infer<typeof settings>;
 export type NicOffloadDocument = z.infer<typeof encapsulatedTaskOffload>;
 
@@ -443,6 +495,9 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   "vm",
   "to",
   "port",
+  "adapter",
+  "destinations",
+  "isolationNames",
 ]);
 
 /** The schema as JSON Schema (draft 2020-12), for editors. */

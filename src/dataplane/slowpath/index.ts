@@ -43,6 +43,7 @@ export { INBOUND_LAYERS } from "./nve/inbound.js";
 export type { CustomerAddressEvent, LearningCounters } from "./nve/learned-addresses.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
+export { type NextHopAnswer, type NextHopQuery, type NoNextHopAnswer, queryNextHop } from "./nve/next-hop-query.js";
 export {
   DEFAULT_GUEST_OFFLOAD,
   DEFAULT_NIC_OFFLOAD,
@@ -53,7 +54,6 @@ export {
   TUNNEL_FAMILIES,
   type TunnelFamily,
 } from "./nve/offload.js";
-export { type NextHopAnswer, type NextHopQuery, type NoNextHopAnswer, queryNextHop } from "./nve/next-hop-query.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
 export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";

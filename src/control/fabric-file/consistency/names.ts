@@ -1,7 +1,7 @@
 /** Names of hosts, NICs, teams and VMs: unique where ports are named by them, and known where they are referred to. */
 import type { Path } from "../../problem.js";
 import { each, type Loose } from "../report.js";
-import type { HostDocument } from "../schema.js";
+import type { AdapterDocument, HostDocument } from "../schema.js";
 import { nearestName } from "../validate.js";
 import type { Checking, Claims } from "./context.js";
 
@@ -10,6 +10,33 @@ export const PROVIDER_NODE = "provider";
 
 /** `Blue1`, `Blue1.2`, … */
 export const adapterPortName = (vm: string, index: number): string => (index === 0 ? vm : `${vm}.${index + 1}`);
+
+/** `GW:6001`: where the guest's frames with an isolation id enter and leave. */
+export const isolationPortName = (adapter: string, id: number): string => `${adapter}:${id}`;
+
+type IsolationDocument = NonNullable<AdapterDocument["isolation"]>;
+
+/** The isolation ids that frames bring from and to the guest: all but that of frames without one, and none without MultiTenantStack. */
+export function carriedIds(isolation: Loose<IsolationDocument> | undefined): readonly number[] {
+  return isolation?.multiTenantStack === true ? listedIds(isolation) : [];
+}
+
+/** The isolation ids of an adapter's routing domain mappings, each once, without that of frames that bring none. */
+export function listedIds(isolation: Loose<IsolationDocument> | undefined): readonly number[] {
+  if (isolation === undefined || (isolation.mode ?? "None") === "None") return [];
+  const ids = new Set<number>();
+  for (const [mapping] of each(isolation.routingDomains)) for (const [id] of each(mapping.isolationIDs)) ids.add(id);
+  if (isolation.allowUntaggedTraffic === true) ids.delete(isolation.defaultIsolationID ?? 0);
+  return [...ids];
+}
+
+/** The VSIDs whose frames an adapter takes. */
+export const vsidsOf = (adapter: Loose<AdapterDocument>): readonly number[] => {
+  const { isolation } = adapter;
+  if (isolation === undefined || isolation.mode === "None") return adapter.vsid ? [adapter.vsid] : [];
+  const untagged = isolation.allowUntaggedTraffic ? (isolation.defaultIsolationID ?? 0) : 0;
+  return untagged === 0 ? listedIds(isolation) : [untagged, ...listedIds(isolation)];
+};
 
 export function checkNames({ file, report }: Checking): void {
   const domains: Claims = new Map();
@@ -69,9 +96,12 @@ function checkPortNames({ report }: Checking, host: Loose<HostDocument>, h: numb
   if (host.team?.name !== undefined) claim(host.team.name, ["hosts", h, "team", "name"]);
   for (const [vm, v] of each(host.vms)) {
     if (vm.name === undefined) continue;
+    const path = ["hosts", h, "vms", v, "name"];
     const count = Math.max(1, vm.adapters?.length ?? 1);
     for (let a = 0; a < count; a++) {
-      if (!claim(adapterPortName(vm.name, a), ["hosts", h, "vms", v, "name"])) break;
+      const name = adapterPortName(vm.name, a);
+      if (!claim(name, path)) break;
+      for (const id of carriedIds(vm.adapters?.[a]?.isolation)) claim(isolationPortName(name, id), path);
     }
   }
 }

@@ -19,13 +19,15 @@ import type { Path } from "../../problem.js";
 import { each } from "../report.js";
 import { PORT_VSID_MAX, readAddress, readGuid, readMac, readPrefix } from "../scalars.js";
 import { addressKey, type Checking, type Claims } from "./context.js";
+import { vsidsOf } from "./names.js";
 
 /** Virtual subnets by VSID, with those of their prefixes that are well formed. */
-type Subnets = ReadonlyMap<number, readonly Prefix[]>;
+export type Subnets = ReadonlyMap<number, readonly Prefix[]>;
 
-export function checkTenants(checking: Checking): void {
+export function checkTenants(checking: Checking): Subnets {
   const subnets = checkSubnets(checking);
   checkAdapters(checking, subnets);
+  return subnets;
 }
 
 function checkSubnets({ file, report }: Checking): Subnets {
@@ -114,6 +116,10 @@ function checkAdapters(checking: Checking, subnets: Subnets): void {
         if (mac !== undefined) {
           const message = `${formatMac(mac)} is already an adapter's ${vsid === 0 ? "outside of any VSID" : `in VSID ${vsid}`}`;
           report.claim(macs, `${vsid}/${mac}`, [...path, "mac"], "DUPLICATE_MAC", message);
+          for (const id of adapter.isolation === undefined ? [] : vsidsOf(adapter)) {
+            const taken = `${formatMac(mac)} is already an adapter's in VSID ${id}`;
+            report.claim(macs, `${id}/${mac}`, [...path, "mac"], "DUPLICATE_MAC", taken);
+          }
         }
         if (vsid === 0) continue;
         if (known !== undefined && !known.has(vsid)) {
@@ -133,7 +139,7 @@ function checkAdapters(checking: Checking, subnets: Subnets): void {
   }
 }
 
-function checkCustomerAddress(
+export function checkCustomerAddress(
   { report }: Checking,
   address: Address,
   at: Path,
