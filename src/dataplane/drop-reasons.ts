@@ -3,7 +3,8 @@
  * reason that Windows' packet monitor would show.
  *
  * `RX_…` belongs to what arrives from the provider network, `TX_…` to what a VM sends; both are Windows' `Wnv` (29). Names
- * without a prefix are the virtual switch's own, `PROVIDER_…` the emulated provider network's, which Windows does not have.
+ * without a prefix are the virtual switch's own, `PROVIDER_…` the emulated provider network's, `GATEWAY_…` and `NAT_…` the built-in gateway's,
+ * which Windows does not have.
  * The numbers are ours, dense and stable within a build only: they index counters and travel in packet rows.
  * Windows renumbers between tools, so outside of this table compare by name.
  */
@@ -170,6 +171,21 @@ const ROWS = [
     null,
     "Broadcast or multicast in a VLAN of the provider network in which no other host has an address.",
   ),
+
+  // The built-in gateway.
+  row("GATEWAY_NON_IP", null, "The gateway routes IPv4 and IPv6, and nothing else."),
+  row("GATEWAY_GROUP", null, "Broadcast or multicast, which the gateway does not route."),
+  row("GATEWAY_SELF", null, "The packet is for the gateway itself, which offers nothing."),
+  row("GATEWAY_NO_ROUTE", null, "No route of the gateway covers the destination."),
+  row("GATEWAY_UNRESOLVED", null, "The MAC address of the gateway's next hop is not known."),
+  row("GATEWAY_TTL", null, "The TTL or hop limit ran out at the gateway."),
+  row("GATEWAY_TOO_BIG", null, "The packet does not fit the gateway's external link or tunnel and may not be cut."),
+  row("GATEWAY_TUNNEL", null, "GRE that none of the gateway's tunnels sends, or that carries what lies not behind it."),
+  row("NAT_SOURCE", null, "The source address lies outside of the tenant's internal prefixes."),
+  row("NAT_PROTOCOL", null, "Neither TCP, UDP nor ICMP that address translation knows."),
+  row("NAT_EXHAUSTED", null, "All external ports of the tenant are in use."),
+  row("NAT_NO_BINDING", null, "Nobody inside has opened this external endpoint, and no static mapping is for it."),
+  row("NAT_FRAGMENT", null, "A fragment whose first one, with the ports, has not come before it."),
 
   // The engine itself.
   row("CAPTURE_CUT", null, "The capture holds only a part of the frame."),

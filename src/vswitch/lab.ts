@@ -1,5 +1,5 @@
 /**
- * Builds a lab: one node per host, one for the provider network, links between them, all in one engine.
+ * Builds a lab: one node per host, one for the provider network, one per built-in gateway, links between them, all in one engine.
  *
  *     host1/Blue1 ─┐                                                      ┌─ host2/Blue2
  *                  host1 ── host1/nic1 ══ provider/host1.nic1 ── provider ══ … ── host2
@@ -12,15 +12,17 @@ import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../da
 import { type HostPolicy, type HostPolicyChange, type NveSettings, STAMP_COUNT } from "../dataplane/policy/index.js";
 import type { ControlCounters, LearningCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
-import type { Mac } from "../dataplane/wire/index.js";
+import type { Mac, Vsid } from "../dataplane/wire/index.js";
 import { disagreement } from "./agreement.js";
 import { type ChangingLab, carryOut } from "./carry-out.js";
 import type { LabChange } from "./changes.js";
+import { makeGatewayNode } from "./gateway/gateway.js";
+import { GatewayState } from "./gateway/gateway-state.js";
 import { makeHostNode } from "./host.js";
 import { HostState } from "./host-state.js";
 import { isCustomerAddressEvent, Management } from "./management.js";
 import { makeProviderNode, makeProviderSnapshot, type ProviderStation } from "./provider-network.js";
-import type { LabSettings } from "./settings.js";
+import type { GatewaySettings, LabSettings } from "./settings.js";
 
 const PROVIDER_NAME = "provider";
 
@@ -47,6 +49,7 @@ export class Lab {
     const hosts = settings.hosts.map((host, index) => new HostState(host, index as NodeIndex, plan.ports));
     const nodes: Node[] = hosts.map((host) => makeHostNode(host));
     if (settings.provider) nodes.push(makeProvider(settings, plan.ports));
+    for (const gateway of settings.gateways) nodes.push(makeGateway(gateway, nodes.length as NodeIndex, plan.ports));
     this.settings = settings;
     this.#limitsAnswers = options.answersPerSecond !== undefined;
     this.#ports = plan.ports;
@@ -161,7 +164,7 @@ function tellsPathMtus({ hosts, provider }: LabSettings): boolean {
 const wasTaught = ({ added, moved, refused }: LearningCounters): boolean =>
   added + moved + Object.values(refused).reduce((sum, count) => sum + count, 0) > 0;
 
-/** Numbers all ports, in the order of the file: hosts, then the provider network. */
+/** Numbers all ports, in the order of the file: hosts, then the provider network, then gateways. */
 function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; specs: PortSpec[] } {
   const ports = new Map<string, PortIndex>();
   const specs: PortSpec[] = [];
@@ -183,6 +186,19 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
       }
     }
   }
+  const link = (a: PortIndex, b: PortIndex): void => {
+    specs[a] = { ...specs[a]!, peer: b };
+    specs[b] = { ...specs[b]!, peer: a };
+  };
+  const firstGateway = settings.hosts.length + (settings.provider ? 1 : 0);
+  settings.gateways.forEach(({ name, tenants }, index) => {
+    const node = firstGateway + index;
+    for (const { vsid, adapterPort } of tenants) {
+      add(insidePortName(name, vsid), node, false, null);
+      link(ports.get(insidePortName(name, vsid))!, ports.get(adapterPort)!);
+    }
+    add(externalPortName(name), node, false, null);
+  });
   return { ports, specs };
 }
 
@@ -195,6 +211,15 @@ function wirePorts(settings: LabSettings, ports: ReadonlyMap<string, PortIndex>)
 
 const usesControlMessages = ({ mode, sendControlMessages, acceptRedirect }: NveSettings): boolean =>
   mode !== "2012" && (sendControlMessages || acceptRedirect);
+
+const insidePortName = (gateway: string, vsid: Vsid): string => `${gateway}/${vsid}`;
+const externalPortName = (gateway: string): string => `${gateway}/external`;
+
+function makeGateway(settings: GatewaySettings, node: NodeIndex, ports: ReadonlyMap<string, PortIndex>): Node {
+  const { name, tenants } = settings;
+  const inside = tenants.map(({ vsid }) => ports.get(insidePortName(name, vsid))!);
+  return makeGatewayNode(new GatewayState(settings, node, { external: ports.get(externalPortName(name))!, inside }));
+}
 
 const providerPortName = (host: string, nic: string): string => `${PROVIDER_NAME}/${host}.${nic}`;
 

@@ -19,6 +19,7 @@ export interface LabSettings {
   readonly hosts: readonly HostSettings[];
   /** The network between the hosts; null when the hosts' NICs end outside of the lab. */
   readonly provider: ProviderSettings | null;
+  readonly gateways: readonly GatewaySettings[];
   /** What happens while frames pass, in the order of the file. */
   readonly events: readonly TimedChange[];
 }
@@ -113,3 +114,90 @@ export interface ProviderSubnetSettings {
   /** The router's address in this subnet; null when the subnet has none. */
   readonly gateway: Address | null;
 }
+
+/** A built-in gateway: what stands behind a gateway VM's adapter in place of a guest. Its ports are `name/VSID` and `name/external`. */
+export interface GatewaySettings {
+  readonly name: string;
+  /** MAC of the adapter that it stands behind. */
+  readonly mac: Mac;
+  readonly external: ExternalSettings;
+  readonly tenants: readonly GatewayTenant[];
+  readonly timeouts: NatTimeouts;
+}
+
+/** The side that faces the physical network; its port is `name/external`. */
+export interface ExternalSettings {
+  readonly mac: Mac;
+  /** IP MTU. */
+  readonly mtu: number;
+  readonly routes: readonly ExternalRoute[];
+  readonly neighbors: readonly Neighbor[];
+}
+
+export interface ExternalRoute {
+  readonly destinationPrefix: Prefix;
+  /** Unspecified: on-link. */
+  readonly nextHop: Address;
+}
+
+/** One tenant of a gateway: New-NetNat and what belongs to it. */
+export interface GatewayTenant {
+  readonly routingDomain: string;
+  /** The gateway's virtual subnet. */
+  readonly vsid: Vsid;
+  /** The port of the virtual switch that it is linked to: `gw1/GW:6001`. */
+  readonly adapterPort: string;
+  /** Its own addresses there. */
+  readonly addresses: readonly Address[];
+  /** MAC of the distributed router there. */
+  readonly routerMac: Mac;
+  /** -InternalIPInterfaceAddressPrefix: sources that may go out. */
+  readonly internalPrefixes: readonly Prefix[];
+  /** Add-NetNatExternalAddress. */
+  readonly ranges: readonly ExternalRange[];
+  /** Add-NetNatStaticMapping. */
+  readonly staticMappings: readonly StaticMapping[];
+  /** Add-VpnS2SInterface -GreTunnel. */
+  readonly tunnels: readonly GreTunnel[];
+}
+
+export interface ExternalRange {
+  readonly address: Address;
+  readonly portStart: number;
+  /** Inclusive. */
+  readonly portEnd: number;
+}
+
+export type NatProtocol = "tcp" | "udp" | "icmp";
+
+export interface StaticMapping {
+  readonly protocol: "tcp" | "udp";
+  readonly external: { readonly address: Address; readonly port: number };
+  readonly internal: { readonly address: Address; readonly port: number };
+}
+
+/** A site-to-site tunnel: IP in GRE with key, between two addresses of the outside. */
+export interface GreTunnel {
+  readonly name: string;
+  readonly key: number;
+  readonly source: Address;
+  readonly destination: Address;
+  /** What lies behind the far end. */
+  readonly prefixes: readonly Prefix[];
+}
+
+/** How long bindings may be idle, in milliseconds. */
+export interface NatTimeouts {
+  readonly tcpEstablishedMs: number;
+  readonly tcpTransitoryMs: number;
+  readonly udpMs: number;
+  readonly icmpMs: number;
+}
+
+/** RFC 5382 REQ-5: two hours and four minutes, and four minutes. RFC 4787 REQ-5: five minutes. RFC 5508 REQ-2: one. */
+export const DEFAULT_NAT_TIMEOUTS: NatTimeouts = Object.freeze({
+  tcpEstablishedMs: 7_440_000,
+  tcpTransitoryMs: 240_000,
+  udpMs: 300_000,
+  icmpMs: 60_000,
+});

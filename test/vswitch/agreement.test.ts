@@ -65,8 +65,8 @@ describe("what may divide hosts", () => {
   it("a host that is alone, or whose NICs end outside of the lab, hears of nobody", () => {
     const { hosts, provider } = load(`${TWO_HOSTS}lookupRecords:\n  - ${RECORD}, vmName: X, host: host1 }\n`).lab;
     expect([
-      disagreement({ hosts, provider: null, events: [] }),
-      disagreement({ hosts: hosts.slice(0, 1), provider, events: [] }),
+      disagreement({ hosts, provider: null, gateways: [], events: [] }),
+      disagreement({ hosts: hosts.slice(0, 1), provider, gateways: [], events: [] }),
     ]).toEqual([undefined, undefined]);
   });
 });

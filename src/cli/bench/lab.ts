@@ -95,6 +95,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
         },
       ],
       provider: null,
+      gateways: [],
       events: [],
     },
     { kernel, flowCapacity: flowCapacityOf(one) },

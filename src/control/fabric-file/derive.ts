@@ -45,6 +45,7 @@ import type {
 } from "../../vswitch/index.js";
 import { adapterPortName, addressKey, carriedIds, isolationPortName, listedIds } from "./consistency/index.js";
 import { deriveEvents } from "./derive-events.js";
+import { gatewaySettings } from "./gateways.js";
 import { DEFAULT_ROUTER_MAC, type ProviderPlan, planProvider } from "./provider-plan.js";
 import { readLookupRecord } from "./read-lookup-record.js";
 import { readAddress, readGuid, readMac, readPrefix } from "./scalars.js";
@@ -106,7 +107,12 @@ export function deriveLab(file: FabricFile): LabSettings {
       lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
     };
   });
-  return { hosts, provider: plan.provider, events: deriveEvents(file) };
+  return {
+    hosts,
+    provider: plan.provider,
+    gateways: gatewaySettings(file, hosts, gateways),
+    events: deriveEvents(file),
+  };
 }
 
 function nveSettings(file: FabricFile, host: HostDocument): NveSettings {

@@ -427,6 +427,87 @@ const event = z
   )
   .meta({ description: "Something that happens while frames pass." });
 
+const port = (description: string) => z.int().min(1).max(65_535).meta({ description });
+const seconds = (description: string, usual: number) =>
+  z.int().min(1).max(86_400).optional().meta({ description, default: usual });
+
+const gateway = z
+  .strictObject({
+    name: name("The gateway; its ports are gateway/VSID for each tenant, and gateway/external."),
+    adapter: portName("The adapter, host/VM, that it stands behind in place of a guest."),
+    external: z.strictObject({
+      mac: mac("Its MAC on the outside."),
+      mtu: mtu("IP MTU on the outside.").optional().meta({ default: 1500 }),
+      routes: z
+        .array(
+          z.strictObject({
+            destinationPrefix: prefix("Destination."),
+            nextHop: address("Next hop; 0.0.0.0 or :: is on-link."),
+          }),
+        )
+        .min(1),
+      neighbors: z
+        .array(z.strictObject({ address: address("An address of the outside."), mac: mac("Its MAC.") }))
+        .optional()
+        .meta({ description: "What ARP or ND would find outside; next hops need theirs." }),
+    }),
+    tenants: z
+      .array(
+        z.strictObject({
+          routingDomain: name("A routing domain with this adapter among its gateways."),
+          internalPrefixes: z
+            .array(prefix("Sources that may go out: New-NetNat -InternalIPInterfaceAddressPrefix."))
+            .optional()
+            .meta({ description: "All prefixes of the routing domain if left out." }),
+          externalAddresses: z
+            .array(
+              z.strictObject({
+                address: address("An external address; several tenants may have it."),
+                portStart: port("First port.").optional().meta({ default: 1 }),
+                portEnd: port("Last port.").optional().meta({ default: 49_151 }),
+              }),
+            )
+            .optional()
+            .meta({ description: "Add-NetNatExternalAddress" }),
+          staticMappings: z
+            .array(
+              z.strictObject({
+                protocol: z.enum(["TCP", "UDP"]),
+                externalAddress: address("Where packets from outside are sent to."),
+                externalPort: port("And its port."),
+                internalAddress: address("The VM that gets them."),
+                internalPort: port("And its port."),
+              }),
+            )
+            .optional()
+            .meta({ description: "Add-NetNatStaticMapping" }),
+          tunnels: z
+            .array(
+              z.strictObject({
+                name: name("The tunnel, for people."),
+                key: z.int().min(0).max(0xffff_ffff).meta({ description: "GRE key." }),
+                source: address("Our end."),
+                destination: address("The far end."),
+                prefixes: z.array(prefix("What lies behind the far end.")).min(1),
+              }),
+            )
+            .optional()
+            .meta({ description: "Add-VpnS2SInterface -GreTunnel" }),
+        }),
+      )
+      .min(1),
+    timeouts: z
+      .strictObject({
+        tcpEstablished: seconds("TCP connections.", 7440),
+        tcpTransitory: seconds("TCP connections that open or have ended.", 240),
+        udp: seconds("UDP.", 300),
+        icmp: seconds("ICMP echo.", 60),
+      })
+      .optional()
+      .meta({ description: "How long bindings may be idle, in seconds." }),
+  })
+  .meta({ description: "A built-in gateway with NAT and site-to-site GRE." });
+
 export const fabricFileSchema = z
   .strictObject({
     apiVersion: z.literal(API_VERSION).meta({ description: "Version of this format." }),
@@ -435,6 +516,7 @@ export const fabricFileSchema = z
     routingDomains: z.array(routingDomain).optional(),
     provider: provider.optional(),
     hosts: z.array(host).min(1),
+    gateways: z.array(gateway).optional(),
     lookupRecords: z.array(lookupRecord).optional(),
     customerRoutes: z.array(customerRoute).optional(),
     providerAddresses: z.array(providerAddress).optional(),
@@ -498,6 +580,13 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   "adapter",
   "destinations",
   "isolationNames",
+  "routingDomain",
+  "internalPrefixes",
+  "protocol",
+  "externalAddress",
+  "internalAddress",
+  "source",
+  "destination",
 ]);
 
 /** The schema as JSON Schema (draft 2020-12), for editors. */

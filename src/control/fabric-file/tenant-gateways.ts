@@ -26,6 +26,10 @@ export interface TenantGateway {
   /** Index into the file's hosts. */
   readonly host: number;
   readonly vmName: string;
+  /** As written: host/VM. */
+  readonly adapter: string;
+  /** The same within its host. */
+  readonly portName: string;
   readonly mac: Mac;
   readonly vsid: Vsid;
   readonly addresses: readonly Address[];
@@ -64,6 +68,8 @@ export function tenantGateways(file: FabricFile): readonly TenantGateway[] {
         routingDomainID: readGuid(domain.id)!,
         host: own.host,
         vmName: own.vmName,
+        adapter: gateway.adapter,
+        portName: own.portName.slice(own.portName.indexOf("/") + 1),
         mac: readMac(own.adapter.mac)!,
         vsid: gateway.vsid as Vsid,
         addresses,

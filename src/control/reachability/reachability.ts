@@ -171,9 +171,10 @@ function outcomeOf(
 ): Missed | undefined {
   const { engine } = lab;
   const steps = trace(engine, lab.port(from.port)!, frame, 0, "layers");
-  const ends = steps.flatMap((step) => step.outputs.filter(({ peer }) => peer === null));
-  const names = ends.map(({ port }) => engine.ports[port]!.name);
-  if (names.includes(to.port)) return undefined;
+  const outputs = steps.flatMap((step) => step.outputs);
+  const nameOf = ({ port }: { readonly port: number }): string => engine.ports[port]!.name;
+  if (outputs.some((output) => nameOf(output) === to.port)) return undefined; // a gateway may stand behind the port
+  const names = outputs.filter(({ peer }) => peer === null).map(nameOf);
   const dropped = steps.find((step) => reasonOf(step) !== Reason.NONE);
   if (!dropped) return { reason: Reason.NONE, at: names.join(" and "), cures: [] };
   const reason = reasonOf(dropped);

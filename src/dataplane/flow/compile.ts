@@ -217,6 +217,7 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
     if (!inner.ip) throw new Error("new addresses for a frame that is not IP: a defect of a layer");
     writeAddresses(bytes, entry, forward.address, inner.ip);
     action |= ACTION.ADDRESS;
+    if (forward.guardsTcpEnd) action |= ACTION.TCP_END_GUARD;
   }
   if (forward.push) {
     const ipOffset = forward.push.ethernet.tag === null ? ETHERNET_LENGTH : ETHERNET_LENGTH + VLAN_TAG_LENGTH;

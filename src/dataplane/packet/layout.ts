@@ -333,7 +333,7 @@ export const ACTION = {
   /** CE inside becomes ECT(0) outside, as Linux does it (RFC 3168 §9.1.1, full functionality). */
   ECN_LINUX: 64,
   /** TCP packets with SYN go to the slow path. */
-  GUARD_SYN: 128,
+  GUARD_SYN: 256,
   /** On decapsulation the outer DSCP is copied inwards. */
   DSCP_DECAP: 512,
   /** Four bits, VERDICT: what happens; PENDING means: forward to OUTPUT. */
@@ -343,6 +343,8 @@ export const ACTION = {
   OUTER_TAGGED: 0x400,
   /** One of several outputs, which share the frame; the first leads to the others by NEXT_OUTPUT. */
   REPLICATE: 0x800,
+  /** With ADDRESS: TCP segments with FIN or RST are not decided here. */
+  TCP_END_GUARD: 0x40000,
   /** What stays begins with an IPv4 (else IPv6) header; needed by TTL, ECN and DSCP. */
   INNER_IPV4: 0x10000,
   INNER_IPV6: 0x20000,

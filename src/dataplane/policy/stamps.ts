@@ -55,6 +55,19 @@ export const membersStamp = (node: NodeIndex, vsid: Vsid): Stamp => {
 export const natStamp = (node: NodeIndex, providerAddress: Address): Stamp =>
   recordStamp(node, NO_VSID, providerAddress);
 
+/** A gateway's binding of an endpoint: inside, with its tenant, or outside, where `tenant` is -1. Moves when it comes, goes, or shall be used again. */
+export const bindingStamp = (
+  node: NodeIndex,
+  tenant: number,
+  protocol: number,
+  address: Address,
+  port: number,
+): Stamp => {
+  const flow = mix(mix(mix(node, tenant), protocol), port);
+  const h = mix(mix(mix(mix(flow, address.w0), address.w1), address.w2), address.w3);
+  return (RECORDS + ((h ^ (h >>> 16)) & (RECORDS - 1))) as Stamp;
+};
+
 /**
  * All customer routes of a host: they are few, and one route may change what many destinations match. Moves with the lookup
  * records of gateway addresses too, which give the gateway MACs.

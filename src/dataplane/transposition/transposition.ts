@@ -83,6 +83,11 @@ export interface Forward {
   readonly decrementTtl: boolean;
   /** None unless told. Not together with both `pop` and `push`. */
   readonly address?: AddressRewrite;
+  /**
+   * Guard, together with `address` only: TCP segments with FIN or RST are decided one by one, so that whoever keeps a state of the
+   * connection learns that it ends. No unless told.
+   */
+  readonly guardsTcpEnd?: boolean;
   readonly push: NvgrePush | null;
   /**
    * Guard: the longest network-layer part, counted before `push` from the network header of the frame that goes on to its

@@ -3,6 +3,7 @@ export type { Checking } from "./context.js";
 export { addressKey } from "./context.js";
 export { adapterPortName, carriedIds, isolationPortName, listedIds, vsidsOf } from "./names.js";
 
+import { checkBuiltInGateways } from "./built-in-gateways.js";
 import type { Checking } from "./context.js";
 import { checkEvents } from "./events.js";
 import { checkGateways } from "./gateways.js";
@@ -15,6 +16,7 @@ export function checkConsistency(checking: Checking): void {
   checkNames(checking);
   const subnets = checkTenants(checking);
   checkGateways(checking, subnets);
+  checkBuiltInGateways(checking);
   checkProvider(checking);
   checkRecords(checking);
   checkEvents(checking);

@@ -18,7 +18,8 @@ import { setGroup, stateOf } from "./ageing";
 import { be16 } from "./bytes";
 import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
-  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, CAUSE_GUARD, CAUSE_MISS, CAUSE_STALE, CAUSE_UNKEYED,
+  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, ACTION_TCP_END_GUARD, CAUSE_GUARD, CAUSE_MISS,
+  CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
   CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
   ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TRANSPORT, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
@@ -259,10 +260,15 @@ function judgeRare(row: usize, entry: usize, network: u32, stay: u32, action: u3
       const ttl = action & ACTION_INNER_IPV4 ? load<u8>(at, 8) : load<u8>(at, 7);
       if (ttl <= 1) return CAUSE_GUARD;
     }
-    if (action & ACTION_ADDRESS && !showsTransport(at, at + stay, entry)) return CAUSE_GUARD;
+    if (action & ACTION_ADDRESS) {
+      if (action & ACTION_TCP_END_GUARD && load<u8>(row, ROW_TCP_FLAGS) & TCP_FIN_OR_RST) return CAUSE_GUARD;
+      if (!showsTransport(at, at + stay, entry)) return CAUSE_GUARD;
+    }
   }
   return RESOLVED;
 }
+
+const TCP_FIN_OR_RST: u32 = 0x05;
 
 /** Is all that new addresses change behind the IP header in the packet? */
 function showsTransport(at: usize, end: usize, entry: usize): bool {
