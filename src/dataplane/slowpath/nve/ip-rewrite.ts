@@ -18,15 +18,18 @@ import { apply, type Forward } from "../../transposition/index.js";
 import { type Address, isMulticast, isUnicast, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
+import { PROTOCOL_TCP } from "../../wire/ipv4.js";
 import { formatMac, groupMacOf } from "../../wire/mac.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
-import { dropFor, forwardOf } from "../evaluate.js";
+import { consumeAs, dropFor, forwardOf } from "../evaluate.js";
 import { CONSUME, type LayerContext, type Outcome, type PacketView } from "../layer.js";
 import { isErrorMessage, rewriteQuoted } from "../quoted-packet.js";
 import { isAddressResolution } from "./address-resolution.js";
+import { finishChecksum } from "./checksum-offload.js";
 import { deliverLocally } from "./deliver.js";
 import { askForNextHop, isRefusal, isTooBig, type Refusal, wayTo } from "./encapsulate.js";
 import { flowText, frameText, keyText, tell } from "./explain.js";
+import { isLargeSend } from "./large-send.js";
 import { insteadOfOversize } from "./oversize.js";
 import type { NveSnapshot } from "./snapshot.js";
 
@@ -52,18 +55,35 @@ export function sendRewritten(snapshot: NveSnapshot, packet: PacketView, context
     return askForNextHop(snapshot, packet, way, context) ? CONSUME : dropFor(way.reason);
   }
 
-  // 3. Does it fit? Nothing is added, so whatever the interface carries does.
+  // 3. What the VM has left to hardware: its NIC sees an ordinary packet.
+  const guest = ports.settingsOf(packet.ingress).guestOffload;
+  const isLarge = isLargeSend(packet, guest);
+  if (guest?.checksum && !isLarge) {
+    context.doNotCache(); // checksums are in no flow key
+    const finished = finishChecksum(packet.bytes, packet.parsed);
+    if (finished) {
+      context.resubmit(packet.ingress, finished);
+      if (context.observer) tell(context.observer, saw(), "the VM has left its checksum to others: finished");
+      return consumeAs(Reason.TX_CHECKSUM_FINISHED);
+    }
+  }
+
+  // 4. Does it fit? Nothing is added, so whatever the interface carries does.
   const mtu = policy.interfaceMtu(way.interfaceIndex);
-  if (isTooBig(packet.parsed, mtu)) {
+  if (isTooBig(packet.parsed, mtu) || isLarge) {
     const { outcome, text } = insteadOfOversize(snapshot, packet, { ...way, innerMtu: mtu, push: null }, context);
     if (context.observer) tell(context.observer, saw(), text(), destination);
     return outcome;
   }
 
-  // 4. On its way.
+  // 5. On its way. TCP of a VM with large sends is asked again from the VM's own MTU on, since a longer packet is to be cut.
+  const mayBeLarge = guest?.lso === true && packet.parsed.ip!.protocol === PROTOCOL_TCP;
+  const holds = mayBeLarge ? Math.min(mtu, guest.mtu) : mtu;
+  const isOdd = isTooBig(packet.parsed, holds); // too long for its VM, and yet nothing that could be cut
+  if (isOdd) context.doNotCache();
   const ethernet = { ...way.ethernet, source: source.useVmMACAddress ? source.macAddress : way.ethernet.source };
   const output = ports.nicPort(way.interfaceIndex);
-  const forward = rewritten(packet, source, destination, { output, ethernet, lengthLimit: mtu });
+  const forward = rewritten(packet, source, destination, { output, ethernet, lengthLimit: isOdd ? mtu : holds });
   if (context.observer) tell(context.observer, saw(), sentText(forward), destination);
   const toProvider = (address: Address): Address | undefined => natOf(policy, plan.vsid, address)?.providerAddress;
   return withQuote(packet, { kind: "forward", outputs: [forward] }, toProvider, context);

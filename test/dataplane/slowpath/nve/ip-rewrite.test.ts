@@ -11,12 +11,14 @@ import { kernelModule } from "../../../../src/kernel-file.js";
 import { EmulatedLab, type FrameEnd } from "../../../../src/library.js";
 import { Lab } from "../../../../src/vswitch/index.js";
 import {
+  addressBytes,
   arp,
   concatenate,
   frame as ethernet,
   hexOf,
   icmp,
   icmpv6,
+  internetChecksum,
   ip,
   neighborMessage,
   nvgre,
@@ -44,7 +46,7 @@ const RECORDS = [
   "{ virtualSubnetID: 5001, customerAddress: 10.0.0.10, macAddress: 06-06-00-00-00-0A, providerAddress: 192.168.4.22 }",
   `{ virtualSubnetID: 5002, customerAddress: 10.0.1.1, macAddress: ${GATEWAY_5002}, providerAddress: 169.254.254.254 }`,
 ];
-const labText = (records: readonly string[] = RECORDS, more = ""): string => `
+const labText = (records: readonly string[] = RECORDS, more = "", blue1 = ""): string => `
 apiVersion: hnv/v1
 hosts:
   - name: host1
@@ -52,7 +54,7 @@ hosts:
     nics: [{ name: nic1, mac: ${NIC1} }]
     providerAddresses: [${pas(["192.168.4.11", "192.168.4.101", "192.168.4.201", "2001:db8:4::101"])}]
     vms:
-      - { name: Blue1, adapters: [{ mac: ${BLUE1}, vsid: 5001 }] }
+      - { name: Blue1, adapters: [{ mac: ${BLUE1}, vsid: 5001${blue1 && `, ${blue1}`} }] }
       - { name: Red1, adapters: [{ mac: ${BLUE1}, vsid: 6001 }] }
   - name: host2
     mtu: 1500
@@ -75,8 +77,8 @@ const pas = (addresses: readonly string[]): string =>
     .map((address) => `{ address: "${address}", prefixLength: ${address.includes(":") ? 64 : 24}, vlan: ${VLAN} }`)
     .join(", ");
 /** Every port ends outside of the lab. */
-function lab(records?: readonly string[], more?: string): EmulatedLab {
-  const loaded = loadFabricFile(labText(records, more), "ip-rewrite.yaml");
+function lab(records?: readonly string[], more?: string, blue1?: string): EmulatedLab {
+  const loaded = loadFabricFile(labText(records, more, blue1), "ip-rewrite.yaml");
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
   const built = new Lab(loaded.lab, { kernel: kernelModule() });
   for (const port of built.engine.ports.keys()) built.engine.setPeer(port as PortIndex, null);
@@ -397,6 +399,99 @@ describe("hnv-policy §9, MTU", () => {
       [...told!.frame.subarray(34, 42)].filter((_, at) => at < 2 || at > 3),
       "next-hop MTU",
     ).toEqual([3, 4, 0, 0, 5, 220]);
+  });
+});
+
+describe("hnv-policy §9: ordinary NIC offloads work", () => {
+  const offloading = (): EmulatedLab => lab(RECORDS, "", "mtu: 1500, lso: true, checksumOffload: true");
+  const segment = (
+    source: string,
+    destination: string,
+    sequence: number,
+    data: Uint8Array,
+    push = true,
+  ): Uint8Array => {
+    const head = [
+      15,
+      160,
+      0,
+      80,
+      0,
+      0,
+      sequence >>> 8,
+      sequence & 0xff,
+      0,
+      0,
+      0,
+      1,
+      0x50,
+      push ? 0x18 : 0x10,
+      16,
+      0,
+      0,
+      0,
+      0,
+      0,
+    ];
+    const tcp = concatenate(head, data);
+    const pseudo = concatenate(
+      addressBytes(source),
+      addressBytes(destination),
+      [0, 6],
+      [tcp.length >>> 8, tcp.length & 0xff],
+    );
+    const sum = internetChecksum(concatenate(pseudo, tcp));
+    tcp.set([sum >>> 8, sum & 0xff], 16);
+    return tcp;
+  };
+  /** What the VM leaves in the field: the sum of the pseudo header. */
+  const unfinished = (source: string, destination: string, tcp: Uint8Array): Uint8Array => {
+    const pseudo = concatenate(
+      addressBytes(source),
+      addressBytes(destination),
+      [0, 6],
+      [tcp.length >>> 8, tcp.length & 0xff],
+    );
+    const sum = ~internetChecksum(pseudo) & 0xffff;
+    return concatenate(tcp.subarray(0, 16), [sum >>> 8, sum & 0xff], tcp.subarray(18));
+  };
+  const tcpPacket =
+    (finish: (source: string, destination: string, tcp: Uint8Array) => Uint8Array, data: Uint8Array): Packet =>
+    (source, destination) =>
+      ip({
+        source,
+        destination,
+        protocol: 6,
+        payload: finish(source, destination, segment(source, destination, 0, data)),
+      });
+
+  it("a checksum that the VM leaves to hardware is finished, and right for the addresses on the wire", () => {
+    const data = Uint8Array.from({ length: 101 }, (_, at) => at);
+    const both = offloading();
+    const wire = onWire(
+      V4,
+      tcpPacket((_source, _destination, tcp) => tcp, data),
+    );
+    for (let n = 0; n < 2; n++) {
+      expect(ends(both, "host1/Blue1", asSent(V4, tcpPacket(unfinished, data)))).toContain(wireEnd(wire));
+    }
+  });
+
+  it("a large send is cut by the VM's own MTU, from which nothing is taken", () => {
+    const data = Uint8Array.from({ length: 3000 }, (_, at) => at & 0xff);
+    const sent = asSent(V4, tcpPacket(unfinished, data));
+    const delivered = offloading()
+      .send("host1/Blue1", sent)
+      .filter(({ verdict }) => verdict === "delivered");
+    const pieces = delivered.map(({ frame }) => frame);
+    expect(pieces.map(({ length }) => length - 18)).toEqual([1500, 1500, 120]);
+    expect(hexOf(concatenate(...pieces.map((frame) => frame.subarray(18 + 40))))).toBe(hexOf(data));
+    for (const frame of pieces) {
+      const tcp = frame.subarray(18 + 20);
+      const pseudo = concatenate(frame.subarray(30, 38), [0, 6], [tcp.length >>> 8, tcp.length & 0xff]);
+      expect(internetChecksum(concatenate(pseudo, tcp)), "adds up").toBe(0);
+      expect(internetChecksum(frame.subarray(18, 38)), "so does the IP header").toBe(0);
+    }
   });
 });
 
