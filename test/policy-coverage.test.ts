@@ -26,6 +26,8 @@ describe("docs/POLICY-COVERAGE.md", () => {
       ["Other routers", upTo(4)],
       ["Broadcast and multicast", upTo(8)],
       ["Inbound", upTo(5)],
+      ["Ingress checks", upTo(8)],
+      ["DHCP and learning", upTo(15)],
       ["Situations", upTo(12)],
       ["Worked examples", upTo(11)],
       ["Hard cases", upTo(16)],
