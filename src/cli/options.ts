@@ -54,3 +54,11 @@ export const portUri = portValue("URI");
 const WORKERS_MAX = 64;
 /** `--workers N` */
 export const workerCount = integer(1, WORKERS_MAX);
+
+const SPEED_MAX = 1e6;
+/** A decimal number, as `pcap:FILE#speed=N` takes it. */
+export function speed(text: string): string {
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) > SPEED_MAX)
+    throw new InvalidArgumentError(`Expected a number from 0 to ${SPEED_MAX}.`);
+  return text;
+}

@@ -24,7 +24,7 @@ import { EventLog } from "./events.js";
 import { checkFiles } from "./files.js";
 import { type FlowResult, flowReport, flowResults } from "./flows.js";
 import { makeLab, readLabText, requirePort } from "./lab-file.js";
-import { integer, type PortValue, portFile, portUri, workerCount } from "./options.js";
+import { integer, type PortValue, portFile, portUri, speed, workerCount } from "./options.js";
 import { type Counters, countersOf, engineReport, engineResult, learningReport, SCHEMA_VERSION } from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
 import { workersFor } from "./workers/workers-for.js";
@@ -40,6 +40,7 @@ interface RunOptions {
   readonly flows?: boolean;
   readonly burst: number;
   readonly workers: number;
+  readonly speed?: string;
   readonly busyPoll?: boolean;
   readonly json?: boolean;
 }
@@ -64,7 +65,7 @@ export function addRunCommand(program: Command): void {
     .option("--out <PORT=FILE>", "take the frames that leave the node at this port; may be repeated", portFile)
     .option(
       "--bind <PORT=URI>",
-      "cut the port's link and bind it to pcap:FILE, tap:NAME, afpacket:IFACE, xdp:IFACE or gen:SPEC; may be repeated",
+      "cut the port's link and bind it to pcap:FILE, tap:NAME, afpacket:IFACE, xdp:IFACE, cap:IFACE, rawip:ADDRESS or gen:SPEC; may be repeated",
       portUri,
     )
     .option("--drops <FILE>", "write every dropped frame, with its reason as comment (pcapng)")
@@ -74,6 +75,11 @@ export function addRunCommand(program: Command): void {
     .option("--flows", "list the flow entries that are left at the end (`flowTable` in JSON)")
     .option("--burst <N>", "most frames that are handled together", integer(1, FULL_BURST.frames), FULL_BURST.frames)
     .option("--workers <N>", "threads that share the frames, as far as lab and options allow", workerCount, 1)
+    .option(
+      "--speed <N>",
+      "pcap: frames arrive by their timestamps, N times as fast; 0: as fast as they are taken. Beside interfaces: 1",
+      speed,
+    )
     .option("--busy-poll", "live interfaces: never sleep, for the lowest latency at the cost of a whole core")
     .option("--json", "print the result as JSON; live, one object per second and the result at the end, a line each")
     .addHelpText(
@@ -96,26 +102,31 @@ failed or an interface cannot be used, 2 wrong usage or a lab with mistakes.`,
 }
 
 async function runCommand(labFile: string, options: RunOptions): Promise<void> {
-  checkBindings(options.bind ?? []);
-  if ((options.bind ?? []).some(({ value }) => isLiveUri(value))) return runOnInterfaces(labFile, options);
-  await runOnFiles(labFile, options);
+  const bind = options.bind ?? [];
+  checkBindings(bind);
+  if (options.speed !== undefined && !bind.some(({ value }) => isCapture(value)))
+    throw usageError("--speed is for captures that are bound (--bind PORT=pcap:FILE)");
+  const isLive = options.speed !== undefined || bind.some(({ value }) => !isCapture(value) || hasSpeed(value));
+  await (isLive ? runOnInterfaces(labFile, { ...options, bind }) : runOnFiles(labFile, options));
 }
 
-/** Live interfaces and capture files keep different times, and do not go together. */
-async function runOnInterfaces(labFile: string, options: RunOptions): Promise<void> {
+/** What goes by the clock, and captures that do not, keep different times, and do not go together. */
+async function runOnInterfaces(labFile: string, options: RunOptions & Required<Pick<RunOptions, "bind">>) {
   const { refuseBesideLive, runLive } = await import("./live/run-live.js");
-  const bind = options.bind ?? [];
   const given: Readonly<Record<string, boolean>> = {
     "--in": options.in !== undefined,
     "--out": options.out !== undefined,
-    "--bind PORT=pcap:FILE": bind.some(({ value }) => !isLiveUri(value)),
     "--drops": options.drops !== undefined,
     "--capture-all": options.captureAll !== undefined,
     "--flows": options.flows === true,
     "--events": options.events !== undefined,
   };
   refuseBesideLive(Object.keys(given).filter((name) => given[name]));
-  await runLive(labFile, { ...options, bind });
+  const paced = ({ port, value }: PortValue): PortValue => ({
+    port,
+    value: isCapture(value) && !hasSpeed(value) ? `${value}#speed=${options.speed ?? 1}` : value,
+  });
+  await runLive(labFile, { ...options, bind: options.bind.map(paced) });
 }
 
 async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
@@ -280,15 +291,17 @@ function checkUsage(inputs: readonly PortValue[], outputs: readonly PortValue[],
 }
 
 const FILE_SCHEME = "pcap:";
+const isCapture = (uri: string): boolean => uri.startsWith(FILE_SCHEME);
+const hasSpeed = (uri: string): boolean => /#speed=[^#]*$/.test(uri);
 
 function checkBindings(bindings: readonly PortValue[]): void {
   const bound = bindings.map(({ port }) => port);
   const again = bound.find((port, index) => bound.indexOf(port) !== index);
   if (again !== undefined) throw usageError(`--bind ${again} is given twice; a port is bound once`);
   for (const { port, value } of bindings) {
-    if (isLiveUri(value) || (value.startsWith(FILE_SCHEME) && value !== FILE_SCHEME)) continue;
-    const schemes = LIVE_SCHEMES.map((scheme) => `${scheme}:NAME`);
-    throw usageError(`--bind ${port}=${value}: expected pcap:FILE, ${schemes.join(", ")}`);
+    if (isLiveUri(value) && value !== FILE_SCHEME) continue;
+    const schemes = LIVE_SCHEMES.map((scheme) => `${scheme}:…`);
+    throw usageError(`--bind ${port}=${value}: expected ${schemes.join(", ")}`);
   }
 }
 

@@ -38,7 +38,15 @@ export {
   surveyInterfaces,
 } from "./live/ifaces.js";
 export type { LiveCounters, LiveInterface, LiveShare } from "./live/live-interface.js";
-export { isLiveUri, isShareable, LIVE_SCHEMES, mtuOfLive, openLive } from "./live/open.js";
+export {
+  isLiveUri,
+  isShareable,
+  LIVE_SCHEMES,
+  type LivePlace,
+  mtuOfLive,
+  needsEventLoop,
+  openLive,
+} from "./live/open.js";
 export {
   openPacedCapture,
   type PacedCapture,

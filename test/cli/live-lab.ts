@@ -1,8 +1,9 @@
 /** Guests, hosts and peers in network namespaces, for tests of `hnv run` on live interfaces. */
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { NetnsLab } from "../oracles/netns.js";
-import { HNV } from "./helpers.js";
+import { expect } from "vitest";
+import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
+import { HNV, LABS } from "./helpers.js";
 
 export interface Guest {
   /** A namespace of its own. */
@@ -86,12 +87,11 @@ export interface LiveObject {
   }[];
 }
 
-/** Makes a device of a namespace the guest's network adapter, with an address and neighbours that need no ARP. */
+/** Makes a device of a namespace the guest's network adapter, with an address. Hosts answer its ARP. */
 export async function settle(
   lab: NetnsLab,
   guest: Guest,
   from: { readonly namespace: string; readonly device: string },
-  neighbours: readonly Guest[],
   mtu = 1500,
 ): Promise<void> {
   const { namespace, address, mac } = guest;
@@ -102,7 +102,45 @@ export async function settle(
   await ip("link", "set", from.device, "name", "eth0", "address", mac, "mtu", String(mtu));
   await ip("addr", "add", `${address}/24`, "dev", "eth0");
   await ip("link", "set", "eth0", "up");
-  for (const other of neighbours) await ip("neigh", "add", other.address, "lladdr", other.mac, "dev", "eth0");
+}
+
+/** Two hosts with a cable between their NICs, and namespaces for guests. */
+export async function twoHosts(guests: readonly Guest[], mtu = 1600): Promise<NetnsLab> {
+  const lab = await createNetnsLab(["host1", "host2", ...guests.map(({ namespace }) => namespace)]);
+  const nic = (namespace: string) => ({ namespace, device: "nic1" });
+  await lab.veth(nic("host1"), nic("host2"), mtu);
+  return lab;
+}
+
+export interface HostChoices {
+  readonly file?: string;
+  /** What `HOST/nic1` is bound to. */
+  readonly nic?: string;
+  /** MTU of the guests. */
+  readonly mtu?: number;
+  readonly options?: readonly string[];
+}
+
+/** An hnv that is one host of the lab file, with its guests on TAP devices. */
+export async function startHost(
+  lab: NetnsLab,
+  host: string,
+  guests: readonly Guest[],
+  { file = LABS.plain, nic = "afpacket:nic1", mtu = 1500, options = [] }: HostChoices = {},
+): Promise<LiveHnv> {
+  const portOf = ({ namespace }: Guest): string => `${host}/${namespace[0]!.toUpperCase()}${namespace.slice(1)}`;
+  const binds = guests.flatMap((guest) => ["--bind", `${portOf(guest)}=tap:${guest.namespace}`]);
+  const live = new LiveHnv(lab, host, [file, "--bind", `${host}/nic1=${nic}`, ...binds, "--json", ...options]);
+  await live.ready();
+  for (const guest of guests) await settle(lab, guest, { namespace: host, device: guest.namespace }, mtu);
+  return live;
+}
+
+/** Everything that came in has met one end. */
+export function expectConserved({ totals }: LiveObject): void {
+  expect(totals.delivered + totals.dropped + totals.passed + totals.consumed).toBe(
+    totals.in + totals.copies + totals.injected,
+  );
 }
 
 /** How many of `count` pings were answered. */

@@ -29,7 +29,7 @@ async function build(labFile: string, flowId: number): Promise<{ lab: NetnsLab; 
   lab = await createNetnsLab(["host1", "ovs", BLUE1.namespace, BLUE2.namespace]);
   await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "ovs", device: "wire" }, UNDERLAY_MTU);
   await lab.veth({ namespace: "ovs", device: "guest" }, { namespace: BLUE2.namespace, device: "cable" });
-  await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" }, [BLUE1]);
+  await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" });
   ovs = await startOvsEndpoint(lab, {
     namespace: "ovs",
     wire: "wire",
@@ -49,7 +49,7 @@ async function startHnv(lab: NetnsLab, labFile: string): Promise<LiveHnv> {
   const binds = ["--bind", "host1/nic1=afpacket:nic1", "--bind", "host1/Blue1=tap:blue1"];
   const hnv = new LiveHnv(lab, "host1", [labFile, ...binds, "--json"]);
   await hnv.ready();
-  await settle(lab, BLUE1, { namespace: "host1", device: "blue1" }, [BLUE2]);
+  await settle(lab, BLUE1, { namespace: "host1", device: "blue1" });
   return hnv;
 }
 

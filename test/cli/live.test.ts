@@ -6,7 +6,21 @@ import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
 import { HNV, hnv, LABS, ROOT, withoutControlMessages, workplace } from "./helpers.js";
-import { BLUE1, BLUE2, type Guest, LiveHnv, ping, RED1, RED2, settle, transfer, until } from "./live-lab.js";
+import {
+  BLUE1,
+  BLUE2,
+  expectConserved,
+  type Guest,
+  LiveHnv,
+  ping,
+  RED1,
+  RED2,
+  settle,
+  startHost,
+  transfer,
+  twoHosts,
+  until,
+} from "./live-lab.js";
 
 const missing = netnsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
 if (missing) warnSkipped("live interfaces", missing);
@@ -19,45 +33,6 @@ afterEach(async () => {
   await lab?.close();
   lab = undefined;
 }, 30_000);
-
-/** Two hosts with a cable between their NICs. */
-async function twoHosts(guests: readonly Guest[], mtu = UNDERLAY_MTU): Promise<NetnsLab> {
-  lab = await createNetnsLab(["host1", "host2", ...guests.map(({ namespace }) => namespace)]);
-  const nic = (namespace: string) => ({ namespace, device: "nic1" });
-  await lab.veth(nic("host1"), nic("host2"), mtu);
-  return lab;
-}
-
-/** An hnv that is one host of the lab file, with its guests on TAP devices. */
-const startHost = (lab: NetnsLab, file: string, host: string, ...guests: readonly Guest[]): Promise<LiveHnv> =>
-  startHostWith([], lab, file, host, ...guests);
-
-async function startHostWith(
-  options: readonly string[],
-  lab: NetnsLab,
-  file: string,
-  host: string,
-  ...guests: readonly Guest[]
-): Promise<LiveHnv> {
-  const portOf = ({ namespace }: Guest): string => `${host}/${namespace[0]!.toUpperCase()}${namespace.slice(1)}`;
-  const binds = guests.flatMap((guest) => ["--bind", `${portOf(guest)}=tap:${guest.namespace}`]);
-  const live = new LiveHnv(lab, host, [file, "--bind", `${host}/nic1=afpacket:nic1`, ...binds, "--json", ...options]);
-  await live.ready();
-  for (const guest of guests) {
-    const others = [BLUE1, BLUE2, RED1, RED2].filter(
-      (other) => other.mac.slice(0, 2) === guest.mac.slice(0, 2) && other !== guest,
-    );
-    await settle(lab, guest, { namespace: host, device: guest.namespace }, others);
-  }
-  return live;
-}
-
-/** Everything that came in has met one end. */
-function expectConserved({ totals }: Awaited<ReturnType<LiveHnv["end"]>>["result"]): void {
-  expect(totals.delivered + totals.dropped + totals.passed + totals.consumed).toBe(
-    totals.in + totals.copies + totals.injected,
-  );
-}
 
 /** A good NVGRE frame, with noise in its place from some octet on, or with one octet changed, or cut, at random from a seed. */
 const SEND_GARBAGE = `
@@ -95,11 +70,11 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
   test("two workers share the devices: both get frames, flows stay whole, counters add up", {
     timeout: 90_000,
   }, async () => {
-    const lab = await twoHosts([BLUE1, BLUE2]);
+    lab = await twoHosts([BLUE1, BLUE2]);
     const file = workplace()("lab.yaml");
     writeFileSync(file, withoutControlMessages(LABS.plain));
-    const host1 = await startHostWith(["--workers", "2"], lab, file, "host1", BLUE1);
-    const host2 = await startHostWith(["--workers", "2"], lab, file, "host2", BLUE2);
+    const host1 = await startHost(lab, "host1", [BLUE1], { file, options: ["--workers", "2"] });
+    const host2 = await startHost(lab, "host2", [BLUE2], { file, options: ["--workers", "2"] });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     for (let connection = 0; connection < 6; connection++) {
       const { sent, received } = await transfer(lab, BLUE1, BLUE2, MEBIBYTE);
@@ -118,9 +93,9 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
   test("two tenants with equal addresses: ping, TCP both ways, and nobody hears the other", {
     timeout: 90_000,
   }, async () => {
-    const lab = await twoHosts([BLUE1, BLUE2, RED1, RED2]);
-    const host1 = await startHost(lab, LABS.plain, "host1", BLUE1, RED1);
-    const host2 = await startHost(lab, LABS.plain, "host2", BLUE2, RED2);
+    lab = await twoHosts([BLUE1, BLUE2, RED1, RED2]);
+    const host1 = await startHost(lab, "host1", [BLUE1, RED1]);
+    const host2 = await startHost(lab, "host2", [BLUE2, RED2]);
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     expect(await ping(lab, RED1, RED2.address, 3)).toBe(3);
     expect(await ping(lab, BLUE1, BLUE2.address, 2, "-s", "1472", "-M", "do")).toBe(2);
@@ -150,9 +125,9 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
   });
 
   test("the MTU of the device that a NIC is bound to takes the place of the lab's", { timeout: 60_000 }, async () => {
-    const lab = await twoHosts([BLUE1, BLUE2], 1500);
-    const host1 = await startHost(lab, LABS.plain, "host1", BLUE1);
-    const host2 = await startHost(lab, LABS.plain, "host2", BLUE2);
+    lab = await twoHosts([BLUE1, BLUE2], 1500);
+    const host1 = await startHost(lab, "host1", [BLUE1]);
+    const host2 = await startHost(lab, "host2", [BLUE2]);
     expect(host1.stderr).toBe("hnv: host1/nic1: MTU 1500, as its interface has it; the lab says 1600\n");
     expect(await ping(lab, BLUE1, BLUE2.address, 3, "-s", "1430", "-M", "do")).toBe(3); // 1,458 octets of IP
     expect(await ping(lab, BLUE1, BLUE2.address, 2, "-s", "1431", "-M", "do")).toBe(0);
@@ -169,9 +144,9 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     ["VLAN-tagged provider network", LABS.vlan],
     ["IPv6 provider network", LABS.v6],
   ])("%s", { timeout: 60_000 }, async (_, file) => {
-    const lab = await twoHosts([BLUE1, BLUE2]);
-    const host1 = await startHost(lab, file, "host1", BLUE1);
-    await startHost(lab, file, "host2", BLUE2);
+    lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHost(lab, "host1", [BLUE1], { file });
+    await startHost(lab, "host2", [BLUE2], { file });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     const { sent, received } = await transfer(lab, BLUE2, BLUE1, 4 * MEBIBYTE);
     expect(received).toBe(sent);
@@ -184,15 +159,15 @@ describe.skipIf(missing !== null)("one host", () => {
     lab = await createNetnsLab(["host1", "blue1", "blue2", "host2"]);
     const nic = (namespace: string) => ({ namespace, device: "nic1" });
     await lab.veth(nic("host1"), nic("host2"), UNDERLAY_MTU);
-    const hosts: [string, Guest, Guest][] = [
-      ["host1", BLUE1, BLUE2],
-      ["host2", BLUE2, BLUE1],
+    const hosts: [string, Guest][] = [
+      ["host1", BLUE1],
+      ["host2", BLUE2],
     ];
-    for (const [host, guest, other] of hosts) {
+    for (const [host, guest] of hosts) {
       const { namespace } = guest;
       const peer = ["type", "veth", "peer", "name", namespace, "netns", lab.name(host)];
       await lab.exec(namespace, "ip", "link", "add", "cable", ...peer);
-      await settle(lab, guest, { namespace, device: "cable" }, [other]);
+      await settle(lab, guest, { namespace, device: "cable" });
       await lab.exec(host, "ip", "link", "set", namespace, "up");
     }
     const start = (host: string, port: string, device: string) =>
@@ -341,10 +316,11 @@ describe("usage", () => {
       ["--bind", "host1/Blue1=tap:x", "--in", "host1/Red1=a.pcap"],
       "--in: cannot be given together with live interfaces",
     ],
-    [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Red1=pcap:a.pcap"], "--bind PORT=pcap:FILE: cannot be given"],
+    [["--bind", "host1/Blue1=pcap:a.pcap", "--speed", "fast"], "Expected a number from 0 to 1000000"],
+    [["--bind", "host1/Blue1=tap:x", "--speed", "2"], "--speed is for captures that are bound"],
     [["--bind", "host1/Blue1=tap:x", "--bind", "host1/Blue1=tap:y"], "--bind host1/Blue1 is given twice"],
     [["--bind", "host1/Blue1=tap:x", "--drops", "d.pcapng"], "--drops: cannot be given"],
-    [["--bind", "host1/Blue1=wifi:x"], "expected pcap:FILE, afpacket:NAME, gen:NAME, tap:NAME, xdp:NAME"],
+    [["--bind", "host1/Blue1=wifi:x"], "expected afpacket:…, cap:…, gen:…, pcap:…, rawip:…, tap:…, xdp:…"],
     [["--bind", "host1/Blue1=tap:"], "tap:: expected"],
     [["--bind", "host1/Nobody=tap:x"], "the lab has no port host1/Nobody"],
     [["--in", "host1/Blue1=a.pcap", "--busy-poll"], "--busy-poll is for live interfaces"],

@@ -1,14 +1,16 @@
-/** What the main thread and the forwarding thread of a live run say to each other. Frames never come by here. */
+/** What the forwarding loop of a live run and whoever started it say to each other. Frames never come by here. */
 import type { PortIndex } from "../../dataplane/transposition/index.js";
+import type { Mac } from "../../dataplane/wire/index.js";
 import type { LiveCounters, LiveShare } from "../../io/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
 import type { Counters } from "../results.js";
 
-/** Given to the thread at its birth. */
+/** Given to the loop at its birth. */
 export interface LiveJob {
   readonly recipe: LabRecipe;
-  readonly bindings: readonly { readonly port: PortIndex; readonly uri: string }[];
+  /** With the MAC address of ports that are NICs. */
+  readonly bindings: readonly { readonly port: PortIndex; readonly uri: string; readonly mac: Mac | undefined }[];
   /** This thread's number, from 0. */
   readonly worker: number;
   readonly share: LiveShare;
@@ -33,7 +35,7 @@ export type FromForwarder =
   | { readonly kind: "bound"; readonly mtus: readonly (number | null)[] }
   /** Once a second. */
   | { readonly kind: "state"; readonly state: LiveState }
-  /** The last word: drained and given back. */
-  | { readonly kind: "ended"; readonly state: LiveState }
+  /** The last word: drained and given back. `damage` says what ended before its time. */
+  | { readonly kind: "ended"; readonly state: LiveState; readonly damage: readonly string[] }
   /** Could not begin or go on, for a reason that people can do something about. */
   | { readonly kind: "failed"; readonly exitStatus: ExitStatus; readonly lines: readonly string[] };

@@ -1,10 +1,11 @@
 /**
- * `hnv run` with live interfaces: forwarding in a thread of its own, until a signal comes. This thread keeps the signals, the status
- * and the summary.
+ * `hnv run` with live interfaces: forwarding in threads of its own, until a signal comes. This thread keeps the signals, the status
+ * and the summary; and it forwards as well, alone, if an interface takes the event loop of the main thread.
  */
 import { Worker } from "node:worker_threads";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
-import { isShareable, type LiveCounters, type LiveShare, mtuOfLive } from "../../io/index.js";
+import type { Mac } from "../../dataplane/wire/index.js";
+import { isShareable, type LiveCounters, type LiveShare, mtuOfLive, needsEventLoop } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
@@ -13,7 +14,9 @@ import type { PortValue } from "../options.js";
 import { engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
 import { err, formatSeconds, out, painter, table } from "../terminal.js";
 import { workersFor } from "../workers/workers-for.js";
+import { forward } from "./forward.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
+import { EventLoopPause } from "./pause.js";
 import { eventLines, type Rates, ratesBetween, StatusLine, statusText, sumStates } from "./status.js";
 
 export interface LiveRunOptions {
@@ -44,7 +47,12 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
     ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
   };
   const recipe: LabRecipe = { kind: "lab", text, file: labFile, choices, cutPorts: ports };
-  const bindings = options.bind.map(({ value }, index) => ({ port: ports[index]!, uri: value }));
+  const macs = nicMacs(plain);
+  const bindings = options.bind.map(({ port, value }, index) => ({
+    port: ports[index]!,
+    uri: value,
+    mac: macs.get(port),
+  }));
   const stop = new SharedArrayBuffer(4);
   const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind, ports));
   const share: LiveShare = { workers, group: process.pid & 0xffff };
@@ -61,9 +69,13 @@ function obstacleToWorkers(lab: Lab, bind: readonly PortValue[], ports: readonly
   return alone ? `${alone.value} cannot be shared` : lab.obstacleToSharing(ports);
 }
 
+/** By the name of the port. */
+const nicMacs = ({ settings }: Lab): ReadonlyMap<string, Mac> =>
+  new Map(settings.hosts.flatMap((host) => host.nics.map((nic) => [`${host.name}/${nic.name}`, nic.mac] as const)));
+
 /** MTUs of devices that NICs of the lab are bound to. */
-function mtusOf({ settings }: Lab, binds: readonly PortValue[]): Record<string, number> {
-  const nics = new Set(settings.hosts.flatMap((host) => host.nics.map((nic) => `${host.name}/${nic.name}`)));
+function mtusOf(lab: Lab, binds: readonly PortValue[]): Record<string, number> {
+  const nics = nicMacs(lab);
   const mtus: Record<string, number> = {};
   for (const { port, value } of binds) {
     const mtu = mtuOfLive(value);
@@ -82,14 +94,40 @@ const mtuLines = ({ settings }: Lab, mtus: Readonly<Record<string, number>>): st
     }),
   );
 
-/** The main thread's side of one run. */
+type Hear = (message: FromForwarder) => void;
+
+/** A forwarding loop that has begun. */
+interface Loop {
+  /** Resolves when it is over. */
+  readonly ended: Promise<void>;
+  /** Ends it without draining. */
+  terminate(): void;
+}
+
+function inThread(job: LiveJob, hear: Hear): Loop {
+  const thread = new Worker(new URL("./worker.js", import.meta.url), { workerData: job });
+  thread.on("message", hear);
+  return {
+    ended: new Promise((resolve, reject) => thread.once("error", reject).once("exit", () => resolve())),
+    terminate: () => void thread.terminate(),
+  };
+}
+
+/** Draining takes a moment only, and the interfaces that take the event loop have nothing that a drain would wait for. */
+const here = (job: LiveJob, hear: Hear): Loop => ({
+  ended: forward(job, hear, (interfaces, round) => new EventLoopPause(interfaces, round)),
+  terminate: () => {},
+});
+
+/** The side of one run that people see. */
 class LiveRun {
   readonly #status = new StatusLine();
   #before: LiveState | undefined;
-  /** What each thread said last. */
+  /** What each loop said last. */
   readonly #states: (LiveState | undefined)[];
   #boundCount = 0;
   #endedCount = 0;
+  #failure: CliError | undefined;
 
   constructor(
     private readonly lab: Lab,
@@ -99,48 +137,46 @@ class LiveRun {
     this.#states = jobs.map(() => undefined);
   }
 
-  /** Until all threads have ended; `stop` tells them to. */
+  /** Until all loops have ended; `stop` tells them to. */
   async until(stop: SharedArrayBuffer): Promise<void> {
     const word = new Int32Array(stop);
-    const threads = this.jobs.map((job) => new Worker(new URL("./worker.js", import.meta.url), { workerData: job }));
+    const start = this.options.bind.some(({ value }) => needsEventLoop(value)) ? here : inThread;
+    const loops = this.jobs.map((job, index) => start(job, (message) => this.#hear(message, index, word)));
     const end = (): void => {
       const asked = Atomics.exchange(word, 0, 1);
-      if (asked !== 0) for (const thread of threads) void thread.terminate(); // a second signal: the user does not want to wait
+      if (asked !== 0) for (const loop of loops) loop.terminate(); // a second signal: the user does not want to wait
     };
     for (const signal of SIGNALS) process.on(signal, end);
-    const endings = threads.map((thread, index) => this.#hear(thread, index));
     try {
-      await Promise.all(endings);
+      await Promise.all(loops.map(({ ended }) => ended));
     } finally {
-      Atomics.store(word, 0, 1); // one that failed ends the others, which give back what they hold
-      await Promise.allSettled(endings);
+      Atomics.store(word, 0, 1); // one that threw ends the others, which give back what they hold
+      await Promise.allSettled(loops.map(({ ended }) => ended));
       this.#status.clear();
       for (const signal of SIGNALS) process.off(signal, end);
     }
+    if (this.#failure) throw this.#failure;
+    if (this.#endedCount < this.jobs.length) throw failure("the forwarding thread ended before its time");
   }
 
-  #hear(thread: Worker, index: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let isOver = false;
-      thread.on("message", (message: FromForwarder) => {
-        if (message.kind === "failed") reject(new CliError(message.exitStatus, message.lines));
-        else if (message.kind === "bound") this.#bound(message.mtus);
-        else {
-          isOver ||= message.kind === "ended";
-          this.#states[index] = message.state;
-          this.#showAll(message.kind === "ended", index);
-        }
-      });
-      thread.on("error", reject);
-      thread.on("exit", () => (isOver ? resolve() : reject(failure("the forwarding thread ended before its time"))));
-    });
+  #hear(message: FromForwarder, index: number, stop: Int32Array): void {
+    if (message.kind === "failed") {
+      this.#failure = new CliError(message.exitStatus, message.lines);
+      Atomics.store(stop, 0, 1); // ends the others
+    } else if (message.kind === "bound") {
+      if (++this.#boundCount === this.jobs.length) this.#showBound(message.mtus);
+    } else {
+      this.#states[index] = message.state;
+      if (message.kind === "ended" && message.damage.length > 0)
+        this.#failure = new CliError(
+          1,
+          message.damage.map((text) => `hnv: ${text}`),
+        );
+      this.#showAll(message.kind === "ended", index);
+    }
   }
 
-  #bound(mtus: readonly (number | null)[]): void {
-    if (++this.#boundCount === this.jobs.length) this.#showBound(mtus);
-  }
-
-  /** The threads tell once a second each; the first one's word brings out what all have said. */
+  /** The loops tell once a second each; the first one's word brings out what all have said. */
   #showAll(hasEnded: boolean, index: number): void {
     if (hasEnded) this.#endedCount++;
     const isLast = this.#endedCount === this.jobs.length;

@@ -1,92 +1,13 @@
-/**
- * The forwarding thread of a live run: an engine and all its interfaces. It sleeps when nothing comes, tells its counters once a
- * second, and ends when it is told to.
- */
+/** A thread of a live run that does nothing but forward. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { NodeIndex } from "../../dataplane/transposition/index.js";
-import { type LiveInterface, openLive, Poller, type TimedInterface } from "../../io/index.js";
-import { makeEngine } from "../engines.js";
-import { explainError } from "../errors.js";
-import { countersOf } from "../results.js";
-import { Clock } from "./clock.js";
-import { Forwarder } from "./forwarder.js";
-import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
+import { forward } from "./forward.js";
+import type { LiveJob } from "./messages.js";
+import { BlockingPause } from "./pause.js";
 
 const port = parentPort!;
-const job = workerData as LiveJob;
-const stop = new Int32Array(job.stop);
-
-const REPORT_EVERY_MS = 1000;
-/** Time goes on for flow entries, and a wish to end is heard, after so long at the latest. */
-const SLEEP_MS = 100;
-/** How long frames on their way may take at the end; a packet ring shows its last ones after a millisecond. */
-const DRAIN_MS = 20;
-const DRAIN_STEP_MS = 3;
-
-/** Until the next frame of an interface that goes by the clock; 0 if one has no descriptor to wait for and does not tell. */
-function sleepMs(interfaces: readonly LiveInterface[], nowNs: bigint): number {
-  let sleep = SLEEP_MS;
-  for (const live of interfaces) {
-    if (live.descriptor !== null || !live.isOpen) continue;
-    const due = "nextFrameNs" in live ? (live as TimedInterface).nextFrameNs : null;
-    sleep = due === null ? 0 : Math.max(0, Math.min(sleep, Math.floor(Number(due - nowNs) / 1e6)));
-  }
-  return sleep;
-}
-
-const tell = (message: FromForwarder): void => port.postMessage(message);
-
-async function run(interfaces: LiveInterface[]): Promise<void> {
-  const engine = await makeEngine(job.recipe);
-  for (const { uri } of job.bindings) interfaces.push(await openLive(uri, engine.memory, job.share));
-  // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
-  const offset = Math.floor((job.worker * 65_536) / job.share.workers);
-  engine.nodes.forEach((_, node) => {
-    engine.setIdentification(node as NodeIndex, offset);
-  });
-  const bindings = job.bindings.map(({ port: at }, index) => ({ port: at, live: interfaces[index]! }));
-  const forwarder = new Forwarder(engine, bindings);
-  const poller = new Poller(interfaces);
-  const clock = new Clock();
-  const state = (): LiveState => ({
-    elapsedMs: clock.nowMs,
-    counters: countersOf(engine),
-    interfaces: interfaces.map((live) => live.counters()),
-  });
-  const round = (): number => {
-    clock.advance();
-    return forwarder.round(clock.nowNs);
-  };
-
-  tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
-  let reportAt = 0;
-  while (Atomics.load(stop, 0) === 0 && interfaces.some(({ isOpen }) => isOpen)) {
-    const count = round();
-    if (clock.nowMs >= reportAt) {
-      for (const live of interfaces) live.check?.();
-      tell({ kind: "state", state: state() });
-      reportAt = clock.nowMs - (clock.nowMs % REPORT_EVERY_MS) + REPORT_EVERY_MS;
-    }
-    if (count > 0) continue;
-    forwarder.idle(clock.nowNs);
-    if (!job.busyPoll)
-      poller.wait(Math.min(sleepMs(interfaces, clock.nowNs), forwarder.untilNextInstantMs(clock.nowNs)));
-  }
-  for (const until = clock.nowMs + DRAIN_MS; clock.nowMs < until; ) {
-    if (round() === 0) poller.wait(DRAIN_STEP_MS);
-  }
-  const last = state();
-  for (const live of interfaces.splice(0)) live.close();
-  tell({ kind: "ended", state: last });
-}
-
-const interfaces: LiveInterface[] = [];
-try {
-  await run(interfaces);
-} catch (error) {
-  const { exitStatus, lines } = explainError(error);
-  tell({ kind: "failed", exitStatus, lines });
-} finally {
-  for (const live of interfaces) live.close();
-  port.close();
-}
+await forward(
+  workerData as LiveJob,
+  (message) => port.postMessage(message),
+  (interfaces) => new BlockingPause(interfaces),
+);
+port.close();

@@ -13,7 +13,6 @@
  * buffer loses is not known.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ETHERNET_LENGTH, VLAN_TAG_LENGTH } from "../../dataplane/wire/index.js";
@@ -24,6 +23,7 @@ import { FrameQueue } from "./frame-queue.js";
 import type { LiveCounters } from "./live-interface.js";
 import { packageObstacle } from "./optional-package.js";
 import type { RowMemory } from "./rows.js";
+import { deviceAttribute, mtuBySysfs } from "./sysfs.js";
 
 /** Three levels up from here is the package, in `src` as in `dist`. */
 const PROCESS = fileURLToPath(new URL("../../../dist/io/live/cap-process.js", import.meta.url));
@@ -41,21 +41,11 @@ export async function openCap(uri: string, memory: RowMemory): Promise<CapInterf
   requireMainThread(uri);
   const obstacle = packageObstacle("cap");
   if (obstacle !== null) throw liveErrorAt("LIVE_UNSUPPORTED", uri, obstacle);
-  const mtu = attributeOf(device, "mtu");
-  const face = new CapInterface(uri, device, memory, mtu === null ? null : Number(mtu));
+  const face = new CapInterface(uri, device, memory, mtuBySysfs(device));
   const answer = await face.start();
   if (answer === "ready") return face;
   face.close();
   throw liveErrorAt("LIVE_REFUSED", uri, answer);
-}
-
-/** What Linux says of an interface; null elsewhere, and where there is no such interface. */
-function attributeOf(device: string, name: string): string | null {
-  try {
-    return readFileSync(`/sys/class/net/${device}/${name}`, "utf8").trim();
-  } catch {
-    return null;
-  }
 }
 
 /**
@@ -64,7 +54,7 @@ function attributeOf(device: string, name: string): string | null {
  * on this machine send with other addresses (a bridge) are heard as well. Other systems' libpcap knows no directions here.
  */
 function filterOf(device: string): string {
-  const mac = attributeOf(device, "address") ?? networkInterfaces()[device]?.[0]?.mac ?? "";
+  const mac = deviceAttribute(device, "address") ?? networkInterfaces()[device]?.[0]?.mac ?? "";
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) return "";
   return process.platform === "linux" ? `not ether src ${mac} or inbound` : `not ether src ${mac}`;
 }

@@ -28,6 +28,8 @@ export interface LiveInterface {
   readonly descriptor: number | null;
   /** False once nothing will come any more (a capture at its end). A NIC that is down stays open. */
   readonly isOpen: boolean;
+  /** Why it is no longer open, if that was before its time. */
+  readonly damage?: Error | undefined;
 
   /**
    * Describes frames that have arrived in the rows at address `rows`, at most `max`: OFFSET, LENGTH, HEADROOM, TIMESTAMP

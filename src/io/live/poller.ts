@@ -21,13 +21,27 @@ export class Poller {
 
   /** Returns when one is readable, reports an error, or the time is over. Those with an error are checked. */
   wait(timeoutMs: number): void {
+    this.#ask();
+    if (this.#system.poll(this.#bytes, this.pollables.length, timeoutMs) > 0) this.#checkTroubled();
+  }
+
+  /** The same, but the event loop goes on meanwhile. One at a time. */
+  async waitAside(timeoutMs: number): Promise<void> {
+    this.#ask();
+    const count = await this.#system.pollAside(this.#bytes, this.pollables.length, timeoutMs);
+    if (count > 0) this.#checkTroubled();
+  }
+
+  #ask(): void {
     this.pollables.forEach(({ descriptor }, index) => {
       const at = index * POLLFD.SIZE;
       this.#view.setInt32(at, descriptor ?? -1, true); // poll passes over negative ones
       this.#view.setInt16(at + POLLFD.EVENTS, POLLIN, true);
       this.#view.setInt16(at + POLLFD.REVENTS, 0, true);
     });
-    if (this.#system.poll(this.#bytes, this.pollables.length, timeoutMs) <= 0) return;
+  }
+
+  #checkTroubled(): void {
     this.pollables.forEach((pollable, index) => {
       const events = this.#view.getUint16(index * POLLFD.SIZE + POLLFD.REVENTS, true);
       if ((events & TROUBLE) !== 0) pollable.check?.();

@@ -10,8 +10,6 @@
  * everything else that is not protocol 47 is refused. Over IPv6 the kernel keeps the header of what arrives to itself: traffic class
  * (and with it ECN), flow label and hop limit are lost, and stand as 0, 0 and 64.
  */
-import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import {
   type Address,
   ARP_LENGTH,
@@ -61,6 +59,7 @@ import { FrameQueue } from "./frame-queue.js";
 import type { LiveCounters } from "./live-interface.js";
 import { loadFor } from "./optional-package.js";
 import type { RowMemory } from "./rows.js";
+import { deviceWith, mtuBySysfs } from "./sysfs.js";
 
 /** What we use of the package. `wrap.send` is the call beneath its queue, which would look at the packet memory too late. */
 interface RawSocketPackage {
@@ -108,27 +107,9 @@ export function openRawIp(uri: string, memory: RowMemory, options: RawIpOptions 
     const { IPPROTO_IP, IPPROTO_IPV6 } = sockets.SocketLevel;
     if (isIpv4) socket.setOption(IPPROTO_IP, sockets.SocketOption.IP_HDRINCL, 1);
     else socket.setOption(IPPROTO_IPV6, IPV6_HDRINCL, 1);
-    return new RawIpInterface(uri, memory, socket, address, mtuOf(device), options.mac);
+    return new RawIpInterface(uri, memory, socket, address, mtuBySysfs(device), options.mac);
   } catch (error) {
     throw liveErrorAt("LIVE_REFUSED", uri, `raw socket: ${(error as Error).message}; it needs CAP_NET_RAW`);
-  }
-}
-
-function deviceWith(address: Address): string | undefined {
-  const devices = Object.entries(networkInterfaces());
-  return devices.find(([, list]) =>
-    list?.some((each) => {
-      const one = parseAddress(each.address);
-      return one !== undefined && sameAddress(one, address);
-    }),
-  )?.[0];
-}
-
-function mtuOf(device: string): number | null {
-  try {
-    return Number(readFileSync(`/sys/class/net/${device}/mtu`, "utf8"));
-  } catch {
-    return null;
   }
 }
 

@@ -65,6 +65,8 @@ export interface System {
   sendmmsg(descriptor: number, messages: number, count: number, flags: number): number;
   /** `descriptors`: struct pollfd each. */
   poll(descriptors: Uint8Array, count: number, timeoutMs: number): number;
+  /** The same in a thread of the pool; nobody may touch the bytes meanwhile. */
+  pollAside(descriptors: Uint8Array, count: number, timeoutMs: number): Promise<number>;
 }
 
 export interface Mapping {
@@ -72,9 +74,15 @@ export interface Mapping {
   readonly bytes: ArrayBuffer;
 }
 
+interface KoffiFunction {
+  (...values: unknown[]): number;
+  /** Beside this thread; the last value is called with the result. */
+  async(...values: unknown[]): void;
+}
+
 /** The part of koffi that is used here. */
 interface Koffi {
-  load(path: string | null): { func(definition: string): (...values: unknown[]) => number };
+  load(path: string | null): { func(definition: string): KoffiFunction };
   errno(): number;
   address(value: ArrayBufferLike | Uint8Array): bigint;
   view(address: bigint, length: number): ArrayBuffer;
@@ -153,6 +161,10 @@ function bindCalls(koffi: Koffi): System {
     writev: (descriptor, iovecs, count) => orErrno(writev(descriptor, iovecs, count)),
     sendmmsg: (descriptor, messages, count, flags) => orErrno(sendmmsg(descriptor, messages, count, flags)),
     poll: (descriptors, count, timeoutMs) => orErrno(poll(descriptors, count, timeoutMs)),
+    pollAside: (descriptors, count, timeoutMs) =>
+      new Promise((resolve) => {
+        poll.async(descriptors, count, timeoutMs, (_: Error | null, result: number) => resolve(result));
+      }),
   };
 }
 

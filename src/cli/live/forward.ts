@@ -1,0 +1,94 @@
+/**
+ * The forwarding loop of a live run: an engine and all its interfaces. It pauses when nothing comes, tells its counters once a
+ * second, and ends when it is told to. It runs in a thread of its own where it can (`worker.ts`), else in the main thread.
+ */
+import type { NodeIndex } from "../../dataplane/transposition/index.js";
+import { type LiveInterface, openLive, type TimedInterface } from "../../io/index.js";
+import { makeEngine } from "../engines.js";
+import { explainError } from "../errors.js";
+import { countersOf } from "../results.js";
+import { Clock } from "./clock.js";
+import { Forwarder } from "./forwarder.js";
+import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
+import type { MakePause } from "./pause.js";
+
+const REPORT_EVERY_MS = 1000;
+/** Time goes on for flow entries, and a wish to end is heard, after so long at the latest. */
+const SLEEP_MS = 100;
+/** How long frames on their way may take at the end; a packet ring shows its last ones after a millisecond. */
+const DRAIN_MS = 20;
+const DRAIN_STEP_MS = 3;
+
+type Tell = (message: FromForwarder) => void;
+
+/** Never throws: what goes wrong is told. */
+export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): Promise<void> {
+  const interfaces: LiveInterface[] = [];
+  try {
+    await run(job, interfaces, tell, makePause);
+  } catch (error) {
+    const { exitStatus, lines } = explainError(error);
+    tell({ kind: "failed", exitStatus, lines });
+  } finally {
+    for (const live of interfaces) live.close();
+  }
+}
+
+async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePause: MakePause): Promise<void> {
+  const stop = new Int32Array(job.stop);
+  const { share } = job;
+  const engine = await makeEngine(job.recipe);
+  for (const { uri, mac } of job.bindings) interfaces.push(await openLive(uri, engine.memory, { share, mac }));
+  // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
+  const offset = Math.floor((job.worker * 65_536) / share.workers);
+  engine.nodes.forEach((_, node) => {
+    engine.setIdentification(node as NodeIndex, offset);
+  });
+  const bindings = job.bindings.map(({ port }, index) => ({ port, live: interfaces[index]! }));
+  const forwarder = new Forwarder(engine, bindings);
+  const clock = new Clock();
+  const state = (): LiveState => ({
+    elapsedMs: clock.nowMs,
+    counters: countersOf(engine),
+    interfaces: interfaces.map((live) => live.counters()),
+  });
+  const round = (): number => {
+    clock.advance();
+    return forwarder.round(clock.nowNs);
+  };
+  const pause = makePause(interfaces, round);
+
+  tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
+  let reportAt = 0;
+  while (Atomics.load(stop, 0) === 0 && interfaces.some(({ isOpen }) => isOpen)) {
+    const count = round();
+    if (clock.nowMs >= reportAt) {
+      for (const live of interfaces) live.check?.();
+      tell({ kind: "state", state: state() });
+      reportAt = clock.nowMs - (clock.nowMs % REPORT_EVERY_MS) + REPORT_EVERY_MS;
+    }
+    if (count === 0) forwarder.idle(clock.nowNs);
+    const sleep = (): number => Math.min(sleepMs(interfaces, clock.nowNs), forwarder.untilNextInstantMs(clock.nowNs));
+    const pausing = count > 0 || job.busyPoll ? pause.turn() : pause.wait(sleep());
+    if (pausing) await pausing;
+  }
+  for (const until = clock.nowMs + DRAIN_MS; clock.nowMs < until; ) {
+    if (round() === 0) await pause.wait(DRAIN_STEP_MS);
+  }
+  await pause.end();
+  const last = state();
+  const damage = interfaces.flatMap((live) => live.damage ?? []);
+  for (const live of interfaces.splice(0)) live.close();
+  tell({ kind: "ended", state: last, damage: damage.map(({ message }) => message) });
+}
+
+/** Until the next frame of an interface that goes by the clock; 0 if one has no descriptor to wait for and does not tell. */
+function sleepMs(interfaces: readonly LiveInterface[], nowNs: bigint): number {
+  let sleep = SLEEP_MS;
+  for (const live of interfaces) {
+    if (live.descriptor !== null || !live.isOpen || "onArrival" in live) continue;
+    const due = "nextFrameNs" in live ? (live as TimedInterface).nextFrameNs : null;
+    sleep = due === null ? 0 : Math.max(0, Math.min(sleep, Math.floor(Number(due - nowNs) / 1e6)));
+  }
+  return sleep;
+}
