@@ -7,6 +7,7 @@ import { type DecapOptions, decapNode, type EncapOptions, encapNode, type Node }
 import type { Decision, Forward, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Vsid } from "../dataplane/wire/index.js";
 import { kernelModule } from "../kernel-file.js";
+import type { Lab } from "../vswitch/index.js";
 import type { LabChoices } from "./lab-file.js";
 
 /** Where frames enter a codec. */
@@ -48,13 +49,15 @@ export interface LabRecipe {
 
 export type EngineRecipe = CodecRecipe | LabRecipe;
 
-export async function makeEngine(recipe: EngineRecipe): Promise<Engine> {
-  if (recipe.kind !== "lab") return makeCodec(recipe);
+export const makeEngine = async (recipe: EngineRecipe): Promise<Engine> =>
+  recipe.kind === "lab" ? (await makeRecipeLab(recipe)).engine : makeCodec(recipe);
+
+export async function makeRecipeLab({ text, file, choices, cutPorts }: LabRecipe): Promise<Lab> {
   // Loaded when it is needed: reading fabric files takes libraries that codecs can do without.
   const { makeLab } = await import("./lab-file.js");
-  const { engine } = makeLab(recipe.text, recipe.file, recipe.choices);
-  for (const port of recipe.cutPorts) cutLink(engine, port);
-  return engine;
+  const lab = makeLab(text, file, choices);
+  for (const port of cutPorts) cutLink(lab.engine, port);
+  return lab;
 }
 
 /** Both ends of the link become ends of the lab. */

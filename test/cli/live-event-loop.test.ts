@@ -6,8 +6,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { packageObstacle } from "../../src/io/live/optional-package.js";
 import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
-import { hnv, LABS, ROOT, workplace } from "./helpers.js";
-import { BLUE1, BLUE2, expectConserved, type LiveObject, ping, startHost, transfer, twoHosts } from "./live-lab.js";
+import { hnv, LABS, ROOT, readPcap, workplace } from "./helpers.js";
+import { BLUE1, BLUE2, expectConserved, objectsIn, ping, startHost, transfer, twoHosts } from "./live-lab.js";
 
 const missing = netnsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
 if (missing) warnSkipped("live interfaces of the event loop", missing);
@@ -69,12 +69,6 @@ describe("two hosts, one of them on another kind of interface than the other", (
 
 describe("captures at their own pace", () => {
   const CAPTURE = join(ROOT, "pcaps/blue1-icmp-sent.pcap");
-  const objectsOf = (stdout: string): LiveObject[] =>
-    stdout
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as LiveObject);
-
   test("frames come by their timestamps, faster on request; the run ends with the capture", async () => {
     const elapsed = async (...speed: string[]) => {
       const { status, stdout, stderr } = await hnv([
@@ -86,7 +80,7 @@ describe("captures at their own pace", () => {
         "--json",
       ]);
       expect([status, stderr]).toEqual([0, ""]);
-      const result = objectsOf(stdout).at(-1)!;
+      const result = objectsIn(stdout).at(-1)!;
       expectConserved(result);
       expect(result.totals).toMatchObject({ in: framesIn(CAPTURE), dropped: 0 });
       return result.elapsedMs;
@@ -105,7 +99,7 @@ describe("captures at their own pace", () => {
     const args = ["run", LABS.plain, "--bind", `host1/Blue1=pcap:${path}`, "--speed", "0", "--json"];
     const { status, stdout, stderr } = await hnv(args);
     expect(status).toBe(1);
-    expect(objectsOf(stdout).at(-1)).toMatchObject({ kind: "result", totals: { in: framesIn(CAPTURE) - 1 } });
+    expect(objectsIn(stdout).at(-1)).toMatchObject({ kind: "result", totals: { in: framesIn(CAPTURE) - 1 } });
     expect(stderr).toContain(path);
     expect(stderr).toContain("capture damaged");
   });
@@ -139,21 +133,10 @@ describe("usage", () => {
   });
 });
 
-interface Record {
-  readonly us: number;
-}
-
-/** The records of a classic little-endian capture. */
-function recordsOf(path: string): Record[] {
-  const bytes = readFileSync(path);
-  const fraction = bytes.readUInt32LE(0) === 0xa1b23c4d ? 1000 : 1;
-  const records: Record[] = [];
-  for (let at = 24; at + 16 <= bytes.length; at += 16 + bytes.readUInt32LE(at + 8))
-    records.push({ us: bytes.readUInt32LE(at) * 1e6 + bytes.readUInt32LE(at + 4) / fraction });
-  return records;
-}
-
-const framesIn = (path: string): number => recordsOf(path).length;
+const framesIn = (path: string): number => readPcap(path).length;
 
 /** From the first frame to the last, in microseconds. */
-const spanOf = (path: string): number => recordsOf(path).at(-1)!.us - recordsOf(path)[0]!.us;
+function spanOf(path: string): number {
+  const frames = readPcap(path);
+  return frames.at(-1)!.time - frames[0]!.time;
+}

@@ -2,6 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
+import type { CheckerReport } from "../../src/io/index.js";
 import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
 import { HNV, LABS } from "./helpers.js";
 
@@ -39,11 +40,7 @@ export class LiveHnv {
 
   /** Objects that `--json` has printed so far. */
   objects(): LiveObject[] {
-    const whole = this.stdout.slice(0, this.stdout.lastIndexOf("\n") + 1);
-    return whole
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as LiveObject);
+    return objectsIn(this.stdout);
   }
 
   /** Its interfaces exist once it has said anything. */
@@ -72,7 +69,11 @@ export class LiveHnv {
 export interface LiveObject {
   readonly kind: "status" | "result";
   readonly elapsedMs: number;
-  readonly rates: { readonly in: number; readonly reasons: Record<string, number> };
+  readonly rates: { readonly in: number; readonly reasons: Record<string, number>; readonly heldAnswers: number };
+  readonly slowPathOverload: number;
+  readonly heldAnswers: number;
+  /** Of status objects. */
+  readonly events?: readonly { readonly port: string; readonly event: string }[];
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
   readonly inByWorker?: readonly number[];
   readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
@@ -84,6 +85,8 @@ export interface LiveObject {
     readonly receiveDrops: number;
     readonly sendDrops: number;
     readonly events: Record<string, number>;
+    readonly mtu: number | null;
+    readonly checker?: CheckerReport;
   }[];
 }
 
@@ -103,6 +106,14 @@ export async function settle(
   await ip("addr", "add", `${address}/24`, "dev", "eth0");
   await ip("link", "set", "eth0", "up");
 }
+
+/** Lines of `--json`. */
+export const objectsIn = (stdout: string): LiveObject[] =>
+  stdout
+    .slice(0, stdout.lastIndexOf("\n") + 1)
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as LiveObject);
 
 /** Two hosts with a cable between their NICs, and namespaces for guests. */
 export async function twoHosts(guests: readonly Guest[], mtu = 1600): Promise<NetnsLab> {

@@ -140,6 +140,27 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     await host2.end();
   });
 
+  test("an MTU that changes while it runs is the policy's within a second or two", { timeout: 60_000 }, async () => {
+    lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHost(lab, "host1", [BLUE1]);
+    const host2 = await startHost(lab, "host2", [BLUE2]);
+    const whole = (size: string) => ping(lab!, BLUE1, BLUE2.address, 2, "-s", size, "-M", "do");
+    expect(await whole("1472")).toBe(2);
+    for (const host of ["host1", "host2"]) await lab.exec(host, "ip", "link", "set", "nic1", "mtu", "1500");
+    await until("the MTU to be noticed", () => host1.objects().at(-1)?.interfaces[0]?.mtu === 1500);
+    expect(host1.stderr).toContain("afpacket:nic1 has MTU 1500 now");
+    expect(await whole("1472")).toBe(0); // the flow was cached, and is decided again
+    expect(await whole("1430")).toBe(2);
+    for (const host of ["host1", "host2"]) await lab.exec(host, "ip", "link", "set", "nic1", "mtu", "1600");
+    await until("the MTU to be noticed again", () => host1.objects().at(-1)?.interfaces[0]?.mtu === 1600);
+    await lab.exec(BLUE1.namespace, "ip", "route", "flush", "cache"); // the guest has learnt of the shorter path
+    expect(await whole("1472")).toBe(2);
+    const { result } = await host1.end();
+    expectConserved(result);
+    expect(result.drops).toContainEqual(expect.objectContaining({ reason: "TX_TOO_BIG_ICMP4" }));
+    await host2.end();
+  });
+
   test.each([
     ["VLAN-tagged provider network", LABS.vlan],
     ["IPv6 provider network", LABS.v6],
@@ -217,6 +238,34 @@ describe.skipIf(missing !== null)("one host", () => {
     await until("frames to come again", () => live.objects().at(-1)!.totals.in > before);
     for (const text of ["is down", "is up again", "is gone", "is back"])
       expect(live.stderr).toContain(`afpacket:nic1 ${text}`);
+    expect((await live.end()).status).toBe(0);
+  });
+
+  test("a renamed device is used on under its new name, and looked for under the old one", {
+    timeout: 60_000,
+  }, async () => {
+    lab = await createNetnsLab(["host1", "peer"]);
+    const near = { namespace: "host1", device: "nic1" };
+    const far = { namespace: "peer", device: "wire" };
+    await lab.veth(near, far);
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
+    await live.ready();
+    const link = (...args: string[]) => lab!.exec("host1", "ip", "link", ...args);
+    const happened = () => live.objects().flatMap((object) => object.events ?? []);
+    await link("set", "nic1", "down");
+    await link("set", "nic1", "name", "nic9");
+    await link("set", "nic9", "up");
+    await until("the new name to be noticed", () => happened().some(({ event }) => event === "renamed"));
+    expect(live.stderr).toContain("afpacket:nic1 has another name; it is used on");
+    const before = live.objects().at(-1)!.totals.in;
+    await lab.exec("peer", "ip", "addr", "add", "192.168.4.22/24", "dev", "wire");
+    await lab.exec("peer", "ping", "-c", "1", "-W", "1", "192.168.4.11").catch(() => "");
+    await until("frames to come on", () => live.objects().at(-1)!.totals.in > before);
+    await link("del", "nic9");
+    await until("the device to be missed", () => happened().some(({ event }) => event === "gone"));
+    await lab.veth(near, far);
+    await until("another one to be found", () => happened().some(({ event }) => event === "back"));
+    expect(happened().filter(({ event }) => event === "renamed")).toEqual([{ port: "host1/nic1", event: "renamed" }]);
     expect((await live.end()).status).toBe(0);
   });
 

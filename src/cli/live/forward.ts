@@ -4,11 +4,12 @@
  */
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import { type LiveInterface, openLive, type TimedInterface } from "../../io/index.js";
-import { makeEngine } from "../engines.js";
+import type { Lab } from "../../vswitch/index.js";
+import { makeRecipeLab } from "../engines.js";
 import { explainError } from "../errors.js";
 import { countersOf } from "../results.js";
 import { Clock } from "./clock.js";
-import { Forwarder } from "./forwarder.js";
+import { type Binding, Forwarder } from "./forwarder.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
 import type { MakePause } from "./pause.js";
 
@@ -37,7 +38,8 @@ export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): P
 async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePause: MakePause): Promise<void> {
   const stop = new Int32Array(job.stop);
   const { share } = job;
-  const engine = await makeEngine(job.recipe);
+  const lab = await makeRecipeLab(job.recipe);
+  const { engine } = lab;
   for (const { uri, mac } of job.bindings) interfaces.push(await openLive(uri, engine.memory, { share, mac }));
   // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
   const offset = Math.floor((job.worker * 65_536) / share.workers);
@@ -51,6 +53,8 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     elapsedMs: clock.nowMs,
     counters: countersOf(engine),
     interfaces: interfaces.map((live) => live.counters()),
+    mtus: interfaces.map(({ mtu }) => mtu),
+    heldAnswers: engine.heldAnswers,
   });
   const round = (): number => {
     clock.advance();
@@ -59,11 +63,13 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   const pause = makePause(interfaces, round);
 
   tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
+  const mtus = new NicMtus(lab, bindings);
   let reportAt = 0;
   while (Atomics.load(stop, 0) === 0 && interfaces.some(({ isOpen }) => isOpen)) {
     const count = round();
     if (clock.nowMs >= reportAt) {
       for (const live of interfaces) live.check?.();
+      mtus.follow();
       tell({ kind: "state", state: state() });
       reportAt = clock.nowMs - (clock.nowMs % REPORT_EVERY_MS) + REPORT_EVERY_MS;
     }
@@ -80,6 +86,35 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   const damage = interfaces.flatMap((live) => live.damage ?? []);
   for (const live of interfaces.splice(0)) live.close();
   tell({ kind: "ended", state: last, damage: damage.map(({ message }) => message) });
+}
+
+/** NICs of the lab have the MTU of what they are bound to, also when that changes. */
+class NicMtus {
+  readonly #hosts: readonly {
+    readonly name: string;
+    readonly mtus: number[];
+    readonly bound: readonly (LiveInterface | undefined)[];
+  }[];
+
+  constructor(
+    private readonly lab: Lab,
+    bindings: readonly Binding[],
+  ) {
+    this.#hosts = lab.settings.hosts.map(({ name, nics }) => ({
+      name,
+      mtus: nics.map(({ mtu }) => mtu),
+      bound: nics.map((nic) => bindings.find(({ port }) => port === lab.port(`${name}/${nic.name}`))?.live),
+    }));
+  }
+
+  follow(): void {
+    for (const { name, mtus, bound } of this.#hosts) {
+      const now = mtus.map((mtu, nic) => bound[nic]?.mtu ?? mtu);
+      if (now.every((mtu, nic) => mtu === mtus[nic])) continue;
+      mtus.splice(0, mtus.length, ...now);
+      this.lab.changePolicy(name, { kind: "providerReplaced", interfaceMtus: now });
+    }
+  }
 }
 
 /** Until the next frame of an interface that goes by the clock; 0 if one has no descriptor to wait for and does not tell. */

@@ -26,6 +26,10 @@ export interface LiveState {
   readonly counters: Counters;
   /** In the order of the bindings. */
   readonly interfaces: readonly LiveCounters[];
+  /** Theirs now. */
+  readonly mtus: readonly (number | null)[];
+  /** Answers that responders would have given, had their port not been over its limit. */
+  readonly heldAnswers: number;
   /** Of several threads: what came in to each. */
   readonly inByWorker?: readonly number[];
 }

@@ -3,21 +3,32 @@
  * and the summary; and it forwards as well, alone, if an interface takes the event loop of the main thread.
  */
 import { Worker } from "node:worker_threads";
+import { Reason } from "../../dataplane/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
-import { isShareable, type LiveCounters, type LiveShare, mtuOfLive, needsEventLoop } from "../../io/index.js";
+import { isShareable, type LiveShare, mtuOfLive, needsEventLoop } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
 import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.js";
 import type { PortValue } from "../options.js";
-import { engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
-import { err, formatSeconds, out, painter, table } from "../terminal.js";
+import { type Counters, engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
+import { countOf, err, formatNumber, formatSeconds, out, painter, table } from "../terminal.js";
 import { workersFor } from "../workers/workers-for.js";
+import { checkerLines } from "./checker-report.js";
 import { forward } from "./forward.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
 import { EventLoopPause } from "./pause.js";
-import { eventLines, type Rates, ratesBetween, StatusLine, statusText, sumStates } from "./status.js";
+import {
+  eventLine,
+  eventsBetween,
+  type LiveEvent,
+  type Rates,
+  ratesBetween,
+  StatusLine,
+  statusText,
+  sumStates,
+} from "./status.js";
 
 export interface LiveRunOptions {
   readonly bind: readonly PortValue[];
@@ -196,14 +207,16 @@ class LiveRun {
   #show(state: LiveState, isLast: boolean): void {
     const rates = ratesBetween(this.#before, state);
     this.#status.clear();
-    for (const line of eventLines(this.options.bind, this.#before, state)) err(line);
-    if (this.options.json) out(JSON.stringify(isLast ? this.#result(state) : this.#statusResult(state, rates)));
+    const events = eventsBetween(this.options.bind, this.#before, state);
+    for (const event of events) err(eventLine(event));
+    if (this.options.json) out(JSON.stringify(isLast ? this.#result(state) : this.#statusResult(state, rates, events)));
     else if (isLast) this.#printReport(state);
     else this.#status.show(statusText(state, rates));
     this.#before = state;
   }
 
-  #statusResult({ elapsedMs, counters, interfaces }: LiveState, rates: Rates): unknown {
+  #statusResult(state: LiveState, rates: Rates, events: readonly LiveEvent[]): unknown {
+    const { elapsedMs, counters, heldAnswers } = state;
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "status",
@@ -211,26 +224,37 @@ class LiveRun {
       rates,
       totals: counters.totals,
       flows: counters.flows,
-      interfaces: this.#interfaces(interfaces),
+      slowPathOverload: overloadOf(counters),
+      heldAnswers,
+      events: events.map(({ port, event }) => ({ port, event })),
+      interfaces: this.#interfaces(state),
     };
   }
 
-  #result({ elapsedMs, counters, interfaces, inByWorker }: LiveState): unknown {
+  #result(state: LiveState): unknown {
+    const { elapsedMs, counters, heldAnswers, inByWorker } = state;
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "result",
       ...engineResult(this.lab.engine, counters),
-      interfaces: this.#interfaces(interfaces),
+      slowPathOverload: overloadOf(counters),
+      heldAnswers,
+      interfaces: this.#interfaces(state),
       inByWorker,
       elapsedMs,
     };
   }
 
-  #interfaces(counters: readonly LiveCounters[]): unknown {
-    return this.options.bind.map(({ port, value }, index) => ({ port, uri: value, ...counters[index]! }));
+  #interfaces({ interfaces, mtus }: LiveState): unknown {
+    return this.options.bind.map(({ port, value }, index) => ({
+      port,
+      uri: value,
+      mtu: mtus[index]!,
+      ...interfaces[index]!,
+    }));
   }
 
-  #printReport({ elapsedMs, counters, interfaces }: LiveState): void {
+  #printReport({ elapsedMs, counters, interfaces, heldAnswers }: LiveState): void {
     const paint = painter();
     const [head, ...rows] = table([
       ["interface", "bound to", "received", "sent", "lost before", "refused"],
@@ -241,11 +265,20 @@ class LiveRun {
     ]);
     out(paint("bold", head!));
     for (const row of rows) out(row);
+    interfaces.forEach(({ checker }, index) => {
+      if (checker) for (const line of checkerLines(this.options.bind[index]!.value, checker)) out(line);
+    });
     out("");
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
+    if (heldAnswers > 0)
+      out(`${countOf(heldAnswers, "answer")} held back: ports over ${formatNumber(ANSWERS_PER_SECOND)} a second`);
     out(paint("dim", `ended after ${formatSeconds(elapsedMs)}`));
   }
 }
+
+/** Packets that the slow path had no time for. */
+const overloadOf = ({ reasons }: Counters): number =>
+  reasons.filter(({ reason }) => reason === Reason.SLOWPATH_OVERLOAD).reduce((sum, { count }) => sum + count, 0);
 
 /** Refuses what has no meaning, or none yet, beside live interfaces. `names` are the options that were given. */
 export function refuseBesideLive(names: readonly string[]): void {

@@ -13,6 +13,7 @@ export interface Rates {
   readonly dropped: number;
   /** Of `dropped`, and of what is passed on for a reason. */
   readonly reasons: Readonly<Partial<Record<ReasonName, number>>>;
+  readonly heldAnswers: number;
 }
 
 export function ratesBetween(before: LiveState | undefined, now: LiveState): Rates {
@@ -25,6 +26,7 @@ export function ratesBetween(before: LiveState | undefined, now: LiveState): Rat
     delivered: rate(totals.delivered - (earlier?.delivered ?? 0)),
     dropped: rate(totals.dropped - (earlier?.dropped ?? 0)),
     reasons: reasonRates(before, now, rate),
+    heldAnswers: rate(now.heldAnswers - (before?.heldAnswers ?? 0)),
   };
 }
 
@@ -37,6 +39,8 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     interfaces: states[0]!.interfaces.map((_, index) =>
       sumInterfaces(states.map(({ interfaces }) => interfaces[index]!)),
     ),
+    mtus: states[0]!.mtus,
+    heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
   };
 }
 
@@ -53,7 +57,8 @@ function sumInterfaces(parts: readonly LiveCounters[]): LiveCounters {
     sum("receiveDrops"),
     sum("sendDrops"),
   ];
-  return { received, sent, receiveDrops, sendDrops, events };
+  const checker = parts.find((part) => part.checker)?.checker; // what has one is not shared
+  return { received, sent, receiveDrops, sendDrops, events, ...(checker && { checker }) };
 }
 
 /** All ports together; reasons without a packet are left out. */
@@ -72,7 +77,7 @@ function reasonRates(before: LiveState | undefined, now: LiveState, rate: (count
 /** `12 s  in 10,234/s  delivered 10,200/s  dropped 34/s (TX_UNANSWERED 34)  12 flows` */
 export function statusText(
   { elapsedMs, counters }: LiveState,
-  { in: entered, delivered, dropped, reasons }: Rates,
+  { in: entered, delivered, dropped, reasons, heldAnswers }: Rates,
 ): string {
   const named = Object.entries(reasons).map(([name, rate]) => `${name} ${formatNumber(rate)}`);
   return [
@@ -80,8 +85,26 @@ export function statusText(
     `in ${formatNumber(entered)}/s`,
     `delivered ${formatNumber(delivered)}/s`,
     `dropped ${formatNumber(dropped)}/s${named.length > 0 ? ` (${named.join(", ")})` : ""}`,
+    ...(heldAnswers > 0 ? [`answers held back ${formatNumber(heldAnswers)}/s`] : []),
     countOf(counters.flows.entries, "flow"),
   ].join("  ");
+}
+
+/** Something that happened to an interface. */
+export interface LiveEvent {
+  readonly port: string;
+  readonly uri: string;
+  readonly event: string;
+  readonly mtu: number | null;
+}
+
+/** What happened to the interfaces since. */
+export function eventsBetween(binds: readonly PortValue[], before: LiveState | undefined, now: LiveState): LiveEvent[] {
+  return binds.flatMap(({ port, value }, index) =>
+    Object.entries(now.interfaces[index]!.events)
+      .filter(([name, count]) => count > (before?.interfaces[index]?.events[name] ?? 0))
+      .map(([event]) => ({ port, uri: value, event, mtu: now.mtus[index]! })),
+  );
 }
 
 const EVENT_TEXT: Readonly<Record<string, string>> = {
@@ -89,17 +112,13 @@ const EVENT_TEXT: Readonly<Record<string, string>> = {
   up: "is up again",
   gone: "is gone; waiting for it to come back",
   back: "is back",
+  renamed: "has another name; it is used on",
   malformed: "brought frames that contradict their offload header",
+  skipped: "could not be asked in time, and left out frames",
 };
 
-/** What happened to the interfaces since, a line each. */
-export function eventLines(binds: readonly PortValue[], before: LiveState | undefined, now: LiveState): string[] {
-  return binds.flatMap(({ value }, index) =>
-    Object.entries(now.interfaces[index]!.events)
-      .filter(([name, count]) => count > (before?.interfaces[index]?.events[name] ?? 0))
-      .map(([name]) => `hnv: ${value} ${EVENT_TEXT[name] ?? name}`),
-  );
-}
+export const eventLine = ({ uri, event, mtu }: LiveEvent): string =>
+  `hnv: ${uri} ${event === "mtu" ? `has MTU ${mtu} now` : (EVENT_TEXT[event] ?? event)}`;
 
 /** One line on a terminal's standard error that is written over again and again. */
 export class StatusLine {

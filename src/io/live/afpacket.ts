@@ -10,7 +10,7 @@ import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake } from "./intake.js";
 import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
-import { deviceIndex, deviceMtu, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
+import { deviceIndex, deviceMtu, deviceMtuNow, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
 import { SendBatch } from "./send-batch.js";
 import { AF_PACKET, int32, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
@@ -40,7 +40,6 @@ interface Attachment {
 
 export class AfPacketInterface implements LiveInterface {
   readonly uri: string;
-  readonly mtu: number;
   readonly isOpen = true;
   readonly #events = new EventCounts();
   readonly #system: System;
@@ -48,7 +47,10 @@ export class AfPacketInterface implements LiveInterface {
   readonly #batch: SendBatch;
   readonly #copy: number;
   #attachment: Attachment | null;
+  #mtu = 0;
   #isUp = true;
+  /** The device's name now; the one that was asked for is what is looked for when it is gone. */
+  #name: string;
   /** Of attachments that are gone. */
   #receiveDrops = 0;
 
@@ -64,7 +66,8 @@ export class AfPacketInterface implements LiveInterface {
     this.#batch = new SendBatch(this.#system, memory);
     this.#copy = PacketRing.allocateCopy(memory);
     try {
-      this.mtu = deviceMtu(this.#system, device);
+      this.#name = device;
+      this.#mtu = deviceMtu(this.#system, device);
       this.#attachment = attach(this.#system, memory, device, this.#copy, share);
       this.#noticeState(this.#attachment);
     } catch (error) {
@@ -72,6 +75,9 @@ export class AfPacketInterface implements LiveInterface {
     }
   }
 
+  get mtu(): number {
+    return this.#mtu;
+  }
   get descriptor(): number {
     return this.#attachment?.receiver ?? -1;
   }
@@ -93,21 +99,33 @@ export class AfPacketInterface implements LiveInterface {
     this.#batch.flush(this.#attachment?.sender ?? -1);
   }
 
-  /** Notices a device that went down, came up, got another name, disappeared or came back. */
+  /** Notices a device that went down, came up, got another name or MTU, disappeared or came back. */
   check(): void {
     const attachment = this.#attachment;
-    if (attachment === null) this.#attachAgain();
-    else if (deviceName(this.#system, attachment.index) === undefined) this.#detach(attachment);
-    else this.#noticeState(attachment);
+    if (attachment === null) {
+      this.#attachAgain();
+      return;
+    }
+    const name = deviceName(this.#system, attachment.index);
+    if (name === undefined) {
+      this.#detach(attachment);
+      return;
+    }
+    if (name !== this.#name) this.#events.count("renamed");
+    this.#name = name;
+    this.#noticeState(attachment);
   }
 
   #noticeState({ index, receiver }: Attachment): void {
     const system = this.#system;
     system.getSocketOption(receiver, SOL_SOCKET, SO_ERROR, new Uint8Array(4), "SO_ERROR"); // reading clears it
     const isUp = isDeviceUp(system, index);
-    if (isUp === undefined) return; // gone: the next check will tell
+    const mtu = deviceMtuNow(system, this.#name);
+    if (isUp === undefined || mtu === undefined) return; // gone, or renamed just now: the next check will tell
     if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
+    if (mtu !== this.#mtu) this.#events.count("mtu");
     this.#isUp = isUp;
+    this.#mtu = mtu;
   }
 
   #detach(attachment: Attachment): void {
@@ -125,6 +143,7 @@ export class AfPacketInterface implements LiveInterface {
       throw error;
     }
     this.#events.count("back");
+    this.#name = this.device;
     this.#isUp = true;
     this.#noticeState(this.#attachment);
   }

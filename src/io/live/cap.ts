@@ -6,7 +6,7 @@
  *     libpcap ─► receive buffer ─► batch ─► pipe ─► one copy into the packet memory, with headroom ─► rows
  *     packet memory ─► batch ─► pipe ─► libpcap
  *
- * When the interface goes down or away, that process ends; another is started every second until one can open it again.
+ * When the interface goes down or away, that process ends; another is started every second until one can open it again. A renamed one is heard on.
  *
  * libpcap does not tell of offloads: frames that a virtual device hands over with unfinished checksums cannot be known for it, and
  * must be avoided there (`ethtool -K PEER tx off`). Longer ones than the MTU allows (GRO) are dropped and counted. What libpcap's own
@@ -65,12 +65,14 @@ export class CapInterface implements EventedInterface {
   readonly #device: string;
   readonly #memory: RowMemory;
   readonly #queue: FrameQueue;
-  readonly #lengthMax: number;
+  #mtu: number | null;
   readonly #batch = Buffer.allocUnsafe(BATCH_BYTES);
   #filled = 0;
   #isClosed = false;
   #process: ChildProcess | null = null;
   #isReady = false;
+  /** Null while the interface can be used. */
+  #trouble: "down" | "gone" | null = null;
   #retry: NodeJS.Timeout | undefined;
   /** The beginning of a record whose end has not come yet. */
   #rest: Buffer = Buffer.alloc(0);
@@ -84,12 +86,16 @@ export class CapInterface implements EventedInterface {
     readonly uri: string,
     device: string,
     memory: RowMemory,
-    readonly mtu: number | null,
+    mtu: number | null,
   ) {
     this.#device = device;
     this.#memory = memory;
     this.#queue = new FrameQueue(memory);
-    this.#lengthMax = mtu === null ? FRAME_MAX : mtu + ETHERNET_LENGTH + 2 * VLAN_TAG_LENGTH;
+    this.#mtu = mtu;
+  }
+
+  get mtu(): number | null {
+    return this.#mtu;
   }
 
   get isOpen(): boolean {
@@ -127,13 +133,26 @@ export class CapInterface implements EventedInterface {
 
   /** The interface went down or away: tries again until it is back. */
   #ended(): void {
-    if (this.#isReady && !this.#isClosed) this.#events.count("interface lost");
+    if (this.#isReady && !this.#isClosed) {
+      this.#trouble = deviceAttribute(this.#device, "ifindex") === null ? "gone" : "down";
+      this.#events.count(this.#trouble);
+    }
     this.#isReady = false;
     if (!this.#isClosed) this.#retry = setTimeout(() => this.#restart(), RETRY_MS);
   }
 
   async #restart(): Promise<void> {
-    if ((await this.start()) === "ready") this.#events.count("interface back");
+    if ((await this.start()) !== "ready") return;
+    this.#events.count(this.#trouble === "down" ? "up" : "back");
+    this.#trouble = null;
+  }
+
+  /** Notices another MTU. */
+  check(): void {
+    const mtu = mtuBySysfs(this.#device);
+    if (mtu === null || mtu === this.#mtu) return;
+    this.#mtu = mtu;
+    this.#events.count("mtu");
   }
 
   #read(chunk: Buffer, hear: (text: string) => void): void {
@@ -150,7 +169,7 @@ export class CapInterface implements EventedInterface {
   }
 
   #arrived(input: Buffer, at: number, end: number): void {
-    if (end - at > this.#lengthMax) {
+    if (this.#mtu !== null && end - at > this.#mtu + ETHERNET_LENGTH + 2 * VLAN_TAG_LENGTH) {
       this.#receiveDrops++;
       this.#events.count("longer than the MTU");
       return;

@@ -98,14 +98,14 @@ export class Generator implements TimedInterface {
   }
 
   counters(): LiveCounters {
-    const { lost, duplicated, reordered, late, corrupted, foreign } = this.report();
-    const counts = { lost, duplicated, reordered, late, corrupted, foreign, skipped: this.#source?.skipped ?? 0 };
+    const skipped = this.#source?.skipped ?? 0;
     return {
       received: this.#source?.emitted ?? 0,
       sent: this.#sent,
       receiveDrops: 0,
       sendDrops: 0,
-      events: Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)),
+      events: skipped > 0 ? { skipped } : {},
+      ...(this.#sent > 0 && { checker: this.report() }),
     };
   }
 

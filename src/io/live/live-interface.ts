@@ -7,6 +7,8 @@
  *
  * Nothing here waits: the runtime polls the descriptors of all interfaces together when none had anything to do.
  */
+import type { CheckerReport } from "./generator-checker.js";
+
 /**
  * How several threads share a device: each opens it, and the system hands every frame to one of them, both directions of a flow
  * to the same.
@@ -58,6 +60,8 @@ export interface LiveCounters {
   readonly receiveDrops: number;
   /** Frames that found no room, or that the system refused. */
   readonly sendDrops: number;
-  /** What else happened, for people: `link down` 2. */
+  /** What else happened, by name: `down` 2. */
   readonly events: Readonly<Record<string, number>>;
+  /** Of a generator that frames were sent to: what they went through. */
+  readonly checker?: CheckerReport;
 }

@@ -41,6 +41,10 @@ export const deviceIndex = (system: System, name: string): number => ask(system,
 /** The longest IP packet that the device carries. Throws ENODEV if there is no such device. */
 export const deviceMtu = (system: System, name: string): number => ask(system, name, SIOCGIFMTU, "SIOCGIFMTU");
 
+/** The same; undefined if there is no such device. */
+export const deviceMtuNow = (system: System, name: string): number | undefined =>
+  unlessRefused(() => deviceMtu(system, name));
+
 export const hasDevice = (system: System, name: string): boolean =>
   unlessRefused(() => deviceIndex(system, name)) !== undefined;
 

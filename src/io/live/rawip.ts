@@ -133,6 +133,9 @@ export class RawIpInterface implements EventedInterface {
   #sent = 0;
   #receiveDrops = 0;
   #sendDrops = 0;
+  #mtu: number | null;
+  /** Has an interface that is up this address? */
+  #isThere = true;
   readonly #events = new EventCounts();
 
   constructor(
@@ -140,17 +143,22 @@ export class RawIpInterface implements EventedInterface {
     memory: RowMemory,
     socket: RawSocket,
     address: Address,
-    readonly mtu: number | null,
+    mtu: number | null,
     mac: Mac | undefined,
   ) {
     this.#memory = memory;
     this.#socket = socket;
     this.#address = address;
     this.#queue = new FrameQueue(memory);
+    this.#mtu = mtu;
     this.#mac = mac ?? madeUpMac(address);
     this.#buffer = Buffer.from(memory.memory.buffer);
     socket.on("message", (packet, source) => this.#arrived(packet, source));
     socket.on("error", (error) => this.#events.count(error.message));
+  }
+
+  get mtu(): number | null {
+    return this.#mtu;
   }
 
   receive(rows: number, max: number, nowNs: bigint): number {
@@ -279,6 +287,17 @@ export class RawIpInterface implements EventedInterface {
 
   /** `send` gives to the kernel at once. */
   flush(): void {}
+
+  /** Notices an address that went away or came back, and another MTU of its interface. */
+  check(): void {
+    const device = deviceWith(this.#address);
+    const isThere = device !== undefined;
+    if (isThere !== this.#isThere) this.#events.count(isThere ? "back" : "gone");
+    this.#isThere = isThere;
+    const mtu = device === undefined ? this.#mtu : mtuBySysfs(device);
+    if (mtu !== this.#mtu) this.#events.count("mtu");
+    this.#mtu = mtu;
+  }
 
   counters(): LiveCounters {
     return {

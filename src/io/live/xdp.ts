@@ -353,7 +353,9 @@ export class XdpInterface implements LiveInterface {
       if (isUp !== this.#isUp) this.#events.count(isUp ? "up" : "down");
       this.#isUp = isUp;
       // A longer one that was set since we opened is not for us: the kernel counts as lost what exceeds a chunk.
-      this.#mtu = Math.min(deviceMtu(this.#system, name), longestPacket(this.umem.chunkSize));
+      const mtu = Math.min(deviceMtu(this.#system, name), longestPacket(this.umem.chunkSize));
+      if (mtu !== this.#mtu) this.#events.count("mtu");
+      this.#mtu = mtu;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error; // renamed or gone in between: the next check sees it
     }

@@ -79,15 +79,15 @@ test.skipIf(missing)("an interface that goes down is waited for, one that goes a
   expect([await a.line(), await b.line()]).toEqual(["ready", "ready"]);
   const [frame] = scapyFrames(FRAMES).map(hex);
   await lab.exec("a", "ip", "link", "set", "wire", "down");
-  await until(async () => (await a.events())["interface lost"] === 1);
+  await until(async () => (await a.events()).down === 1);
   a.write(frame!);
   await lab.exec("a", "ip", "link", "set", "wire", "up");
-  await until(async () => (await a.events())["interface back"] === 1);
+  await until(async () => (await a.events()).up === 1);
   a.write(frame!);
   await setTimeout(300);
   expect((await b.stop()).received.filter(isOurs)).toEqual([frame]);
   await run("ip", ["-n", lab.name("a"), "link", "del", "wire"]);
-  await until(async () => (await a.events())["interface lost"] === 2);
+  await until(async () => (await a.events()).gone === 1);
   const { counters } = await a.stop();
   expect(counters).toMatchObject({ sent: 1, sendDrops: 1 });
 });
