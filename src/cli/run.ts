@@ -41,6 +41,9 @@ interface RunOptions {
   readonly burst: number;
   readonly workers: number;
   readonly speed?: string;
+  readonly capture?: readonly PortValue[];
+  readonly captureSize?: number;
+  readonly captureFiles?: number;
   readonly busyPoll?: boolean;
   readonly json?: boolean;
 }
@@ -80,6 +83,17 @@ export function addRunCommand(program: Command): void {
       "pcap: frames arrive by their timestamps, N times as fast; 0: as fast as they are taken. Beside interfaces: 1",
       speed,
     )
+    .option(
+      "--capture <PORT=FILE>",
+      "live interfaces: write what passes this bound port, both ways; may be repeated",
+      portFile,
+    )
+    .option(
+      "--capture-size <MIB>",
+      "begin another file, FILE with a number, when one has this size",
+      integer(1, 1_000_000),
+    )
+    .option("--capture-files <N>", "keep the newest N files of each capture", integer(1, 1_000_000))
     .option("--busy-poll", "live interfaces: never sleep, for the lowest latency at the cost of a whole core")
     .option("--json", "print the result as JSON; live, one object per second and the result at the end, a line each")
     .addHelpText(
@@ -130,7 +144,12 @@ async function runOnInterfaces(labFile: string, options: RunOptions & Required<P
 }
 
 async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
-  if (options.busyPoll) throw usageError("--busy-poll is for live interfaces (--bind PORT=tap:… and the like)");
+  refuseWithoutLive({
+    "--busy-poll": options.busyPoll === true,
+    "--capture": options.capture !== undefined,
+    "--capture-size": options.captureSize !== undefined,
+    "--capture-files": options.captureFiles !== undefined,
+  });
   const started = performance.now();
   const inputs = [...(options.in ?? []), ...(options.bind ?? []).map(boundFile)];
   const outputs = options.out ?? [];
@@ -186,6 +205,11 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
     for (const reader of readers) await reader.close();
     events.end();
   }
+}
+
+function refuseWithoutLive(given: Readonly<Record<string, boolean>>): void {
+  const name = Object.keys(given).find((option) => given[option]);
+  if (name) throw usageError(`${name} is for live interfaces (--bind PORT=tap:… and the like)`);
 }
 
 /** What cannot be told by threads that each see a part of the frames only. */

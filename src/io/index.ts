@@ -14,6 +14,7 @@ export {
   openCapture,
 } from "./capture/reader.js";
 export { type CaptureRewriter, createRewriter, type RewriterInput, type RewriterOptions } from "./capture/rewriter.js";
+export { RotatingCapture, type RotationForm, type RotationLimits } from "./capture/rotation.js";
 export { allocateStream, type StreamBuffer } from "./capture/stream.js";
 export {
   type CaptureOutput,
@@ -25,6 +26,7 @@ export {
   type InterfaceOptions,
 } from "./capture/writer.js";
 export { type CapInterface, openCap } from "./live/cap.js";
+export { CaptureQueue, makeCaptureQueue, ringBell } from "./live/capture-queue.js";
 export { LiveError, type LiveErrorCode } from "./live/errors.js";
 export type { EventedInterface } from "./live/evented.js";
 export { type Clock, type Generator, openGenerator } from "./live/generator.js";
@@ -54,6 +56,7 @@ export {
   parsePacedCaptureUri,
 } from "./live/paced-capture.js";
 export { Poller } from "./live/poller.js";
+export { PortCapture, pieceBytesMax, portCaptureForm } from "./live/port-capture.js";
 export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";

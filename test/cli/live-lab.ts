@@ -72,6 +72,13 @@ export interface LiveObject {
   readonly rates: { readonly in: number; readonly reasons: Record<string, number>; readonly heldAnswers: number };
   readonly slowPathOverload: number;
   readonly heldAnswers: number;
+  readonly captures?: readonly {
+    readonly port: string;
+    readonly file: string;
+    readonly frames: number;
+    readonly lost: number;
+    readonly files: number | null;
+  }[];
   /** Of status objects. */
   readonly events?: readonly { readonly port: string; readonly event: string }[];
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;

@@ -2,8 +2,9 @@
  * The forwarding loop of a live run: an engine and all its interfaces. It pauses when nothing comes, tells its counters once a
  * second, and ends when it is told to. It runs in a thread of its own where it can (`worker.ts`), else in the main thread.
  */
+import type { Engine } from "../../dataplane/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
-import { type LiveInterface, openLive, type TimedInterface } from "../../io/index.js";
+import { CaptureQueue, type LiveInterface, openLive, PortCapture, type TimedInterface } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import { makeRecipeLab } from "../engines.js";
 import { explainError } from "../errors.js";
@@ -47,7 +48,8 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     engine.setIdentification(node as NodeIndex, offset);
   });
   const bindings = job.bindings.map(({ port }, index) => ({ port, live: interfaces[index]! }));
-  const forwarder = new Forwarder(engine, bindings);
+  const captures = makeCaptures(job, engine);
+  const forwarder = new Forwarder(engine, bindings, captures);
   const clock = new Clock();
   const state = (): LiveState => ({
     elapsedMs: clock.nowMs,
@@ -55,6 +57,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     interfaces: interfaces.map((live) => live.counters()),
     mtus: interfaces.map(({ mtu }) => mtu),
     heldAnswers: engine.heldAnswers,
+    captures: captures.map(({ frames, lost }) => ({ frames, lost })),
   });
   const round = (): number => {
     clock.advance();
@@ -82,10 +85,21 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     if (round() === 0) await pause.wait(DRAIN_STEP_MS);
   }
   await pause.end();
+  for (const capture of captures) capture.finish();
   const last = state();
   const damage = interfaces.flatMap((live) => live.damage ?? []);
   for (const live of interfaces.splice(0)) live.close();
   tell({ kind: "ended", state: last, damage: damage.map(({ message }) => message) });
+}
+
+function makeCaptures({ captures, bindings, bell }: LiveJob, engine: Engine): PortCapture[] {
+  return captures.map(({ binding, format, queue }) => {
+    const capture = new PortCapture(engine.memory, new CaptureQueue(queue, new Int32Array(bell)), format);
+    const { port } = bindings[binding]!;
+    engine.setStream(port, "rx", capture.received.address);
+    engine.setStream(port, "tx", capture.sent.address);
+    return capture;
+  });
 }
 
 /** NICs of the lab have the MTU of what they are bound to, also when that changes. */

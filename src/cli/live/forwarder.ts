@@ -8,7 +8,7 @@
 import type { Engine } from "../../dataplane/index.js";
 import { BURST_BYTES_MAX, BURST_MAX, CONTROL, ROW, ROW_SIZE, VERDICT } from "../../dataplane/packet/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
-import type { LiveInterface } from "../../io/index.js";
+import type { LiveInterface, PortCapture } from "../../io/index.js";
 
 export interface Binding {
   readonly port: PortIndex;
@@ -22,11 +22,13 @@ export class Forwarder {
   readonly #interfaces: readonly (LiveInterface | undefined)[];
   /** Rows of this round's arrivals, BURST_MAX for each interface. */
   readonly #arrivals: number;
+  readonly #captures: readonly PortCapture[];
   #sequence = 0;
 
-  constructor(engine: Engine, bindings: readonly Binding[]) {
+  constructor(engine: Engine, bindings: readonly Binding[], captures: readonly PortCapture[] = []) {
     this.#engine = engine;
     this.#bindings = bindings;
+    this.#captures = captures;
     this.#interfaces = engine.ports.map((_, port) => bindings.find((binding) => binding.port === port)?.live);
     this.#arrivals = engine.memory.allocate(bindings.length * BURST_MAX * ROW_SIZE);
   }
@@ -78,6 +80,7 @@ export class Forwarder {
     const nowMs = Number(nowNs / 1_000_000n);
     for (const _ of this.#engine.passTime(nowMs)) this.#sendAll();
     this.#engine.process(0, nowMs);
+    for (const capture of this.#captures) capture.update(nowMs);
   }
 
   /** Copies included. Frames that had to move lie in the arena, which the next burst uses again. */
@@ -90,5 +93,6 @@ export class Forwarder {
       live?.send(memory.u32(row + ROW.OFFSET), memory.u32(row + ROW.LENGTH));
     }
     for (const { live } of this.#bindings) live.flush();
+    for (const capture of this.#captures) capture.update(this.#engine.nowMs);
   }
 }

@@ -1,7 +1,7 @@
 /** What the forwarding loop of a live run and whoever started it say to each other. Frames never come by here. */
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
-import type { LiveCounters, LiveShare } from "../../io/index.js";
+import type { CaptureFormat, LiveCounters, LiveShare } from "../../io/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
 import type { Counters } from "../results.js";
@@ -11,6 +11,14 @@ export interface LiveJob {
   readonly recipe: LabRecipe;
   /** With the MAC address of ports that are NICs. */
   readonly bindings: readonly { readonly port: PortIndex; readonly uri: string; readonly mac: Mac | undefined }[];
+  /** Which of the bindings are captured, and where the pieces go. */
+  readonly captures: readonly {
+    readonly binding: number;
+    readonly format: CaptureFormat;
+    readonly queue: SharedArrayBuffer;
+  }[];
+  /** `CaptureJob.bell`. */
+  readonly bell: SharedArrayBuffer;
   /** This thread's number, from 0. */
   readonly worker: number;
   readonly share: LiveShare;
@@ -30,6 +38,8 @@ export interface LiveState {
   readonly mtus: readonly (number | null)[];
   /** Answers that responders would have given, had their port not been over its limit. */
   readonly heldAnswers: number;
+  /** Frames that were given to be written, and that found no room, in the order of the job. */
+  readonly captures: readonly { readonly frames: number; readonly lost: number }[];
   /** Of several threads: what came in to each. */
   readonly inByWorker?: readonly number[];
 }

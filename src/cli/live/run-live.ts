@@ -15,6 +15,7 @@ import type { PortValue } from "../options.js";
 import { type Counters, engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
 import { countOf, err, formatNumber, formatSeconds, out, painter, table } from "../terminal.js";
 import { workersFor } from "../workers/workers-for.js";
+import { type CaptureEnd, type CaptureOptions, CaptureThread, checkCaptures } from "./capture-thread.js";
 import { checkerLines } from "./checker-report.js";
 import { forward } from "./forward.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
@@ -30,7 +31,7 @@ import {
   sumStates,
 } from "./status.js";
 
-export interface LiveRunOptions {
+export interface LiveRunOptions extends CaptureOptions {
   readonly bind: readonly PortValue[];
   readonly flowCapacity?: number;
   readonly busyPoll?: boolean;
@@ -46,6 +47,10 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Runs until a signal comes, or until every interface is at its end. */
 export async function runLive(labFile: string, options: LiveRunOptions): Promise<void> {
+  checkCaptures(
+    options,
+    options.bind.map(({ port }) => port),
+  );
   const text = readLabText(labFile);
   const plain = makeLab(text, labFile);
   const ports = options.bind.map(({ port }) => requirePort(plain, port));
@@ -67,11 +72,26 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   const stop = new SharedArrayBuffer(4);
   const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind, ports));
   const share: LiveShare = { workers, group: process.pid & 0xffff };
+  const captures = new CaptureThread(options, workers);
   const jobs = Array.from(
     { length: workers },
-    (_, worker): LiveJob => ({ recipe, bindings, worker, share, busyPoll: options.busyPoll === true, stop }),
+    (_, worker): LiveJob => ({
+      recipe,
+      bindings,
+      captures: captures.job.captures.map(({ port, format, queues }) => ({
+        binding: options.bind.findIndex((bind) => bind.port === port),
+        format,
+        queue: queues[worker]!,
+      })),
+      bell: captures.job.bell,
+      worker,
+      share,
+      busyPoll: options.busyPoll === true,
+      stop,
+    }),
   );
-  await new LiveRun(plain, options, jobs).until(stop);
+  await captures.start();
+  await new LiveRun(plain, options, jobs, captures).until(stop);
 }
 
 /** Goes on after "because". */
@@ -104,6 +124,16 @@ const mtuLines = ({ settings }: Lab, mtus: Readonly<Record<string, number>>): st
         : [`hnv: ${host.name}/${nic.name}: MTU ${mtu}, as its interface has it; the lab says ${nic.mtu}`];
     }),
   );
+
+/** One capture of a port. */
+interface CaptureResult {
+  readonly port: string;
+  readonly file: string;
+  readonly frames: number;
+  readonly lost: number;
+  /** How many files it took; null while it goes on. */
+  readonly files: number | null;
+}
 
 type Hear = (message: FromForwarder) => void;
 
@@ -139,11 +169,13 @@ class LiveRun {
   #boundCount = 0;
   #endedCount = 0;
   #failure: CliError | undefined;
+  #captureEnds: readonly CaptureEnd[] = [];
 
   constructor(
     private readonly lab: Lab,
     private readonly options: LiveRunOptions,
     private readonly jobs: readonly LiveJob[],
+    private readonly captures: CaptureThread,
   ) {
     this.#states = jobs.map(() => undefined);
   }
@@ -163,11 +195,16 @@ class LiveRun {
     } finally {
       Atomics.store(word, 0, 1); // one that threw ends the others, which give back what they hold
       await Promise.allSettled(loops.map(({ ended }) => ended));
+      this.#captureEnds = await this.captures.finish();
       this.#status.clear();
       for (const signal of SIGNALS) process.off(signal, end);
     }
+    const hasEnded = this.#endedCount === this.jobs.length;
+    if (hasEnded) this.#show(sumStates(this.#states.map((state) => state!)), true);
+    const failures = this.#captureEnds.flatMap((capture) => capture.failure ?? []);
+    if (failures.length > 0) this.#failure ??= new CliError(1, failures);
     if (this.#failure) throw this.#failure;
-    if (this.#endedCount < this.jobs.length) throw failure("the forwarding thread ended before its time");
+    if (!hasEnded) throw failure("the forwarding thread ended before its time");
   }
 
   #hear(message: FromForwarder, index: number, stop: Int32Array): void {
@@ -190,10 +227,8 @@ class LiveRun {
   /** The loops tell once a second each; the first one's word brings out what all have said. */
   #showAll(hasEnded: boolean, index: number): void {
     if (hasEnded) this.#endedCount++;
-    const isLast = this.#endedCount === this.jobs.length;
     const states = this.#states.filter((state) => state !== undefined);
-    if (states.length === this.jobs.length && (isLast || (index === 0 && !hasEnded)))
-      this.#show(sumStates(states), isLast);
+    if (states.length === this.jobs.length && index === 0 && !hasEnded) this.#show(sumStates(states), false);
   }
 
   #showBound(mtus: readonly (number | null)[]): void {
@@ -228,6 +263,7 @@ class LiveRun {
       heldAnswers,
       events: events.map(({ port, event }) => ({ port, event })),
       interfaces: this.#interfaces(state),
+      captures: this.#captures(state),
     };
   }
 
@@ -240,6 +276,7 @@ class LiveRun {
       slowPathOverload: overloadOf(counters),
       heldAnswers,
       interfaces: this.#interfaces(state),
+      captures: this.#captures(state),
       inByWorker,
       elapsedMs,
     };
@@ -254,7 +291,17 @@ class LiveRun {
     }));
   }
 
-  #printReport({ elapsedMs, counters, interfaces, heldAnswers }: LiveState): void {
+  /** What of the frames that were handed over is in the files is known at the end. */
+  #captures({ captures }: LiveState): readonly CaptureResult[] {
+    return captures.map(({ frames, lost }, index) => {
+      const { port, file } = this.captures.job.captures[index]!;
+      const { discarded = 0, files = null } = this.#captureEnds[index] ?? {};
+      return { port, file, frames: frames - discarded, lost: lost + discarded, files };
+    });
+  }
+
+  #printReport(state: LiveState): void {
+    const { elapsedMs, counters, interfaces, heldAnswers } = state;
     const paint = painter();
     const [head, ...rows] = table([
       ["interface", "bound to", "received", "sent", "lost before", "refused"],
@@ -270,6 +317,12 @@ class LiveRun {
     });
     out("");
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
+    for (const { port, file, frames, lost, files } of this.#captures(state)) {
+      const names = files !== null && files > 1 ? `${countOf(files, "file")} like ${file}` : file;
+      out(
+        `captured ${countOf(frames, "frame")} of ${port} into ${names}${lost > 0 ? `, lost ${formatNumber(lost)}` : ""}`,
+      );
+    }
     if (heldAnswers > 0)
       out(`${countOf(heldAnswers, "answer")} held back: ports over ${formatNumber(ANSWERS_PER_SECOND)} a second`);
     out(paint("dim", `ended after ${formatSeconds(elapsedMs)}`));

@@ -41,6 +41,10 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     ),
     mtus: states[0]!.mtus,
     heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
+    captures: states[0]!.captures.map((_, index) => ({
+      frames: states.reduce((sum, { captures }) => sum + captures[index]!.frames, 0),
+      lost: states.reduce((sum, { captures }) => sum + captures[index]!.lost, 0),
+    })),
   };
 }
 

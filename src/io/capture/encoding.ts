@@ -21,11 +21,14 @@ export interface Encoded {
   readonly longestFrame: number;
 }
 
-/** Encodes all frames of the stream, which has at least one. Undefined where they lie out of order or with another gap. */
-export function encode(stream: StreamBuffer, encoding: Encoding): Encoded | undefined {
+/**
+ * Encodes all frames of the stream, which has at least one. Undefined where they lie with another gap, or out of the order of their sequence
+ * numbers, unless any order will do.
+ */
+export function encode(stream: StreamBuffer, encoding: Encoding, inAnyOrder = false): Encoded | undefined {
   const scanner = scannerOf(stream.memory.memory);
   const { list, count, base } = stream;
-  if (stream.isDisordered) return undefined;
+  if (stream.isDisordered && !inAnyOrder) return undefined;
   switch (encoding.kind) {
     case "records":
       if (stream.gap !== RECORD.LENGTH || scanner.writeRecords(list, count, base, encoding.unit) === 0)

@@ -1,0 +1,102 @@
+/**
+ * A capture in one file, or in a row of files of bounded size, of which the oldest make room: `wire.pcap` becomes `wire.1.pcap`,
+ * `wire.2.pcap`, …. Takes whole records; each file begins with a header of its own, and has its name when it is whole.
+ */
+import { unlink } from "node:fs/promises";
+import { parse } from "node:path";
+import { type OutputFile, openOutput, type WholeRecords } from "./output.js";
+
+export interface RotationLimits {
+  /** Of a file, header included, and more than a record takes; undefined: one file without limit. */
+  readonly fileBytes?: number | undefined;
+  /** How many of this capture's files are kept, the one that is being written included; undefined: all. */
+  readonly files?: number | undefined;
+}
+
+export interface RotationForm {
+  /** What every file begins with. */
+  readonly header: Uint8Array;
+  readonly whole: WholeRecords;
+}
+
+const nothing: WholeRecords = () => 0;
+
+export class RotatingCapture {
+  #file: OutputFile;
+  #fileCount = 1;
+  /** Bytes that the file has been given. */
+  #position: number;
+
+  private constructor(
+    private readonly path: string,
+    private readonly form: RotationForm,
+    private readonly limits: RotationLimits,
+    file: OutputFile,
+  ) {
+    this.#file = file;
+    this.#position = this.#begin();
+  }
+
+  /** Opens the first file. Throws a CaptureError. */
+  static async open(path: string, form: RotationForm, limits: RotationLimits): Promise<RotatingCapture> {
+    return new RotatingCapture(path, form, limits, await openOutput(fileName(path, 1, limits)));
+  }
+
+  /** Files begun so far. */
+  get fileCount(): number {
+    return this.#fileCount;
+  }
+
+  /** Writes whole records, and goes on in the next file where one is full. Throws a CaptureError. */
+  async write(records: Uint8Array): Promise<void> {
+    for (let at = 0; at < records.length; ) {
+      const part = this.#fitting(records.subarray(at));
+      if (part.length === 0) {
+        await this.#rotate();
+        continue;
+      }
+      await this.#file.idle();
+      this.#file.start(() => part, this.form.whole);
+      await this.#file.idle();
+      this.#position += part.length;
+      at += part.length;
+    }
+  }
+
+  /** Of these records, those that the file still takes. */
+  #fitting(records: Uint8Array): Uint8Array {
+    const room = (this.limits.fileBytes ?? Number.POSITIVE_INFINITY) - this.#position;
+    return records.length <= room ? records : records.subarray(0, this.form.whole(records.subarray(0, room)));
+  }
+
+  async #rotate(): Promise<void> {
+    await this.#file.finish();
+    const { files } = this.limits;
+    const oldest = this.#fileCount + 1 - (files ?? Number.POSITIVE_INFINITY);
+    if (oldest > 0) await unlink(fileName(this.path, oldest, this.limits)).catch(() => {}); // somebody else may have taken it
+    this.#file = await openOutput(fileName(this.path, ++this.#fileCount, this.limits));
+    this.#position = this.#begin();
+  }
+
+  #begin(): number {
+    const { header } = this.form;
+    this.#file.start(() => header, nothing);
+    return header.length;
+  }
+
+  /** Gives the last file its name. Throws a CaptureError. */
+  finish(): Promise<void> {
+    return this.#file.finish();
+  }
+
+  /** Ends early: whole records stay in FILE.partial. Never throws. */
+  abandon(): Promise<void> {
+    return this.#file.abandon();
+  }
+}
+
+function fileName(path: string, number: number, { fileBytes }: RotationLimits): string {
+  if (fileBytes === undefined) return path;
+  const { ext } = parse(path);
+  return `${path.slice(0, path.length - ext.length)}.${number}${ext}`;
+}

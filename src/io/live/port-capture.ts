@@ -1,0 +1,104 @@
+/**
+ * What passes a bound port, on its way into a capture: two streams, for either direction, which the kernel fills, become records in
+ * place and go to the thread that writes as one piece (`capture-queue.ts`). What that thread has no room for is lost, and counted:
+ * forwarding never waits for a disk.
+ *
+ *     kernel ─► stream of what came  ─┐
+ *     kernel ─► stream of what left  ─┴─► records ─► queue ═ other thread ═► file
+ *
+ * The frames of one piece and direction stand together in the file, in the order in which they passed; times tell how the directions
+ * interleave. A capture in pcapng has an interface for each direction.
+ */
+import { BURST_BYTES_MAX, BURST_MAX } from "../../dataplane/packet/index.js";
+import { type Encoding, encode } from "../capture/encoding.js";
+import { EPB_GAP, FRAME_MAX, RECORD } from "../capture/layout.js";
+import type { Memory } from "../capture/memory.js";
+import { wholeBlocks, wholeRecords } from "../capture/output.js";
+import { pcapHeader } from "../capture/pcap.js";
+import { interfaceBlock, sectionBlock } from "../capture/pcapng.js";
+import type { CaptureFormat } from "../capture/reader.js";
+import type { RotationForm } from "../capture/rotation.js";
+import { allocateStream, type StreamBuffer } from "../capture/stream.js";
+import type { CaptureQueue } from "./capture-queue.js";
+
+/** What a frame grows by at most on its way, with room to spare, and the copies that a burst may make. */
+const GROWTH_BYTES = 128;
+const BURST_FRAMES = 4 * BURST_MAX;
+const BURST_BYTES = BURST_BYTES_MAX + BURST_MAX * GROWTH_BYTES;
+/** A stream has room for two full bursts, so that short ones share a piece. */
+const STREAM_FRAMES = 2 * BURST_FRAMES;
+const gapOf = (format: CaptureFormat): number => (format === "pcap" ? RECORD.LENGTH : EPB_GAP);
+const streamBytes = (format: CaptureFormat): number => 2 * BURST_BYTES + STREAM_FRAMES * gapOf(format);
+
+/** The longest piece that a PortCapture puts. */
+export const pieceBytesMax = (format: CaptureFormat): number => streamBytes(format) + EPB_GAP;
+
+/** Frames wait so long at most. */
+const PIECE_MS = 100;
+
+/** How such a capture's files look. */
+export function portCaptureForm(format: CaptureFormat, port: string): RotationForm {
+  if (format === "pcap") return { header: pcapHeader(true, FRAME_MAX), whole: wholeRecords(RECORD.LENGTH, true) };
+  const blocks = [
+    sectionBlock(),
+    interfaceBlock(port, "received", true, FRAME_MAX),
+    interfaceBlock(port, "sent", true, FRAME_MAX),
+  ];
+  return { header: Buffer.concat(blocks), whole: wholeBlocks };
+}
+
+export class PortCapture {
+  /** For the engine: what enters the lab at the port, and what leaves it. */
+  readonly received: StreamBuffer;
+  readonly sent: StreamBuffer;
+  #frames = 0;
+  #refused = 0;
+  /** When what waits is handed over at the latest. */
+  #dueMs = 0;
+
+  constructor(
+    memory: Memory,
+    private readonly queue: CaptureQueue,
+    private readonly format: CaptureFormat,
+  ) {
+    const make = (): StreamBuffer => allocateStream(memory, streamBytes(format), STREAM_FRAMES, gapOf(format));
+    this.received = make();
+    this.sent = make();
+  }
+
+  /** Frames that were handed over. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /** Frames that found no room. */
+  get lost(): number {
+    return this.#refused + this.received.overflow + this.sent.overflow;
+  }
+
+  /** Called between two bursts, and now and then when there are none. */
+  update(nowMs: number): void {
+    const isTime = nowMs >= this.#dueMs;
+    this.#update(this.received, 0, isTime);
+    this.#update(this.sent, 1, isTime);
+    if (isTime) this.#dueMs = nowMs + PIECE_MS;
+  }
+
+  /** Hands over what waits. */
+  finish(): void {
+    this.#update(this.received, 0, true);
+    this.#update(this.sent, 1, true);
+  }
+
+  #update(stream: StreamBuffer, direction: 0 | 1, isTime: boolean): void {
+    const { count } = stream;
+    if (count === 0 || (!isTime && stream.hasRoom(BURST_BYTES, BURST_FRAMES))) return;
+    const encoding: Encoding =
+      this.format === "pcap" ? { kind: "records", unit: 1 } : { kind: "blocks", interfaceId: direction, unit: 1 };
+    const { bytes } = encode(stream, encoding, true)!;
+    const records = stream.memory.bytes.subarray(stream.base, stream.base + bytes);
+    if (this.queue.put({ bytes: records, frames: count })) this.#frames += count;
+    else this.#refused += count;
+    stream.reset();
+  }
+}
