@@ -54,7 +54,7 @@ up() {
     sleep 0.1
   done
 
-  # The guests. Nobody answers ARP in the lab: they know each other beforehand.
+  # The guests.
   ip -n "$prefix-host1" link set blue1 netns "$prefix-blue1"
   ip -n "$prefix-blue1" link set blue1 name eth0 address 06:06:00:00:00:05
   ip -n "$prefix-blue2" link set eth0 address 06:06:00:00:00:07
@@ -62,8 +62,6 @@ up() {
   ip -n "$prefix-blue1" addr add 10.0.0.5/24 dev eth0
   ip -n "$prefix-blue2" addr add 10.0.0.7/24 dev eth0
   for name in blue1 blue2; do ip -n "$prefix-$name" link set eth0 up; done
-  ip -n "$prefix-blue1" neigh add 10.0.0.7 lladdr 06:06:00:00:00:07 dev eth0
-  ip -n "$prefix-blue2" neigh add 10.0.0.5 lladdr 06:06:00:00:00:05 dev eth0
   echo "up; try: ip netns exec $prefix-blue1 ping 10.0.0.7"
 }
 

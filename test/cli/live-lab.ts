@@ -10,13 +10,24 @@ export interface Guest {
   /** A namespace of its own. */
   readonly namespace: string;
   readonly address: string;
+  readonly address6?: string;
   /** With colons. */
   readonly mac: string;
 }
 
 /** Those of the labs in `examples`. */
-export const BLUE1: Guest = { namespace: "blue1", address: "10.0.0.5", mac: "06:06:00:00:00:05" };
-export const BLUE2: Guest = { namespace: "blue2", address: "10.0.0.7", mac: "06:06:00:00:00:07" };
+export const BLUE1: Guest = {
+  namespace: "blue1",
+  address: "10.0.0.5",
+  address6: "fd00:10::5",
+  mac: "06:06:00:00:00:05",
+};
+export const BLUE2: Guest = {
+  namespace: "blue2",
+  address: "10.0.0.7",
+  address6: "fd00:10::7",
+  mac: "06:06:00:00:00:07",
+};
 export const RED1: Guest = { namespace: "red1", address: "10.0.0.5", mac: "08:08:00:00:00:05" };
 export const RED2: Guest = { namespace: "red2", address: "10.0.0.7", mac: "08:08:00:00:00:07" };
 
@@ -104,13 +115,14 @@ export async function settle(
   from: { readonly namespace: string; readonly device: string },
   mtu = 1500,
 ): Promise<void> {
-  const { namespace, address, mac } = guest;
+  const { namespace, address, address6, mac } = guest;
   const ip = (...args: string[]): Promise<string> => lab.exec(namespace, "ip", ...args);
   if (from.namespace !== namespace) {
     await lab.exec(from.namespace, "ip", "link", "set", from.device, "netns", lab.name(namespace));
   }
   await ip("link", "set", from.device, "name", "eth0", "address", mac, "mtu", String(mtu));
   await ip("addr", "add", `${address}/24`, "dev", "eth0");
+  if (address6) await ip("addr", "add", `${address6}/64`, "dev", "eth0", "nodad");
   await ip("link", "set", "eth0", "up");
 }
 
@@ -202,17 +214,38 @@ export async function transfer(
   from: Guest,
   to: Guest,
   bytes: number,
+  address = to.address,
 ): Promise<{ sent: string; received: string }> {
-  const server = lab.start(to.namespace, process.execPath, "-e", RECEIVE, to.address);
+  const server = lab.start(to.namespace, process.execPath, "-e", RECEIVE, address);
   let said = "";
   server.stdout!.on("data", (chunk: Buffer) => {
     said += chunk.toString();
   });
   await until("the receiver to listen", () => said.includes("ready\n"));
   const ended = new Promise((resolve) => server.once("close", resolve));
-  const sent = (await lab.exec(from.namespace, process.execPath, "-e", SEND, to.address, String(bytes))).trim();
+  const sent = (await lab.exec(from.namespace, process.execPath, "-e", SEND, address, String(bytes))).trim();
   await ended;
   return { sent, received: said.split("\n")[1] ?? "" };
+}
+
+/** What iperf3 reports of a test between two guests, at the receiver. */
+export async function iperf(
+  lab: NetnsLab,
+  from: Guest,
+  to: Guest,
+  ...options: string[]
+): Promise<{ readonly bytes: number; readonly seconds: number; readonly lostPercent: number }> {
+  const server = lab.start(to.namespace, "iperf3", "-s", "-1", "--forceflush");
+  let said = "";
+  server.stdout!.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const ended = new Promise((resolve) => server.once("close", resolve));
+  await until("iperf3 to listen", () => said.includes("listening"));
+  const report = JSON.parse(await lab.exec(from.namespace, "iperf3", "-c", to.address, "-J", ...options));
+  await ended; // the next one needs its port
+  const { sum, sum_received: received = sum } = report.end;
+  return { bytes: received.bytes, seconds: received.seconds, lostPercent: sum?.lost_percent ?? 0 };
 }
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, patienceMs = 15_000): Promise<void> {

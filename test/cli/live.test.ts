@@ -1,10 +1,11 @@
 /** `hnv run` on live interfaces: hosts, guests and peers in network namespaces of their own. */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
-import { hasProgram, warnSkipped } from "../oracles/programs.js";
+import { ovsMissing } from "../oracles/ovs.js";
+import { hasProgram, run, warnSkipped } from "../oracles/programs.js";
 import { HNV, hnv, LABS, ROOT, withoutControlMessages, workplace } from "./helpers.js";
 import {
   BLUE1,
@@ -159,6 +160,31 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     expectConserved(result);
     expect(result.drops).toContainEqual(expect.objectContaining({ reason: "TX_TOO_BIG_ICMP4" }));
     await host2.end();
+  });
+
+  test("guests with IPv6 and jumbo frames", { timeout: 60_000 }, async () => {
+    lab = await twoHosts([BLUE1, BLUE2], 9100);
+    const host1 = await startHost(lab, "host1", [BLUE1], { mtu: 9000 });
+    const host2 = await startHost(lab, "host2", [BLUE2], { mtu: 9000 });
+    await until("IPv6 to be up", async () => (await ping(lab!, BLUE1, BLUE2.address6!, 1)) === 1);
+    expect(await ping(lab, BLUE1, BLUE2.address6!)).toBe(5);
+    expect(await ping(lab, BLUE2, BLUE1.address6!, 2, "-s", "8952", "-M", "do")).toBe(2);
+    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 32 * MEBIBYTE, BLUE2.address6);
+    expect(received).toBe(sent);
+    for (const { result } of await Promise.all([host1.end(), host2.end()])) expectConserved(result);
+  });
+
+  test("NICs on AF_XDP", { timeout: 60_000 }, async () => {
+    lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHost(lab, "host1", [BLUE1], { nic: "xdp:nic1" });
+    const host2 = await startHost(lab, "host2", [BLUE2], { nic: "xdp:nic1" });
+    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 16 * MEBIBYTE);
+    expect(received).toBe(sent);
+    for (const { status, result } of await Promise.all([host1.end(), host2.end()])) {
+      expect(status).toBe(0);
+      expectConserved(result);
+    }
   });
 
   test.each([
@@ -341,6 +367,29 @@ describe.skipIf(missing !== null)("one host", () => {
     expect(await refusal("afpacket:eth9")).toBe("afpacket:eth9: there is no interface eth9 here");
     expect(await refusal("tap:a-name-of-more-than-15")).toContain("name has at most 15 characters");
   });
+});
+
+describe.skipIf(missing !== null)("the labs of the README", () => {
+  const walk = async (script: string, guests: readonly string[]): Promise<void> => {
+    const prefix = `hnv-t-${process.pid}-x`;
+    const at = workplace();
+    const lab = (action: string) =>
+      run("env", [`PREFIX=${prefix}`, `OUT=${at("out")}`, join(ROOT, "examples", script), action]);
+    try {
+      await lab("up");
+      for (const guest of guests) {
+        const report = await run("ip", ["netns", "exec", `${prefix}-${guest}`, "ping", "-c", "2", "10.0.0.7"]);
+        expect(report).toContain("2 received");
+      }
+    } finally {
+      await lab("down");
+    }
+    expect(await run("ip", ["netns", "list"])).not.toContain(prefix);
+    expect(readFileSync(at("out/host1.log"), "utf8")).toMatch(/in .*= .* delivered/);
+  };
+
+  test("two hosts", { timeout: 60_000 }, () => walk("two-hosts.sh", ["blue1", "red1"]));
+  test.skipIf(ovsMissing() !== null)("Open vSwitch", { timeout: 60_000 }, () => walk("open-vswitch.sh", ["blue1"]));
 });
 
 describe("usage", () => {
