@@ -39,7 +39,7 @@ export {
   type HostSurvey,
   surveyInterfaces,
 } from "./live/ifaces.js";
-export type { LiveCounters, LiveInterface, LiveShare } from "./live/live-interface.js";
+export type { LiveCounters, LiveInterface, LiveShare, SlotCounts } from "./live/live-interface.js";
 export {
   isLiveUri,
   isShareable,

@@ -3,17 +3,10 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { HNV, ROOT } from "./paths.js";
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-export const HNV = join(ROOT, "bin/hnv");
-export const LABS = {
-  plain: join(ROOT, "examples/two-tenants.yaml"),
-  vlan: join(ROOT, "examples/two-tenants-vlan.yaml"),
-  v6: join(ROOT, "examples/two-tenants-v6.yaml"),
-  records: join(ROOT, "examples/one-host-records.yaml"),
-} as const;
+export { HNV, LABS, ROOT } from "./paths.js";
 
 /** The lab of a file, with NVGRE control messages switched off, so that frames from the wire may go to several workers. */
 export const withoutControlMessages = (labFile: string): string =>

@@ -1,10 +1,9 @@
 /** Guests, hosts and peers in network namespaces, for tests of `hnv run` on live interfaces. */
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { expect } from "vitest";
-import type { CheckerReport } from "../../src/io/index.js";
+import type { CheckerReport, SlotCounts } from "../../src/io/index.js";
 import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
-import { HNV, LABS } from "./helpers.js";
+import { HNV, LABS } from "./paths.js";
 
 export interface Guest {
   /** A namespace of its own. */
@@ -94,6 +93,10 @@ export interface LiveObject {
   readonly events?: readonly { readonly port: string; readonly event: string }[];
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
   readonly inByWorker?: readonly number[];
+  readonly ports: Record<
+    string,
+    { readonly rx: { readonly packets: number }; readonly tx: { readonly packets: number } }
+  >;
   readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
   readonly interfaces: readonly {
     readonly port: string;
@@ -105,6 +108,7 @@ export interface LiveObject {
     readonly events: Record<string, number>;
     readonly mtu: number | null;
     readonly checker?: CheckerReport;
+    readonly slots?: SlotCounts;
   }[];
 }
 
@@ -168,9 +172,28 @@ export async function startHost(
 
 /** Everything that came in has met one end. */
 export function expectConserved({ totals }: LiveObject): void {
-  expect(totals.delivered + totals.dropped + totals.passed + totals.consumed).toBe(
-    totals.in + totals.copies + totals.injected,
-  );
+  const { in: entered, copies, injected, delivered, dropped, passed, consumed } = totals;
+  if (entered + copies + injected === delivered + dropped + passed + consumed) return;
+  throw new Error(`frames are missing or too many: ${JSON.stringify(totals)}`);
+}
+
+/** The counters of interfaces, ports and reasons tell of the same frames. */
+export function expectBalanced(result: LiveObject): void {
+  expectConserved(result);
+  const { totals, drops, interfaces, ports } = result;
+  const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+  const pairs: [string, number, number][] = [
+    ["dropped, by reason", totals.dropped, sum(drops.map(({ count }) => count))],
+    ["in, by interface", totals.in, sum(interfaces.map(({ received }) => received))],
+  ];
+  for (const { port, received, sent, sendDrops } of interfaces) {
+    pairs.push(
+      [`into ${port}`, ports[port]!.rx.packets, received],
+      [`out of ${port}`, ports[port]!.tx.packets, sent + sendDrops],
+    );
+  }
+  const wrong = pairs.filter(([, a, b]) => a !== b).map(([what, a, b]) => `${what}: ${a} and ${b}`);
+  if (wrong.length > 0) throw new Error(`counters differ: ${wrong.join("; ")}`);
 }
 
 /** How many of `count` pings were answered. */
@@ -223,7 +246,7 @@ export async function transfer(
   });
   await until("the receiver to listen", () => said.includes("ready\n"));
   const ended = new Promise((resolve) => server.once("close", resolve));
-  const sent = (await lab.exec(from.namespace, process.execPath, "-e", SEND, address, String(bytes))).trim();
+  const sent = (await outputOf(lab.start(from.namespace, process.execPath, "-e", SEND, address, String(bytes)))).trim();
   await ended;
   return { sent, received: said.split("\n")[1] ?? "" };
 }
@@ -242,10 +265,26 @@ export async function iperf(
   });
   const ended = new Promise((resolve) => server.once("close", resolve));
   await until("iperf3 to listen", () => said.includes("listening"));
-  const report = JSON.parse(await lab.exec(from.namespace, "iperf3", "-c", to.address, "-J", ...options));
+  const report = JSON.parse(await outputOf(lab.start(from.namespace, "iperf3", "-c", to.address, "-J", ...options)));
   await ended; // the next one needs its port
   const { sum, sum_received: received = sum } = report.end;
   return { bytes: received.bytes, seconds: received.seconds, lostPercent: sum?.lost_percent ?? 0 };
+}
+
+/** What a program prints until it ends, however long that takes. Rejects if it fails. */
+export function outputOf(child: ChildProcess): Promise<string> {
+  const texts = { out: "", err: "" };
+  child.stdout!.on("data", (chunk: Buffer) => {
+    texts.out += chunk.toString();
+  });
+  child.stderr!.on("data", (chunk: Buffer) => {
+    texts.err += chunk.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.once("close", (status) =>
+      status === 0 ? resolve(texts.out) : reject(new Error(`${child.spawnargs.join(" ")}: ${texts.err || texts.out}`)),
+    );
+  });
 }
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, patienceMs = 15_000): Promise<void> {

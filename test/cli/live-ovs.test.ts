@@ -1,24 +1,13 @@
 /** One emulated host against Open vSwitch's userspace GRE, on a cable, with a guest behind each. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
+import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
-import { type OvsEndpoint, startOvsEndpoint } from "../oracles/ovs-endpoint.js";
+import type { OvsEndpoint } from "../oracles/ovs-endpoint.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
 import { LABS, workplace } from "./helpers.js";
-import {
-  BLUE1,
-  BLUE2,
-  expectConserved,
-  iperf,
-  type LiveHnv,
-  type LiveObject,
-  ping,
-  settle,
-  startHost,
-  transfer,
-  until,
-} from "./live-lab.js";
+import { BLUE1, BLUE2, expectConserved, iperf, ping, startHost, transfer, until } from "./live-lab.js";
+import { buildOvsLab, type Cable, expectNothingRefused, type OvsLab } from "./live-ovs-lab.js";
 
 const missing =
   netnsMissing() ?? ovsMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
@@ -37,41 +26,11 @@ afterEach(async () => {
   ovs = undefined;
 }, 30_000);
 
-interface Cable {
-  readonly labFile: string;
-  /** What Open vSwitch sends with. */
-  readonly flowId: number;
-  readonly mtu: number;
-  readonly guestMtu: number;
-}
-
-const CABLE: Cable = { labFile: LABS.plain, flowId: 0, mtu: 1600, guestMtu: 1500 };
-
 /** Blue1 behind hnv, Blue2 behind Open vSwitch. */
-async function build(cable: Partial<Cable> = {}): Promise<{ lab: NetnsLab; hnv: LiveHnv; ovs: OvsEndpoint }> {
-  const { labFile, flowId, mtu, guestMtu } = { ...CABLE, ...cable };
-  lab = await createNetnsLab(["host1", "ovs", BLUE1.namespace, BLUE2.namespace]);
-  await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "ovs", device: "wire" }, mtu);
-  await lab.veth({ namespace: "ovs", device: "guest" }, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
-  await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
-  ovs = await startOvsEndpoint(lab, {
-    namespace: "ovs",
-    wire: "wire",
-    guest: "guest",
-    address: "192.168.4.22/24",
-    mac: "02:00:c0:a8:04:16",
-    mtu,
-    peer: { address: "192.168.4.11", mac: "02:00:c0:a8:04:0b" },
-    vsid: 5001,
-    flowId,
-  });
-  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile, mtu: guestMtu });
-  return { lab, hnv, ovs };
-}
-
-/** Of what came from Open vSwitch, nothing was refused. */
-function expectNothingRefused({ drops }: LiveObject): void {
-  expect(drops.filter(({ reason }) => reason.startsWith("RX_"))).toEqual([]);
+async function build(cable: Partial<Cable> = {}): Promise<OvsLab> {
+  const built = await buildOvsLab(cable);
+  ({ lab, ovs } = built);
+  return built;
 }
 
 describe.skipIf(missing !== null)("hnv and Open vSwitch", () => {

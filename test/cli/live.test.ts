@@ -35,38 +35,6 @@ afterEach(async () => {
   lab = undefined;
 }, 30_000);
 
-/** A good NVGRE frame, with noise in its place from some octet on, or with one octet changed, or cut, at random from a seed. */
-const SEND_GARBAGE = `
-import random, socket, sys
-random.seed(1)
-wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-wire.bind((sys.argv[1], 0))
-def ipv4(protocol, source, destination, payload):
-    head = bytearray.fromhex("4500000000000000400000000000000000000000")
-    head[2:4] = (20 + len(payload)).to_bytes(2, "big")
-    head[9] = protocol
-    head[12:] = socket.inet_aton(source) + socket.inet_aton(destination)
-    total = sum(int.from_bytes(head[at:at + 2], "big") for at in range(0, 20, 2))
-    head[10:12] = (0xffff - total % 0xffff).to_bytes(2, "big")
-    return bytes(head) + payload
-udp = bytes.fromhex("04d2162e00300000") + bytes(40)
-inner = bytes.fromhex("0606000000050606000000070800") + ipv4(17, "10.0.0.7", "10.0.0.5", udp)
-nvgre = bytes.fromhex("2000655800138900") + inner
-good = bytes.fromhex("0200c0a8040b0200c0a804160800") + ipv4(47, "192.168.4.22", "192.168.4.11", nvgre)
-wire.send(good)
-for _ in range(int(sys.argv[2])):
-    frame = bytearray(good)
-    kind = random.randrange(3)
-    at = random.randrange(len(frame))
-    if kind == 0:
-        frame[at:] = random.randbytes(random.randrange(1400))
-    elif kind == 1:
-        frame[at] = random.randrange(256)
-    else:
-        del frame[at:]
-    wire.send(bytes(frame.ljust(14, b"\\0")))
-`;
-
 describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
   test("two workers share the devices: both get frames, flows stay whole, counters add up", {
     timeout: 90_000,
@@ -295,27 +263,14 @@ describe.skipIf(missing !== null)("one host", () => {
     expect((await live.end()).status).toBe(0);
   });
 
-  test.skipIf(!hasProgram("python3"))(
-    "anything may come from the wire: nothing crashes, all is counted",
-    { timeout: 60_000 },
-    async () => {
-      lab = await createNetnsLab(["host1", "peer"]);
-      await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
-      const binds = ["--bind", "host1/nic1=afpacket:nic1", "--bind", "host1/Blue1=tap:blue1"];
-      const live = new LiveHnv(lab, "host1", [LABS.plain, ...binds, "--json"]);
-      await live.ready();
-      const count = 20_000;
-      await lab.exec("peer", "python3", "-c", SEND_GARBAGE, "wire", String(count));
-      await until("all of it to be received", () => (live.objects().at(-1)?.totals.in ?? 0) >= count);
-      const { status, result } = await live.end();
-      expect(status).toBe(0);
-      expectConserved(result);
-      expect(result.interfaces[0]!.receiveDrops).toBe(0);
-      expect(result.drops.reduce((sum, { count }) => sum + count, 0)).toBe(result.totals.dropped);
-      expect(result.interfaces[1]!.sent).toBeGreaterThan(0); // the good one, and those that were changed where it does not matter
-      expect(new Set(result.drops.map(({ reason }) => reason)).size).toBeGreaterThan(5);
-    },
-  );
+  test("anything may come from wire and guest, at full rate: nothing crashes, all is counted", {
+    timeout: 60_000,
+  }, async () => {
+    const figures = await fuzzLive({ seconds: 3, seed: Date.now() % 65_536 });
+    expect(figures.in).toBeGreaterThan(10_000);
+    expect(figures.delivered).toBeGreaterThan(1000); // frames as they are, and those that were changed where it does not matter
+    expect(figures.reasons).toBeGreaterThan(15);
+  });
 
   test("a TAP device that is removed is made again", { timeout: 60_000 }, async () => {
     lab = await createNetnsLab(["host1"]);

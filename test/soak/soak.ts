@@ -2,12 +2,13 @@
  * Long runs of what the tests run short: the kernel against the plain interpreter, random fabrics against their plan, both, and
  * the capture scanner, with an assertion in front of every memory access, and tenants who must not see each other.
  *
- *     npm run soak -- [--packets N] [--seed S] [--only NAME] [--processes N]
+ *     npm run soak -- [--packets N] [--seed S] [--only NAME] [--processes N] [--seconds N]
  *
  *   kernel    N packets (10,000,000): engine and interpreter give the same bytes, under many burst sizes
  *   fabrics   N / 100 packets through random fabrics, and N / 1000 of them hop by hop
  *   bounds    N / 10 packets as in kernel, N / 500 as in fabrics, and N / 1000 captures, with assertions
  *   isolation N / 10 frames of two tenants with equal addresses and MACs, none of which reaches the other
+ *   live      interfaces in namespaces, for so many seconds (900) and about as many for the rest: `live.ts`
  *
  * Work comes in batches, each with a seed of its own, and is the same for any number of processes. Seeds follow from S, which is
  * printed. At the first difference all ends with status 1 and a description with the batch's own seed: that as S, and as many
@@ -24,9 +25,11 @@ import { type CheckedModule, readCheckedModule } from "../support/fences.js";
 import { type IsolationTally, makeIsolationTally, runIsolation } from "../support/isolation.js";
 import { kernelModule } from "../support/kernel.js";
 import { Random } from "../support/random.js";
+import { soakLive } from "./live.js";
 
 const NAMES = ["kernel", "fabrics", "bounds", "isolation"] as const;
 type Name = (typeof NAMES)[number];
+const LIVE = "live";
 
 const FABRIC_PACKETS = 500;
 const HOP_PACKETS = 50;
@@ -120,10 +123,25 @@ function runBounds(
 // The process that hands them out.
 
 async function main(): Promise<number> {
-  const { packets, seed, names, processes } = readOptions();
-  console.log(`soak: seed ${seed}, ${packets} packets, ${processes} processes`);
-  for (const name of names) if (!(await runAll(name, { packets, seed, processes }))) return 1;
+  const { packets, seed, names, processes, seconds } = readOptions();
+  console.log(`soak: seed ${seed}, ${packets} packets, ${processes} processes, ${seconds} s of live interfaces`);
+  for (const name of names) {
+    const isGood = name === LIVE ? await runLive(seconds, seed) : await runAll(name, { packets, seed, processes });
+    if (!isGood) return 1;
+  }
   return 0;
+}
+
+async function runLive(seconds: number, seed: number): Promise<boolean> {
+  const began = performance.now();
+  try {
+    await soakLive({ seconds, seed });
+  } catch (error) {
+    console.error(`\nlive FAILED: ${(error as Error).message}`);
+    return false;
+  }
+  console.log(`live: ${secondsSince(began)}`);
+  return true;
 }
 
 function readOptions() {
@@ -133,22 +151,25 @@ function readOptions() {
       packets: { type: "string", default: "10000000" },
       seed: { type: "string", default: String(Math.floor(Math.random() * 0xffff_ffff)) },
       only: { type: "string" },
+      seconds: { type: "string", default: "900" },
       processes: { type: "string", default: String(Math.min(2, availableParallelism())) },
     },
   });
-  const number = (name: "packets" | "seed" | "processes", least: number): number => {
+  const number = (name: "packets" | "seed" | "processes" | "seconds", least: number): number => {
     const value = Number(values[name]);
     if (!Number.isInteger(value) || value < least || value > 0xffff_ffff)
       throw new RangeError(`--${name} is a whole number from ${least} on, not ${values[name]}`);
     return value;
   };
-  const only = NAMES.find((name) => name === values.only);
-  if (values.only !== undefined && !only) throw new RangeError(`--only is one of ${NAMES.join(", ")}`);
+  const all = [...NAMES, LIVE] as const;
+  const only = all.find((name) => name === values.only);
+  if (values.only !== undefined && !only) throw new RangeError(`--only is one of ${all.join(", ")}`);
   return {
     packets: number("packets", 1),
     seed: number("seed", 0),
     processes: number("processes", 1),
-    names: only ? [only] : NAMES,
+    names: only ? [only] : all,
+    seconds: number("seconds", 1),
   };
 }
 
@@ -191,11 +212,11 @@ async function runAll(name: Name, { packets, seed, processes }: Plan): Promise<b
     isolation.add(answer.counts.isolation);
     done++;
     if (done % Math.ceil(batches / 10) === 0)
-      console.log(`  ${name}: ${done} of ${batches} batches, ${seconds(began)}`);
+      console.log(`  ${name}: ${done} of ${batches} batches, ${secondsSince(began)}`);
   };
   await Promise.all(Array.from({ length: Math.min(processes, batches) }, () => runProcess(next, take)));
 
-  console.log(`${name}: ${done} batches in ${seconds(began)}`);
+  console.log(`${name}: ${done} batches in ${secondsSince(began)}`);
   const used = {
     kernel: [kernel],
     fabrics: [fabrics],
@@ -213,7 +234,7 @@ async function runAll(name: Name, { packets, seed, processes }: Plan): Promise<b
   return missing.length === 0 || packets < LONG_RUN;
 }
 
-function seconds(began: number): string {
+function secondsSince(began: number): string {
   return `${((performance.now() - began) / 1000).toFixed(0)} s`;
 }
 

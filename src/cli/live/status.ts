@@ -61,8 +61,9 @@ function sumInterfaces(parts: readonly LiveCounters[]): LiveCounters {
     sum("receiveDrops"),
     sum("sendDrops"),
   ];
-  const checker = parts.find((part) => part.checker)?.checker; // what has one is not shared
-  return { received, sent, receiveDrops, sendDrops, events, ...(checker && { checker }) };
+  const slots = parts.find((part) => part.slots)?.slots; // what has slots or a checker is not shared
+  const checker = parts.find((part) => part.checker)?.checker;
+  return { received, sent, receiveDrops, sendDrops, events, ...(slots && { slots }), ...(checker && { checker }) };
 }
 
 /** All ports together; reasons without a packet are left out. */

@@ -53,6 +53,15 @@ export interface LiveInterface {
   close(): void;
 }
 
+export interface SlotCounts {
+  readonly total: number;
+  readonly free: number;
+  /** The kernel has them, to receive into. */
+  readonly filling: number;
+  /** On their way out; none are while nothing is being sent. */
+  readonly sending: number;
+}
+
 export interface LiveCounters {
   readonly received: number;
   readonly sent: number;
@@ -62,6 +71,8 @@ export interface LiveCounters {
   readonly sendDrops: number;
   /** What else happened, by name: `down` 2. */
   readonly events: Readonly<Record<string, number>>;
+  /** Of memory that is shared with the kernel: who has its slots. */
+  readonly slots?: SlotCounts;
   /** Of a generator that frames were sent to: what they went through. */
   readonly checker?: CheckerReport;
 }

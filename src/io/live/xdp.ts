@@ -197,8 +197,11 @@ export class XdpInterface implements LiveInterface {
     if (name !== this.#name) this.#events.count("renamed");
     this.#name = name;
     this.#noticeState(name);
-    // What waits since a wakeup was refused.
-    this.#wake(this.#attachment.socket);
+    // What waits since a wakeup was refused, and what has been sent since the last frame came.
+    const { socket } = this.#attachment;
+    this.#wake(socket);
+    this.#takeCompleted(socket);
+    this.#fill(socket);
   }
 
   counters(): LiveCounters {
@@ -209,6 +212,7 @@ export class XdpInterface implements LiveInterface {
       receiveDrops: statistics.receiveDropped + statistics.receiveRingFull + statistics.receiveInvalid,
       sendDrops: this.#refused + statistics.transmitInvalid,
       events: this.#events.all(),
+      slots: this.umem.slots(),
     };
   }
 

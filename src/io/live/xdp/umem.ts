@@ -20,6 +20,7 @@
  */
 import assert from "node:assert";
 import type { PacketMemory } from "../../../dataplane/packet/index.js";
+import type { SlotCounts } from "../live-interface.js";
 import type { System } from "../system.js";
 
 export const CHUNK = { FREE: 0, FILLING: 1, RECEIVED: 2, LENT: 3, SENDING: 4, RETURNED: 5 } as const;
@@ -88,6 +89,14 @@ export class Umem {
     this.states[chunk] = CHUNK.FREE;
     this.free[this.freeCount++] = chunk;
   }
+  /** Who has the chunks. Those of a burst that is under way are counted in `total` only. */
+  slots(): SlotCounts {
+    const counts = new Uint32Array(6);
+    for (const state of this.states) counts[state]!++;
+    const sending = counts[CHUNK.SENDING]! + counts[CHUNK.LENT]! + counts[CHUNK.RETURNED]!;
+    return { total: this.chunkCount, free: counts[CHUNK.FREE]!, filling: counts[CHUNK.FILLING]!, sending };
+  }
+
   /** All chunks are free: at the beginning, and when no socket is there any more. */
   reclaimAll(): void {
     this.states.fill(CHUNK.FREE);

@@ -1,0 +1,56 @@
+/** One emulated host and Open vSwitch's userspace GRE on a cable, with a guest behind each. */
+import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
+import { type OvsEndpoint, startOvsEndpoint } from "../oracles/ovs-endpoint.js";
+import { BLUE1, BLUE2, type LiveHnv, type LiveObject, settle, startHost } from "./live-lab.js";
+import { LABS } from "./paths.js";
+
+export interface Cable {
+  readonly labFile: string;
+  /** What Open vSwitch sends with. */
+  readonly flowId: number;
+  readonly mtu: number;
+  readonly guestMtu: number;
+}
+
+const CABLE: Cable = { labFile: LABS.plain, flowId: 0, mtu: 1600, guestMtu: 1500 };
+
+export interface OvsLab {
+  readonly lab: NetnsLab;
+  readonly hnv: LiveHnv;
+  readonly ovs: OvsEndpoint;
+}
+
+export async function buildOvsLab(cable: Partial<Cable> = {}): Promise<OvsLab> {
+  const lab = await createNetnsLab(["host1", "ovs", BLUE1.namespace, BLUE2.namespace]);
+  try {
+    return await build(lab, { ...CABLE, ...cable });
+  } catch (error) {
+    await lab.close();
+    throw error;
+  }
+}
+
+async function build(lab: NetnsLab, { labFile, flowId, mtu, guestMtu }: Cable): Promise<OvsLab> {
+  await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "ovs", device: "wire" }, mtu);
+  await lab.veth({ namespace: "ovs", device: "guest" }, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
+  await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
+  const ovs = await startOvsEndpoint(lab, {
+    namespace: "ovs",
+    wire: "wire",
+    guest: "guest",
+    address: "192.168.4.22/24",
+    mac: "02:00:c0:a8:04:16",
+    mtu,
+    peer: { address: "192.168.4.11", mac: "02:00:c0:a8:04:0b" },
+    vsid: 5001,
+    flowId,
+  });
+  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile, mtu: guestMtu });
+  return { lab, hnv, ovs };
+}
+
+/** Of what came from Open vSwitch, nothing was refused. */
+export function expectNothingRefused({ drops }: LiveObject): void {
+  const refused = drops.filter(({ reason }) => reason.startsWith("RX_"));
+  if (refused.length > 0) throw new Error(`frames of Open vSwitch were refused: ${JSON.stringify(refused)}`);
+}

@@ -1,0 +1,209 @@
+/**
+ * Live interfaces for long, in network namespaces of their own:
+ *
+ *   fuzz   malformed frames from wire and guest at full rate, for a fifteenth of the time: nothing crashes, all is counted
+ *   flat   echo requests of a generator through two hosts to a guest's kernel, and the answers back, at full rate: memory stays within 20 MiB
+ *          after warm-up, no slot of a ring is lost, and every counter on the way agrees to the packet
+ *   ovs    one host against Open vSwitch's userspace GRE: a GiB over TCP with matching digest, then iperf3 by TCP both ways and UDP for two thirds
+ *          of the time
+ *
+ *     generator ─ host1 ─ packet socket ═ veth ═ AF_XDP ─ host2 ─ TAP ─ guest
+ */
+import { readFileSync } from "node:fs";
+import {
+  BLUE1,
+  BLUE2,
+  expectBalanced,
+  expectConserved,
+  iperf,
+  LiveHnv,
+  type LiveObject,
+  startHost,
+  transfer,
+  twoHosts,
+  until,
+} from "../cli/live-lab.js";
+import { buildOvsLab, expectNothingRefused } from "../cli/live-ovs-lab.js";
+import { LABS } from "../cli/paths.js";
+import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
+import { ovsMissing } from "../oracles/ovs.js";
+import { hasProgram } from "../oracles/programs.js";
+import { fuzzLive, packetsOf } from "../support/live-fuzz.js";
+
+const MEBIBYTE = 1 << 20;
+const GROWTH_MAX_MIB = 20;
+
+/** Runs all of it. Throws where something does not hold. */
+export async function soakLive({ seconds, seed }: { readonly seconds: number; readonly seed: number }): Promise<void> {
+  const missing = netnsMissing();
+  if (missing) throw new Error(`live interfaces cannot be tried here: ${missing}`);
+  const fuzz = await fuzzLive({ seconds: Math.ceil(seconds / 15), seed });
+  console.log(`  fuzz: ${figures({ ...fuzz })}`);
+  console.log(`  flat: ${figures(await soakFlat(seconds))}`);
+  const without = ovsMissing() ?? (hasProgram("iperf3") ? null : "iperf3 is not installed");
+  if (without) console.log(`  ovs: SKIPPED: ${without}`);
+  else console.log(`  ovs: ${figures(await soakOvs((seconds * 2) / 3))}`);
+}
+
+type Figures = Readonly<Record<string, number>>;
+
+const figures = (values: Figures): string =>
+  Object.entries(values)
+    .map(([name, value]) => `${name} ${value.toLocaleString("en-US", { maximumFractionDigits: 1 })}`)
+    .join(", ");
+
+async function soakFlat(seconds: number): Promise<Figures> {
+  const probe = await runFlat(CALIBRATION_FRAMES, 0);
+  const rate = CALIBRATION_FRAMES / probe.seconds!;
+  return runFlat(Math.ceil(rate * seconds), seconds / 5);
+}
+
+const CALIBRATION_FRAMES = 500_000;
+
+/** So many echo requests, as fast as they are taken. Memory is watched from `warmUpSeconds` on. */
+async function runFlat(frames: number, warmUpSeconds: number): Promise<Figures> {
+  const lab = await twoHosts([BLUE2]);
+  try {
+    return await flat(lab, frames, warmUpSeconds);
+  } finally {
+    await lab.close();
+  }
+}
+
+async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promise<Figures> {
+  // 1. Two hosts. Nobody but the generator and the guest's answers says anything on the wire.
+  for (const name of ["host1", "host2", BLUE2.namespace]) {
+    await lab.exec(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
+  }
+  const { address6: _, ...guest } = BLUE2;
+  const host2 = await startHost(lab, "host2", [guest], { nic: "xdp:nic1" });
+  const nics = async (): Promise<[number, number]> => [
+    await packetsOf(lab, "host1", "nic1", "tx"),
+    await packetsOf(lab, "host2", "nic1", "tx"),
+  ];
+  const before = await nics();
+  const macs = `smac=${BLUE1.mac.replaceAll(":", "-")},dmac=${BLUE2.mac.replaceAll(":", "-")}`;
+  const generator = `gen:proto=icmp,src=${BLUE1.address},dst=${BLUE2.address},${macs},size=imix,flows=500,newflows=20,count=${frames}`;
+  const binds = ["--bind", "host1/nic1=afpacket:nic1", "--bind", `host1/Blue1=${generator}`];
+  const host1 = new LiveHnv(lab, "host1", [LABS.plain, ...binds, "--json"]);
+  await host1.ready();
+
+  // 2. Until everything was sent and answered.
+  const memory = [new MemoryWatch(host1, warmUpSeconds), new MemoryWatch(host2, warmUpSeconds)];
+  const patienceMs = 60_000 + frames / 5;
+  await until(
+    "the generator to come to its end",
+    () => {
+      for (const watch of memory) watch.look();
+      return statusOf(host1).interfaces[1]!.received === frames;
+    },
+    patienceMs,
+  );
+  const seconds = statusOf(host1).elapsedMs / 1000;
+  await until("quiet", () => isQuiet(host1) && isQuiet(host2));
+  const [fromHost1, fromHost2] = (await nics()).map((count, index) => count - before[index]!) as [number, number];
+  const { slots } = statusOf(host2).interfaces[0]!;
+  if (slots?.sending !== 0 || slots.free + slots.filling !== slots.total)
+    throw new Error(`slots are missing: ${JSON.stringify(slots)}`);
+
+  // 3. Every counter on the way, from one end to the other and back.
+  const results = [];
+  for (const host of [host1, host2]) {
+    const { status, result } = await host.end();
+    if (status !== 0) throw new Error(`hnv ended with ${status}: ${host.stderr}`);
+    expectBalanced(result);
+    results.push(result);
+  }
+  const [one, two] = results as [LiveObject, LiveObject];
+  const [nic1, source] = one.interfaces;
+  const [nic2] = two.interfaces;
+  const { checker } = source!;
+  expectSame("host1's NIC to host2's", fromHost1, nic2!.received + nic2!.receiveDrops);
+  expectSame("host2's NIC to host1's", fromHost2, nic1!.received + nic1!.receiveDrops);
+  expectSame("answers at the generator", source!.sent, checker!.frames + checker!.foreign + checker!.corrupted);
+  expectSame("damaged answers", checker!.corrupted, 0);
+  const growthMiB = Math.max(...memory.map(({ growth }) => growth / MEBIBYTE));
+  if (warmUpSeconds > 0 && growthMiB > GROWTH_MAX_MIB)
+    throw new Error(`memory has grown by ${growthMiB.toFixed(1)} MiB`);
+  return {
+    seconds,
+    requests: frames,
+    "requests/s": frames / seconds,
+    answers: checker!.frames,
+    "lost by full rings": nic1!.receiveDrops + nic2!.receiveDrops,
+    refused: nic1!.sendDrops + nic2!.sendDrops,
+    dropped: one.totals.dropped + two.totals.dropped,
+    reordered: checker!.reordered,
+    duplicated: checker!.duplicated,
+    "slots of the UMEM": slots.total,
+    "MiB at the end": Math.max(...memory.map(({ now }) => now / MEBIBYTE)),
+    "MiB grown": growthMiB,
+  };
+}
+
+function expectSame(what: string, one: number, other: number): void {
+  if (one !== other) throw new Error(`${what}: ${one} and ${other}`);
+}
+
+const statusOf = (host: LiveHnv): LiveObject => {
+  if (host.child.exitCode !== null) throw new Error(`hnv ended: ${host.stderr}`);
+  return host.objects().at(-1)!;
+};
+
+/** Did nothing come in between the last two statuses? */
+function isQuiet(host: LiveHnv): boolean {
+  const [a, b] = host.objects().slice(-2);
+  return b !== undefined && a!.totals.in === b.totals.in;
+}
+
+/** How much memory of the machine a process has, and how much more than after its warm-up. */
+class MemoryWatch {
+  now = 0;
+  #warm = 0;
+  #most = 0;
+
+  constructor(
+    private readonly host: LiveHnv,
+    private readonly warmUpSeconds: number,
+  ) {}
+
+  look(): void {
+    const [, kibibytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.host.child.pid}/status`, "utf8"))!;
+    this.now = Number(kibibytes) * 1024;
+    if (statusOf(this.host).elapsedMs < this.warmUpSeconds * 1000) this.#warm = this.now;
+    this.#most = Math.max(this.#most, this.now);
+  }
+
+  get growth(): number {
+    return this.#most - this.#warm;
+  }
+}
+
+async function soakOvs(seconds: number): Promise<Figures> {
+  const { lab, hnv, ovs } = await buildOvsLab();
+  try {
+    const began = performance.now();
+    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 1024 * MEBIBYTE);
+    if (sent !== received) throw new Error(`a GiB came as ${received} and not as ${sent}`);
+    const gibibyteSeconds = (performance.now() - began) / 1000;
+    const time = ["-t", String(Math.max(1, Math.round(seconds / 3)))];
+    const there = await iperf(lab, BLUE1, BLUE2, ...time);
+    const back = await iperf(lab, BLUE1, BLUE2, "-R", ...time);
+    const udp = await iperf(lab, BLUE1, BLUE2, "-u", "-b", "100M", "-l", "1400", ...time);
+    const { status, result } = await hnv.end();
+    if (status !== 0) throw new Error(`hnv ended with ${status}: ${hnv.stderr}`);
+    expectConserved(result);
+    expectNothingRefused(result);
+    const megabits = ({ bytes, seconds }: typeof there): number => (bytes * 8) / seconds / 1e6;
+    return {
+      "seconds for a GiB": gibibyteSeconds,
+      "Mbit/s by TCP": megabits(there),
+      "Mbit/s by TCP from Open vSwitch": megabits(back),
+      "Mbit/s by UDP": megabits(udp),
+      "% of UDP lost": udp.lostPercent,
+    };
+  } finally {
+    await ovs.stop();
+    await lab.close();
+  }
+}
