@@ -1,0 +1,115 @@
+/**
+ * Live interfaces, as root, in network namespaces of their own:
+ *
+ *   1. frames through one program from device to device: `hnv run` beside plain C (peers/live.c), which looks nothing up
+ *   2. two hosts with a guest each: TCP and round trips through hnv and through Open vSwitch's userspace GRE; processor time when idle
+ *   3. what --capture costs the forwarding path
+ *
+ *     sudo node bench/run.mjs live [--quick]
+ *
+ * Rivals take turns, and medians are given. "ns" is processor time of the program for each frame that left, the kernel's work in its
+ * threads included; it depends less than rates on who else uses the machine. A ratio above 1 is in favour of hnv.
+ */
+import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildHosts, idleShares, roundTrips, tcp } from "./live/hosts.mjs";
+import { folder, median, obstacle } from "./live/namespaces.mjs";
+import { compileC, measureRates } from "./live/rates.mjs";
+
+const quick = process.argv.includes("--quick");
+const root = fileURLToPath(new URL("..", import.meta.url));
+const ROUNDS = quick ? 1 : 3;
+const SECONDS = quick ? 0.2 : 1.5;
+
+const missing = obstacle("ip", "ethtool", "gcc", "ping");
+if (missing) {
+  console.log(`SKIPPED: ${missing}`);
+  process.exit(0);
+}
+const load = loadavg()[0].toFixed(1);
+console.log(
+  `${availableParallelism()} × ${cpus()[0].model}, load average ${load}: what others do here shows in every figure`,
+);
+
+console.log("\nFrom device to device        C frames/s     ns   hnv frames/s     ns   rate ratio   ns ratio");
+const plan = quick
+  ? { kinds: ["afpacket", "tap", "xdp"], works: ["encap"], lengths: [64] }
+  : { kinds: ["afpacket", "tap", "xdp"], works: ["forward", "encap"], lengths: [64, 1500] };
+await measureRates(
+  { c: compileC(root), root },
+  { ...plan, rounds: ROUNDS, seconds: SECONDS },
+  ({ kind, work, length, c, hnv }) => {
+    const cell = ({ rate, ns }) => `${rate.toFixed(0).padStart(10)} ${ns.toFixed(0).padStart(6)}`;
+    const ratios = `${(hnv.rate / c.rate).toFixed(2).padStart(10)} ${(c.ns / hnv.ns).toFixed(2).padStart(10)}`;
+    console.log(`${`${kind}, ${work}, ${length} bytes`.padEnd(28)} ${cell(c)}    ${cell(hnv)}   ${ratios}`);
+  },
+);
+
+await twoHosts();
+captureCost();
+
+async function twoHosts() {
+  const without = obstacle("ovs-vswitchd", "ovsdb-server", "iperf3");
+  const kinds = ["cable", ...(without ? [] : ["ovs"]), "hnv tap", "hnv afpacket", "hnv xdp"];
+  if (without) console.log(`\nSKIPPED: the peers of two hosts: ${without}`);
+  const rates = Object.fromEntries(kinds.map((kind) => [kind, []]));
+  const trips = Object.fromEntries(kinds.map((kind) => [kind, []]));
+  const idle = {};
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const kind of quick ? kinds.slice(0, 3) : kinds) {
+      const hosts = await buildHosts(kind, root);
+      try {
+        if (!without) rates[kind].push(await tcp(hosts, quick ? 1 : 3));
+        trips[kind].push(...(await roundTrips(hosts, quick ? 50 : 1500)));
+        if (round === 0) idle[kind] = Math.max(0, ...(await idleShares(hosts, quick ? 0.5 : 4)));
+      } finally {
+        await hosts.close();
+      }
+    }
+  }
+  const at = (kind, share) =>
+    trips[kind].sort((a, b) => a - b)[Math.min(trips[kind].length - 1, Math.floor(trips[kind].length * share))];
+  const added = (kind, share) => (at(kind, share) - at("cable", share)) / 2; // two hosts, each passed twice in a round trip
+  console.log("\nTwo hosts          TCP Mbit/s   of OVS   added per host, µs: median   99.9 %   idle, of a core");
+  for (const kind of kinds.filter((name) => trips[name].length > 0)) {
+    const rate = rates[kind].length > 0 ? median(rates[kind]) : Number.NaN;
+    const ofOvs = rates.ovs?.length > 0 ? rate / median(rates.ovs) : Number.NaN;
+    const figures = [rate.toFixed(0).padStart(11), ofOvs.toFixed(2).padStart(8)];
+    const latency = kind === "cable" ? ["(0)", "(0)"] : [added(kind, 0.5).toFixed(0), added(kind, 0.999).toFixed(0)];
+    figures.push(latency[0].padStart(27), latency[1].padStart(8), `${(100 * idle[kind]).toFixed(1)} %`.padStart(17));
+    console.log(`${kind.padEnd(18)} ${figures.join(" ")}`);
+  }
+}
+
+/** A generator and a sink, so that nothing but the forwarding path costs anything: the hardest case for a capture. */
+function captureCost() {
+  const file = join(folder, "port.pcap");
+  const frames = quick ? 100_000 : 2_000_000;
+  const generator = `gen:src=10.0.0.5,dst=10.0.0.7,smac=06-06-00-00-00-05,dmac=06-06-00-00-00-07,flows=100,size=512,count=${frames}`;
+  const binds = ["--bind", `host1/Blue1=${generator}`, "--bind", "host1/nic1=gen:sink"];
+  const once = (...options) => {
+    const args = [`${root}bin/hnv`, "run", `${root}examples/two-tenants.yaml`, ...binds, ...options, "--json"];
+    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8", maxBuffer: 1 << 26 });
+    if (status !== 0) throw new Error(stderr);
+    rmSync(file, { force: true });
+    return JSON.parse(stdout.trim().split("\n").at(-1));
+  };
+  const results = { without: [], with: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    results.without.push(once());
+    results.with.push(once("--capture", `host1/nic1=${file}`));
+  }
+  const rate = (name) => median(results[name].map(({ elapsedMs }) => (frames * 1000) / elapsedMs));
+  const lost = median(results.with.map(({ captures: [{ lost }] }) => lost));
+  console.log("\nCapture of a port, generator to sink: frames/s without, with, ratio; frames lost to the capture");
+  const figures = [
+    rate("without").toFixed(0),
+    rate("with").toFixed(0),
+    (rate("with") / rate("without")).toFixed(2),
+    lost,
+  ];
+  console.log(figures.map((figure) => String(figure).padStart(12)).join(""));
+}

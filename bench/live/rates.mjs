@@ -1,0 +1,109 @@
+/** Frames per second and CPU time per frame through one program, hnv or C, between two devices. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  addNamespace,
+  cpuNs,
+  end,
+  folder,
+  inside,
+  median,
+  pause,
+  removeNamespace,
+  run,
+  start,
+  startHnv,
+  until,
+  veth,
+} from "./namespaces.mjs";
+
+const WARM_UP = 0.5;
+
+/** `forward` is a port outside of HNV, whose frames the virtual switch passes on as they are. */
+const LAB = (vsid) => `apiVersion: hnv/v1
+routingDomains:
+  - { name: Blue, id: "{11111111-2222-3333-4444-000000005001}", subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }] }
+provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
+hosts:
+  - name: host1
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B, mtu: 1600 }]
+    providerAddresses: [{ address: 192.168.4.11 }]
+    vms: [{ name: Blue1, adapters: [{ mac: 06-06-00-00-00-05, ${vsid} }] }]
+  - name: host2
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-16, mtu: 1600 }]
+    providerAddresses: [{ address: 192.168.4.22 }]
+    vms: [{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, ${vsid} }] }]
+`;
+const LABS = {
+  forward: LAB("vsid: 0"),
+  encap: LAB("vsid: 5001, addresses: [ADDRESS]").replace("ADDRESS", "10.0.0.5").replace("ADDRESS", "10.0.0.7"),
+};
+
+/**
+ * `programs`: the C program's path, and the root of hnv. Gives for each backend, work and length the median of C's and hnv's rates and
+ * nanoseconds, the two taking turns.
+ */
+export async function measureRates({ c, root }, { kinds, works, lengths, rounds, seconds }, print) {
+  for (const kind of kinds)
+    for (const work of works)
+      for (const length of lengths) {
+        const results = { C: [], hnv: [] };
+        for (let round = 0; round < rounds; round++)
+          for (const name of ["C", "hnv"])
+            results[name].push(await once(name, { c, root }, kind, work, length, seconds));
+        const of = (name, field) => median(results[name].map((result) => result[field]));
+        print({
+          kind,
+          work,
+          length,
+          c: { rate: of("C", "rate"), ns: of("C", "ns") },
+          hnv: { rate: of("hnv", "rate"), ns: of("hnv", "ns") },
+        });
+      }
+}
+
+async function once(name, { c, root }, kind, work, length, seconds) {
+  const namespace = addNamespace("rates");
+  try {
+    // TAP devices come with the program; frames enter and leave at their other side, the kernel's.
+    if (kind !== "tap") {
+      veth({ namespace, device: "feed" }, { namespace, device: "in" });
+      veth({ namespace, device: "out" }, { namespace, device: "sink" });
+    }
+    const program = await startProgram(name, { c, root }, namespace, kind, work);
+    const devices = () => inside(namespace, "ip", "-br", "link");
+    if (kind === "tap") await until("the devices", () => /^in /m.test(devices()) && /^out /m.test(devices()));
+    const sender = start(namespace, c, "send", kind === "tap" ? "in" : "feed", String(length));
+    const counter = `/sys/class/net/out/statistics/${kind === "tap" ? "rx" : "tx"}_packets`;
+    const look = () => ({
+      frames: Number(inside(namespace, "cat", counter)),
+      cpu: cpuNs(program.child.pid),
+      at: performance.now(),
+    });
+    await until("frames", () => look().frames > 0);
+    await pause(WARM_UP);
+    const before = look();
+    await pause(seconds);
+    const after = look();
+    await end(sender, "SIGKILL");
+    await end(program);
+    const frames = after.frames - before.frames;
+    if (frames === 0) throw new Error(`${name} ${kind} ${work}: no frames left (${program.text})`);
+    return { rate: (frames * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / frames };
+  } finally {
+    removeNamespace(namespace);
+  }
+}
+
+async function startProgram(name, { c, root }, namespace, kind, work) {
+  if (name === "C") return start(namespace, c, kind, work, "in", "out");
+  const lab = join(folder, `${work}.yaml`);
+  writeFileSync(lab, LABS[work]);
+  return startHnv(namespace, root, lab, [`host1/Blue1=${kind}:in`, `host1/nic1=${kind}:out`]);
+}
+
+export function compileC(root) {
+  const binary = join(folder, "live");
+  run("gcc", "-O3", "-march=native", "-o", binary, `${root}bench/peers/live.c`);
+  return binary;
+}
