@@ -119,13 +119,11 @@ export function cpuNs(pid) {
 /** Open vSwitch's userspace data path as an NVGRE endpoint, as the tests' oracle has it. `host`: `{ namespace, address, mac }`. */
 export async function startOvs(host, peer, { wire, guest, vsid, mtu }) {
   const { namespace, address, mac } = host;
-  const at = (name) => join(folder, `${namespace}-${name}`);
-  const environment = ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"].map(
-    (name) => `${name}=${folder}/${namespace}`,
-  );
+  const home = mkdtempSync(join(folder, "ovs-"));
+  const at = (name) => join(home, name);
+  const environment = ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"].map((name) => `${name}=${home}`);
   const exec = (...command) => inside(namespace, "env", ...environment, ...command);
   const daemon = (...command) => start(namespace, "env", ...environment, ...command);
-  run("mkdir", "-p", `${folder}/${namespace}`);
   exec("ovsdb-tool", "create", at("conf.db"), SCHEMA);
   const database = daemon(
     "ovsdb-server",
@@ -152,9 +150,7 @@ export async function startOvs(host, peer, { wire, guest, vsid, mtu }) {
   const control = (...args) => exec("ovs-appctl", "-t", at("switch.ctl"), ...args);
   await until("the route to be known", () => control("ovs/route/show").includes("dev phy"));
   control("tnl/neigh/set", "phy", peer.address, peer.mac);
-  const bridge = readdirSync(`${folder}/${namespace}`).find((name) => name === "int.mgmt");
-  const addFlow = (flow) =>
-    exec("ovs-ofctl", "-O", "OpenFlow13", "add-flow", `unix:${folder}/${namespace}/${bridge}`, flow);
+  const addFlow = (flow) => exec("ovs-ofctl", "-O", "OpenFlow13", "add-flow", `unix:${at("int.mgmt")}`, flow);
   const key = (vsid * 0x100).toString(16);
   addFlow(`in_port=1,actions=set_field:0x${key}->tun_id,output:2`);
   addFlow(`in_port=2,tun_id=0x${key}/0xffffff00,actions=output:1`);
