@@ -133,7 +133,6 @@ async function runOnInterfaces(labFile: string, options: RunOptions & Required<P
     "--drops": options.drops !== undefined,
     "--capture-all": options.captureAll !== undefined,
     "--flows": options.flows === true,
-    "--events": options.events !== undefined,
   };
   refuseBesideLive(Object.keys(given).filter((name) => given[name]));
   const paced = ({ port, value }: PortValue): PortValue => ({

@@ -90,7 +90,9 @@ export interface LiveObject {
     readonly files: number | null;
   }[];
   /** Of status objects. */
-  readonly events?: readonly { readonly port: string; readonly event: string }[];
+  readonly interfaceEvents?: readonly { readonly port: string; readonly event: string }[];
+  /** What nodes told. */
+  readonly events: { readonly count: number; readonly first?: readonly Readonly<Record<string, unknown>>[] };
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;
   readonly inByWorker?: readonly number[];
   readonly ports: Record<

@@ -142,6 +142,24 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     for (const { result } of await Promise.all([host1.end(), host2.end()])) expectConserved(result);
   });
 
+  test("provider addresses are made sure of and resolved on the wire", { timeout: 60_000 }, async () => {
+    const file = workplace()("lab.yaml");
+    writeFileSync(file, `${readFileSync(LABS.plain, "utf8")}settings: { resolve: wire }\n`);
+    lab = await twoHosts([BLUE1, BLUE2]);
+    const host1 = await startHost(lab, "host1", [BLUE1], { file });
+    const host2 = await startHost(lab, "host2", [BLUE2], { file });
+    // Nothing is sent from an address before three probes, a second apart, have stayed unanswered.
+    await until("the addresses to be usable", async () => (await ping(lab!, BLUE1, BLUE2.address, 1)) === 1);
+    expect(await ping(lab, BLUE2, BLUE1.address)).toBe(5);
+    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 4 * MEBIBYTE);
+    expect(received).toBe(sent);
+    for (const { result } of await Promise.all([host1.end(), host2.end()])) {
+      expectConserved(result);
+      expect(result.events.count).toBeGreaterThan(0);
+      expect(result.events.first).toHaveLength(result.events.count);
+    }
+  });
+
   test("NICs on AF_XDP", { timeout: 60_000 }, async () => {
     lab = await twoHosts([BLUE1, BLUE2]);
     const host1 = await startHost(lab, "host1", [BLUE1], { nic: "xdp:nic1" });
@@ -245,7 +263,7 @@ describe.skipIf(missing !== null)("one host", () => {
     const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
     await live.ready();
     const link = (...args: string[]) => lab!.exec("host1", "ip", "link", ...args);
-    const happened = () => live.objects().flatMap((object) => object.events ?? []);
+    const happened = () => live.objects().flatMap((object) => object.interfaceEvents ?? []);
     await link("set", "nic1", "down");
     await link("set", "nic1", "name", "nic9");
     await link("set", "nic9", "up");

@@ -2,7 +2,7 @@
  * The forwarding loop of a live run: an engine and all its interfaces. It pauses when nothing comes, tells its counters once a
  * second, and ends when it is told to. It runs in a thread of its own where it can (`worker.ts`), else in the main thread.
  */
-import type { Engine } from "../../dataplane/index.js";
+import type { Engine, TimedEvent } from "../../dataplane/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import { CaptureQueue, type LiveInterface, openLive, PortCapture, type TimedInterface } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
@@ -20,6 +20,9 @@ const SLEEP_MS = 100;
 /** How long frames on their way may take at the end; a packet ring shows its last ones after a millisecond. */
 const DRAIN_MS = 20;
 const DRAIN_STEP_MS = 3;
+
+/** What nodes tell in a second beyond this is left out. */
+const TOLD_MAX = 10_000;
 
 type Tell = (message: FromForwarder) => void;
 
@@ -39,7 +42,10 @@ export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): P
 async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePause: MakePause): Promise<void> {
   const stop = new Int32Array(job.stop);
   const { share } = job;
-  const lab = await makeRecipeLab(job.recipe);
+  const told: TimedEvent[] = [];
+  const lab = await makeRecipeLab(job.recipe, (event) => {
+    if (told.length < TOLD_MAX) told.push(event);
+  });
   const { engine } = lab;
   for (const { uri, mac } of job.bindings) interfaces.push(await openLive(uri, engine.memory, { share, mac }));
   // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
@@ -52,6 +58,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   const forwarder = new Forwarder(engine, bindings, captures);
   const clock = new Clock();
   const state = (): LiveState => ({
+    told: told.splice(0),
     elapsedMs: clock.nowMs,
     counters: countersOf(engine),
     interfaces: interfaces.map((live) => live.counters()),

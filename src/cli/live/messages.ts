@@ -1,4 +1,5 @@
 /** What the forwarding loop of a live run and whoever started it say to each other. Frames never come by here. */
+import type { TimedEvent } from "../../dataplane/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
 import type { CaptureFormat, LiveCounters, LiveShare } from "../../io/index.js";
@@ -38,6 +39,8 @@ export interface LiveState {
   readonly mtus: readonly (number | null)[];
   /** Answers that responders would have given, had their port not been over its limit. */
   readonly heldAnswers: number;
+  /** What nodes told since the state before. */
+  readonly told: readonly TimedEvent[];
   /** Frames that were given to be written, and that found no room, in the order of the job. */
   readonly captures: readonly { readonly frames: number; readonly lost: number }[];
   /** Of several threads: what came in to each. */

@@ -10,6 +10,7 @@ import { isShareable, type LiveShare, mtuOfLive, needsEventLoop } from "../../io
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
+import { EventLog } from "../events.js";
 import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.js";
 import type { PortValue } from "../options.js";
 import { type Counters, engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
@@ -36,6 +37,8 @@ export interface LiveRunOptions extends CaptureOptions {
   readonly flowCapacity?: number;
   readonly busyPoll?: boolean;
   readonly workers: number;
+  /** Where what nodes tell is written. */
+  readonly events?: string;
   readonly json?: boolean;
 }
 
@@ -170,6 +173,7 @@ class LiveRun {
   #endedCount = 0;
   #failure: CliError | undefined;
   #captureEnds: readonly CaptureEnd[] = [];
+  readonly #told: EventLog;
 
   constructor(
     private readonly lab: Lab,
@@ -178,6 +182,8 @@ class LiveRun {
     private readonly captures: CaptureThread,
   ) {
     this.#states = jobs.map(() => undefined);
+    this.#told = new EventLog(options.events);
+    this.#told.watch(lab);
   }
 
   /** Until all loops have ended; `stop` tells them to. */
@@ -196,6 +202,7 @@ class LiveRun {
       Atomics.store(word, 0, 1); // one that threw ends the others, which give back what they hold
       await Promise.allSettled(loops.map(({ ended }) => ended));
       this.#captureEnds = await this.captures.finish();
+      this.#told.end();
       this.#status.clear();
       for (const signal of SIGNALS) process.off(signal, end);
     }
@@ -215,6 +222,7 @@ class LiveRun {
       if (++this.#boundCount === this.jobs.length) this.#showBound(message.mtus);
     } else {
       this.#states[index] = message.state;
+      for (const event of message.state.told) this.#told.hear(event);
       if (message.kind === "ended" && message.damage.length > 0)
         this.#failure = new CliError(
           1,
@@ -261,7 +269,8 @@ class LiveRun {
       flows: counters.flows,
       slowPathOverload: overloadOf(counters),
       heldAnswers,
-      events: events.map(({ port, event }) => ({ port, event })),
+      interfaceEvents: events.map(({ port, event }) => ({ port, event })),
+      events: { count: this.#told.count },
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
     };
@@ -275,6 +284,7 @@ class LiveRun {
       ...engineResult(this.lab.engine, counters),
       slowPathOverload: overloadOf(counters),
       heldAnswers,
+      events: { count: this.#told.count, first: this.#told.results() },
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
       inByWorker,
@@ -317,6 +327,8 @@ class LiveRun {
     });
     out("");
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
+    const told = this.#told.report();
+    for (const line of told.length > 0 ? ["", ...told, ""] : []) out(line);
     for (const { port, file, frames, lost, files } of this.#captures(state)) {
       const names = files !== null && files > 1 ? `${countOf(files, "file")} like ${file}` : file;
       out(

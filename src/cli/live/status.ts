@@ -40,6 +40,7 @@ export function sumStates(states: readonly LiveState[]): LiveState {
       sumInterfaces(states.map(({ interfaces }) => interfaces[index]!)),
     ),
     mtus: states[0]!.mtus,
+    told: states.flatMap(({ told }) => told),
     heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
     captures: states[0]!.captures.map((_, index) => ({
       frames: states.reduce((sum, { captures }) => sum + captures[index]!.frames, 0),
