@@ -34,8 +34,9 @@ const HOSTS = [
   },
 ];
 
-/** `kind`: `hnv tap`, `hnv afpacket`, `hnv xdp`, `ovs` or `cable`. Guests sit on veth pairs, with `hnv tap` on TAP devices. */
+/** `kind`: `ovs`, `cable`, or `hnv NIC+GUEST` with what NIC and guest are bound to. Guests on anything but TAP devices have a veth pair. */
 export async function buildHosts(kind, root) {
+  const [, nic, adapter] = /^hnv (\w+)\+(\w+)$/.exec(kind) ?? [];
   const hosts = HOSTS.map((host) => ({ ...host, namespace: addNamespace(host.name), inner: addNamespace(host.vm) }));
   const [one, two] = hosts;
   const parts = [];
@@ -45,17 +46,15 @@ export async function buildHosts(kind, root) {
     veth({ namespace: one.namespace, device: "nic1" }, { namespace: two.namespace, device: "nic1" }, MTU);
     for (const host of hosts) {
       const { namespace, inner } = host;
-      const guests = kind === "hnv tap" ? "tap" : "afpacket";
-      if (guests === "afpacket") veth({ namespace, device: "guest" }, { namespace: inner, device: "eth0" }, 1500);
+      if (adapter !== "tap") veth({ namespace, device: "guest" }, { namespace: inner, device: "eth0" }, 1500);
       if (kind === "ovs") {
         const peer = host === one ? two : one;
         parts.push(...(await startOvs(host, peer, { wire: "nic1", guest: "guest", vsid: 5001, mtu: MTU })));
         continue;
       }
-      const nic = kind === "hnv xdp" ? "xdp" : "afpacket";
-      const binds = [`${host.name}/nic1=${nic}:nic1`, `${host.name}/${host.vm}=${guests}:guest`];
+      const binds = [`${host.name}/nic1=${nic}:nic1`, `${host.name}/${host.vm}=${adapter}:guest`];
       parts.push(await startHnv(namespace, root, `${root}examples/two-tenants.yaml`, binds));
-      if (guests === "tap") {
+      if (adapter === "tap") {
         await until("the guest's device", () => inside(namespace, "ip", "link").includes("guest"));
         run("ip", "-n", namespace, "link", "set", "guest", "netns", inner);
         run("ip", "-n", inner, "link", "set", "guest", "name", "eth0");

@@ -17,8 +17,6 @@ import {
   veth,
 } from "./namespaces.mjs";
 
-const WARM_UP = 0.5;
-
 /** `forward` is a port outside of HNV, whose frames the virtual switch passes on as they are. */
 const LAB = (vsid) => `apiVersion: hnv/v1
 routingDomains:
@@ -40,17 +38,17 @@ const LABS = {
 };
 
 /**
- * `programs`: the C program's path, and the root of hnv. Gives for each backend, work and length the median of C's and hnv's rates and
- * nanoseconds, the two taking turns.
+ * The C program's path, and the root of hnv. Gives for each backend, work and length the median of C's and hnv's rates and nanoseconds over so many
+ * frames, behind half as many to warm up; the two take turns.
  */
-export async function measureRates({ c, root }, { kinds, works, lengths, rounds, seconds }, print) {
+export async function measureRates({ c, root }, { kinds, works, lengths, rounds, frames, patience }, print) {
   for (const kind of kinds)
     for (const work of works)
       for (const length of lengths) {
         const results = { C: [], hnv: [] };
         for (let round = 0; round < rounds; round++)
           for (const name of ["C", "hnv"])
-            results[name].push(await once(name, { c, root }, kind, work, length, seconds));
+            results[name].push(await once(name, { c, root }, kind, work, length, { frames, patience }));
         const of = (name, field) => median(results[name].map((result) => result[field]));
         print({
           kind,
@@ -62,7 +60,7 @@ export async function measureRates({ c, root }, { kinds, works, lengths, rounds,
       }
 }
 
-async function once(name, { c, root }, kind, work, length, seconds) {
+async function once(name, { c, root }, kind, work, length, { frames, patience }) {
   const namespace = addNamespace("rates");
   try {
     // TAP devices come with the program; frames enter and leave at their other side, the kernel's.
@@ -81,18 +79,24 @@ async function once(name, { c, root }, kind, work, length, seconds) {
       at: performance.now(),
     });
     await until("frames", () => look().frames > 0);
-    await pause(WARM_UP);
+    await passed(look, frames / 2, patience);
     const before = look();
-    await pause(seconds);
+    await passed(look, frames, patience);
     const after = look();
     await end(sender, "SIGKILL");
     await end(program);
-    const frames = after.frames - before.frames;
-    if (frames === 0) throw new Error(`${name} ${kind} ${work}: no frames left (${program.text})`);
-    return { rate: (frames * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / frames };
+    const count = after.frames - before.frames;
+    if (count === 0) throw new Error(`${name} ${kind} ${work}: no frames left (${program.text})`);
+    return { rate: (count * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / count };
   } finally {
     removeNamespace(namespace);
   }
+}
+
+/** Counted by frames, so that a program that gets little of the machine is as warm as another; but `patience` seconds at most. */
+async function passed(look, frames, patience) {
+  const begin = look();
+  while (look().frames < begin.frames + frames && performance.now() < begin.at + patience * 1000) await pause(0.02);
 }
 
 async function startProgram(name, { c, root }, namespace, kind, work) {
