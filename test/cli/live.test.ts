@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import { hasProgram, run, warnSkipped } from "../oracles/programs.js";
+import { fuzzLive } from "../support/live-fuzz.js";
 import { HNV, hnv, LABS, ROOT, withoutControlMessages, workplace } from "./helpers.js";
 import {
   BLUE1,
