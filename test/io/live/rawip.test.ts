@@ -123,6 +123,7 @@ emit(Ether(dst="${destination}", src="${source}")/IPv6(src="fd77::1", dst="fd77:
 
 test.skipIf(missing)(
   "the lab resolves its partners' made-up MAC addresses, and finds no duplicate of its own",
+  { timeout: 60_000 },
   async () => {
     const lab = await twoHosts();
     const arp = (target: string, source = "10.77.0.1") =>
