@@ -31,7 +31,7 @@ async function start(): Promise<{ lab: NetnsLab; live: LiveHnv }> {
   const live = new LiveHnv(lab, "fabric", [`${ROOT}/examples/gateway.yaml`, ...binds, "--json"]);
   await live.ready();
   for (const [, guest] of PORTS) {
-    await settle(lab, guest, { namespace: "fabric", device: guest.namespace }, []);
+    await settle(lab, guest, { namespace: "fabric", device: guest.namespace });
     if (guest !== OUTSIDE) await lab.exec(guest.namespace, "ip", "route", "add", "default", "via", "10.0.1.1");
   }
   return { lab, live };

@@ -87,6 +87,13 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.NOT_ACCEPTED, "nobody here has the MAC address, or the frame is for its own sender"],
   [Reason.UNAUTHORIZED_VLAN, "the port has no VLANs; the guest has to send untagged"],
   [Reason.MAC_SPOOFING, "the port is no VM's of this lab"],
+  [Reason.STORM_LIMIT, "the port is no VM's of this lab"],
+  [Reason.DHCP_GUARD, "the port is no VM's of this lab"],
+  [Reason.ROUTER_GUARD, "the port is no VM's of this lab"],
+  [
+    Reason.FILTERED_ISOLATION_UNTAGGED,
+    "the guest has to send with an isolation id; or set AllowUntaggedTraffic for the adapter",
+  ],
   [Reason.BRIDGE_RESERVED, "bridges keep such frames to themselves (IEEE 802.1D)"],
   [Reason.VIRTUAL_SUBNET_ID, "virtual subnets are kept apart"],
   [Reason.MTU_MISMATCH, "the guest has to send shorter frames"],
@@ -103,7 +110,22 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.PROVIDER_TTL, "hosts send with a TTL of 128; somebody else sent this"],
   [Reason.PROVIDER_MTU, "hosts of the lab know the MTU of their own subnet; raise that of the far one (hnv mtu)"],
   [Reason.PROVIDER_FRAGMENTED, "its fragments went on in its place"],
-  [Reason.PROVIDER_GROUP, "the provider network carries no groups; hosts send a copy to each other host"],
+  [Reason.PROVIDER_GROUP, "no other host has a provider address in this VLAN"],
+
+  // The built-in gateway.
+  [Reason.GATEWAY_NON_IP, "the gateway is a router"],
+  [Reason.GATEWAY_GROUP, "the gateway is a router, and no multicast router"],
+  [Reason.GATEWAY_SELF, "the gateway itself runs no service; give the tenant a static mapping to one"],
+  [Reason.GATEWAY_NO_ROUTE, "the gateway's routes say where it leads; write one for the destination"],
+  [Reason.GATEWAY_UNRESOLVED, "the gateway's neighbors say whom it knows; write one for its next hop"],
+  [Reason.GATEWAY_TTL, "the packet has passed as many routers as its sender allows"],
+  [Reason.GATEWAY_TOO_BIG, "the sender is told what would fit"],
+  [Reason.GATEWAY_TUNNEL, "both ends of a tunnel must agree on addresses, key and what lies behind it"],
+  [Reason.NAT_SOURCE, "the tenant's internal prefixes say whose packets are translated"],
+  [Reason.NAT_PROTOCOL, "address translation knows TCP, UDP and ICMP"],
+  [Reason.NAT_EXHAUSTED, "the tenant needs more external addresses or a wider range of ports"],
+  [Reason.NAT_NO_BINDING, "nothing inside has asked for it; a static mapping would let it in"],
+  [Reason.NAT_FRAGMENT, "the first fragment, which has the ports, was lost or comes later"],
 
   // The engine.
   [Reason.CAPTURE_CUT, "the frame is not all there; capture anew without a snap length (tcpdump -s 0)"],
