@@ -258,7 +258,8 @@ export function runRandomFabric(random: Random, { packets: count, tally, checked
   const whole = endsOf(labOf(fabric), frames);
   for (const [index, sent] of packets.entries()) {
     const wanted = expected(fabric, sent);
-    const told = expectedError(fabric, sent, wanted);
+    // The provider's router complains to the provider address that stands for the VM, where no error is translated back.
+    const told = wanted === "PROVIDER_TTL" ? "RX_NAT_SOURCE" : expectedError(fabric, sent, wanted);
     assert.deepEqual(
       whole[index],
       told ? [wanted, told] : [wanted],

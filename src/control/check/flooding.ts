@@ -35,18 +35,25 @@ export function checkFlooding(view: LabView, findings: Findings): void {
   }
 }
 
-/** Broadcasts go to each other host by itself; a provider group could carry one copy for all, but is not emulated. */
+/** A copy to a provider group reaches the hosts that are in it: those whose own records name it. */
 function checkGroups(view: LabView, findings: Findings): void {
   const seen = new Set<string>();
-  for (const [table, host] of new Map(view.hosts.map((each) => [each.host.lookupRecords, each]))) {
-    for (const record of table) {
+  for (const from of view.hosts) {
+    for (const record of from.host.lookupRecords) {
       if (!isMulticast(record.providerAddress)) continue;
-      const path = view.recordPath(host, record);
-      if (seen.has(path.join("."))) continue;
+      const { virtualSubnetID: vsid, providerAddress: group } = record;
+      const deaf = view.hosts.find(
+        ({ host }) =>
+          host !== from.host &&
+          host.adapters.some((adapter) => adapter.vsid === vsid) &&
+          !host.lookupRecords.hasProviderAddress(group),
+      );
+      const path = view.recordPath(from, record);
+      if (!deaf || seen.has(path.join("."))) continue;
       seen.add(path.join("."));
-      const message = `${formatAddress(record.customerAddress)} is on record at the group ${formatAddress(record.providerAddress)}, which no host sends to: every other host gets a copy of its own`;
-      const cure = "leave it out, unless the group is to be used by somebody else";
-      findings.add("info", "GROUP_RECORD_WITHOUT_EFFECT", path, message, cure);
+      const message = `${deaf.host.name} has VMs in VSID ${vsid}, and is not in provider group ${formatAddress(group)}: no record of its own names it`;
+      const cure = `give ${deaf.host.name} the same record`;
+      findings.add("warning", "GROUP_NOT_JOINED", path, message, cure);
     }
   }
 }

@@ -359,11 +359,12 @@ describe("flooding", () => {
     expect(dummies(raw([BLUE1, DUMMY, third], [BLUE1, BLUE2, third]))).toEqual([]);
   });
 
-  it("a group on record at a multicast PA", () => {
+  it("a group on record at a multicast PA, on one host only", () => {
     const group = record("239.1.2.3", 5001, "06-06-00-00-00-77", "239.9.9.9");
     expect(shown(findings(raw([BLUE1, BLUE2, group], [BLUE1, BLUE2])))).toEqual([
-      "info GROUP_RECORD_WITHOUT_EFFECT lookupRecords[2]",
+      "warning GROUP_NOT_JOINED lookupRecords[2]",
     ]);
+    expect(shown(findings(raw([BLUE1, BLUE2, group], [BLUE1, BLUE2, group])))).toEqual([]);
   });
 
   it("a gateway address is on record at a dummy, which is as it should be", () => {

@@ -55,8 +55,8 @@ export function tellSendingHost(
   const inner = plan.inner!.ip;
   const { settings } = policy;
   if (!settings.sendControlMessages || settings.mode === "2012") return false;
-  const own = policy.providerAddresses.find(outer.destination)!;
-  if (inner === null || !mayTellOf(packet, inner, own)) return false;
+  const own = policy.providerAddresses.find(outer.destination);
+  if (!own || inner === null || !mayTellOf(packet, inner, own)) return false; // none about what came for a group
 
   const way = wayFrom(policy, own, outer.source);
   if (isRefusal(way)) return false;
@@ -166,8 +166,8 @@ function controlKind(snapshot: NveSnapshot, packet: PacketView, context: LayerCo
   const inner = plan.inner!.ip;
   const kind = inner && kindOf(inner);
   if (!inner || !kind) return null;
-  const own = snapshot.policy.providerAddresses.find(outer.destination)!;
-  const isFromHost = plan.destinationMac === own.macAddress && sameAddress(inner.source, outer.source);
+  const own = snapshot.policy.providerAddresses.find(outer.destination);
+  const isFromHost = plan.destinationMac === own?.macAddress && sameAddress(inner.source, outer.source);
   return isFromHost && isKnownVsid(snapshot, plan.vsid, context) ? kind : null;
 }
 

@@ -11,14 +11,14 @@ import { flowHash, type ParsedFrame } from "../../packet/parse.js";
 import type { HostPolicy, LookupRecord, NveSettings, ProviderAddress } from "../../policy/policy.js";
 import { providerStamp } from "../../policy/stamps.js";
 import type { DscpMode, EcnMode, EthernetFields, NodeIndex, NvgrePush } from "../../transposition/transposition.js";
-import type { Address, AddressFamily } from "../../wire/address.js";
+import { type Address, type AddressFamily, isMulticast } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { FlowId, Vsid } from "../../wire/bytes.js";
 import { flowIdOfHash, flowLabelOfHash } from "../../wire/entropy.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
 import { IPV4_LENGTH, IPV4_PACKET_MAX, PROTOCOL_TCP } from "../../wire/ipv4.js";
 import { IPV6_LENGTH } from "../../wire/ipv6.js";
-import { formatMac } from "../../wire/mac.js";
+import { formatMac, groupMacOf } from "../../wire/mac.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
 import { consumeAs, dropFor, forwardTo, ongoingFrame } from "../evaluate.js";
@@ -138,12 +138,13 @@ export function wayTo(policy: HostPolicy, packet: PacketView, destination: Addre
 /** The way to a provider address from one of the host's own; rests on the host's provider side. */
 export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination: Address): Way | Refusal {
   const { interfaceIndex } = source;
-  const hop = policy.providerRoutes.nextHop(interfaceIndex, destination);
+  const isGroup = isMulticast(destination); // stays on the link, whatever the routes say
+  const hop = isGroup ? destination : policy.providerRoutes.nextHop(interfaceIndex, destination);
   if (!hop) {
     const why = () => `interface ${interfaceIndex} has no provider route to ${formatAddress(destination)}`;
     return { reason: Reason.TX_NO_PROVIDER_ROUTE, why };
   }
-  const hopMac = policy.neighbors.find(hop);
+  const hopMac = isGroup ? groupMacOf(destination) : policy.neighbors.find(hop);
   if (hopMac === undefined) {
     const why = () => `the MAC address of ${formatAddress(hop)} is not known`;
     return { reason: Reason.TX_PA_UNRESOLVED, why, unresolved: { address: hop, from: source } };

@@ -25,6 +25,7 @@ import { receiveRewritten } from "./ip-rewrite.js";
 import { learnFromFlood } from "./learning.js";
 import type { LocalPorts } from "./local-ports.js";
 import { isTooBigMessage, pathMtuMessage } from "./path-mtu.js";
+import { memberAddress } from "./provider-groups.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
 import { copiesHere } from "./replicate.js";
@@ -41,7 +42,8 @@ const providerAddress: Layer<NveSnapshot> = {
     const { policy, ports } = snapshot;
     const { parsed } = packet;
     context.consulted(providerStamp(context.node)); // and whether the address stands for a customer address (IP Rewrite)
-    if (!isOurMac(policy, ports, packet)) return pass(packet, context, "the destination MAC is not ours");
+    const member = memberAddress(policy, ports, packet, context);
+    if (!member && !isOurMac(policy, ports, packet)) return pass(packet, context, "the destination MAC is not ours");
     if (!isIpEtherType(parsed.etherType)) return pass(packet, context, "not IP");
 
     const { ip } = parsed;
@@ -50,7 +52,7 @@ const providerAddress: Layer<NveSnapshot> = {
       context.doNotCache();
       return drop(packet, context, reason, "the outer IP header is broken");
     }
-    const pa = policy.providerAddresses.find(ip.destination);
+    const pa = member ?? policy.providerAddresses.find(ip.destination);
     if (!pa) return pass(packet, context, `${formatTo(context, ip.destination)} is no provider address of this host`);
 
     const vid = parsed.tag === null ? 0 : vidOf(parsed.tag); // a priority tag counts as none
@@ -60,9 +62,9 @@ const providerAddress: Layer<NveSnapshot> = {
     if (pa.addressState !== "Preferred" && pa.addressState !== "Deprecated") {
       return drop(packet, context, Reason.RX_PA_STATE, `the provider address is ${pa.addressState}`, pa);
     }
-    const rewritten = isNeighborDiscovery(parsed) ? undefined : policy.lookupRecords.findNat(ip.destination);
+    const rewritten = member || isNeighborDiscovery(parsed) ? undefined : policy.lookupRecords.findNat(ip.destination);
     if (rewritten) return receiveRewritten(snapshot, packet, rewritten, context);
-    if (isTooBigMessage(packet.bytes, ip)) return toldPathMtu(policy, packet, pa, context);
+    if (!member && isTooBigMessage(packet.bytes, ip)) return toldPathMtu(policy, packet, pa, context);
     if (!isGre(packet.bytes, ip)) return pass(packet, context, `protocol ${ip.protocol}, not GRE`);
     if (context.observer) tell(context.observer, frameText(parsed), "GRE for a provider address of this host", pa);
     return CONTINUE;

@@ -1,6 +1,7 @@
 /**
  * Broadcast and multicast within a virtual subnet: a copy for every other adapter of the subnet on this host, and one for every
- * other host that has members of it (N-way unicast replication, RFC 7637 §3.4).
+ * other host that has members of it (N-way unicast replication, RFC 7637 §3.4), or one for a provider group of all of them
+ * (`provider-groups.ts`).
  *
  *   what the records say   one copy for each distinct provider address, not for each record, and none for our own
  *   what never happens     a copy into another virtual subnet, of the same routing domain or not; a copy of what came from the
@@ -12,7 +13,7 @@ import { Reason } from "../../drop-reasons.js";
 import type { HostPolicy } from "../../policy/policy.js";
 import { macRecordStamp, membersStamp, providerStamp } from "../../policy/stamps.js";
 import type { Forward } from "../../transposition/transposition.js";
-import { type Address, isLinkLocal, isUnicast } from "../../wire/address.js";
+import { type Address, isLinkLocal, isMulticast, isUnicast } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
 import { dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
@@ -20,6 +21,7 @@ import type { LayerContext, Outcome, PacketView } from "../layer.js";
 import { isRefusal, isTooBig, nvgrePush, type Refusal, wayTo } from "./encapsulate.js";
 import { tell } from "./explain.js";
 import { learnFromDelivery } from "./learning.js";
+import { groupRecord } from "./provider-groups.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
 
@@ -44,7 +46,8 @@ export function replicate(
   const here = copiesHere(snapshot, packet, context);
   const elsewhere: Forward[] = [];
   let refused: Reason | undefined;
-  for (const member of membersElsewhere(policy, packet, context)) {
+  const receivers = elsewhereTo(policy, packet, context);
+  for (const member of receivers) {
     const way = wayTo(policy, packet, member);
     const isUnsent = isRefusal(way) ? way.reason : tooBigFor(way.innerMtu, packet, context);
     if (isUnsent !== undefined || isRefusal(way)) {
@@ -61,7 +64,9 @@ export function replicate(
   else refused = rewritten ?? refused;
   const outputs = [...here, ...elsewhere];
   if (context.observer) {
-    const decided = `a copy each for ${here.length} adapters here and ${elsewhere.length} other hosts`;
+    const [group] = receivers.filter(isMulticast);
+    const others = group ? `the hosts in provider group ${formatAddress(group)}` : `${elsewhere.length} other hosts`;
+    const decided = `a copy each for ${here.length} adapters here${group ? ", one for " : " and "}${others}`;
     tell(context.observer, `broadcast or multicast in VSID ${plan.vsid}`, decided);
   }
   if (outputs.length > 0) return { kind: "forward", outputs };
@@ -78,7 +83,15 @@ export function copiesHere(snapshot: NveSnapshot, packet: PacketView, context: L
     .map((port) => forwardOf(packet, port, null));
 }
 
-/** The provider addresses of the subnet's members, but for our own and for the dummies of gateway records. */
+/** The provider group that carries the packet, or else every other host with members of the subnet. */
+function elsewhereTo(policy: HostPolicy, packet: PacketView, context: LayerContext): readonly Address[] {
+  const members = membersElsewhere(policy, packet, context);
+  const hasGroups = members.some(isMulticast);
+  const group = hasGroups ? groupRecord(policy, packet, context) : undefined;
+  return group ? [group.providerAddress] : members.filter(isUnicast);
+}
+
+/** The provider addresses of the subnet's members, but for our own and for the dummies of gateway records; and its provider groups. */
 function membersElsewhere(policy: HostPolicy, packet: PacketView, context: LayerContext): readonly Address[] {
   const { vsid } = packet.plan;
   const { mode, flood } = policy.settings;
@@ -90,7 +103,9 @@ function membersElsewhere(policy: HostPolicy, packet: PacketView, context: Layer
   context.consulted(membersStamp(context.node, vsid));
   return policy.lookupRecords
     .providerAddressesOf(vsid)
-    .filter((pa) => isUnicast(pa) && !isLinkLocal(pa) && policy.providerAddresses.find(pa) === undefined);
+    .filter(
+      (pa) => (isUnicast(pa) || isMulticast(pa)) && !isLinkLocal(pa) && policy.providerAddresses.find(pa) === undefined,
+    );
 }
 
 /** A copy that does not fit is not made; whether one fits is asked for every longer packet. */

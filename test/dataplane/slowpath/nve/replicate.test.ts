@@ -1,7 +1,7 @@
 /** Broadcast and multicast from a VM: who gets a copy, and who never does. */
 import { describe, expect, it } from "vitest";
 import { loadFabricFile } from "../../../../src/control/index.js";
-import { createLab, type EmulatedLab } from "../../../../src/index.js";
+import { createLab, type EmulatedLab, parseAddress, type Vsid } from "../../../../src/index.js";
 import { kernelModule } from "../../../../src/kernel-file.js";
 import { Lab } from "../../../../src/vswitch/index.js";
 import { frame as ethernet, hexOf, ip, macBytes, readIp, udp } from "../../../engine/build.js";
@@ -48,7 +48,7 @@ function datagram(destination: string, mac: string, { length = 20, ttl = 64, sou
 function sent(lab: EmulatedLab, frame: Uint8Array, port = "host1/Blue1"): string[] {
   return lab
     .send(port, frame)
-    .map((end) => (end.verdict === "delivered" ? end.port : end.reason!.reason))
+    .map(({ verdict, port: at, reason }) => (verdict === "delivered" ? at : (reason?.reason ?? `${verdict} at ${at}`)))
     .sort();
 }
 
@@ -148,13 +148,65 @@ lookupRecords:
     expect(sent(lab, question)).toEqual(["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"]);
   });
 
-  it("a group that is on record at a multicast PA is sent as unicast copies all the same", () => {
-    const lab = createLab(
-      withSettings(`lookupRecords:
-  - { virtualSubnetID: 5001, customerAddress: 239.1.2.3, macAddress: 06-06-00-00-00-77, providerAddress: 239.9.9.9 }`),
-    );
-    const frame = datagram("239.1.2.3", "01-00-5E-01-02-03");
-    expect(sent(lab, frame)).toEqual(["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"]);
+  describe("provider groups", () => {
+    const record = (ca: string, group = "239.9.9.9", more = ""): string =>
+      `  - { virtualSubnetID: 5001, customerAddress: "${ca}", macAddress: 06-06-00-00-00-77, providerAddress: "${group}"${more} }`;
+    const grouped = (...records: readonly string[]): EmulatedLab =>
+      createLab(withSettings(`lookupRecords:\n${records.join("\n")}`));
+    const all = ["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"];
+    const chat = datagram("239.1.2.3", "01-00-5E-01-02-03");
+
+    it("a group on record at a multicast PA: one copy to that group, from which every member host delivers", () => {
+      const lab = grouped(record("239.1.2.3"));
+      expect(sent(lab, chat)).toEqual(all);
+      const [step] = lab.explain("host1/Blue1", chat);
+      const wire = step!.outputs.filter(({ port }) => port === "host1/nic1");
+      expect(wire.map(({ after }) => hexOf(after.subarray(0, 6)))).toEqual(["01005e090909"]);
+      expect(wire.map(({ after }) => [...after.subarray(30, 34)])).toEqual([[239, 9, 9, 9]]);
+      const others = datagram("239.1.2.4", "01-00-5E-01-02-04");
+      expect(lab.explain("host1/Blue1", others)[0]!.outputs.filter(({ port }) => port === "host1/nic1")).toHaveLength(
+        2,
+      );
+    });
+
+    it("the record of 255.255.255.255 stands for the subnet's broadcasts and for groups without a record", () => {
+      const lab = grouped(record("255.255.255.255"));
+      for (const frame of [chat, datagram("255.255.255.255", BROADCAST), datagram("10.0.0.255", BROADCAST)]) {
+        expect(sent(lab, frame)).toEqual(all);
+        expect(lab.explain("host1/Blue1", frame)[0]!.outputs.filter(({ port }) => port === "host1/nic1")).toHaveLength(
+          1,
+        );
+      }
+    });
+
+    it("a host without the record is not in the group, and passes the packet on", () => {
+      const lab = grouped(
+        record("239.1.2.3", "239.9.9.9", ", host: host1"),
+        record("239.1.2.3", "239.9.9.9", ", host: host2"),
+      );
+      expect(sent(lab, chat)).toEqual(["host1/Blue4", "host2/Blue2", "passed at host3/nic1"]);
+    });
+
+    it("two virtual subnets may share a group; the receiver goes by the VSID", () => {
+      const other = `  - { virtualSubnetID: 6001, customerAddress: 239.1.2.3, macAddress: 06-06-00-00-00-78, providerAddress: 239.9.9.9 }`;
+      expect(sent(grouped(record("239.1.2.3"), other), chat)).toEqual(all);
+    });
+
+    it("comes and goes with its record, also for flows that are known", () => {
+      const lab = createLab(LAB);
+      const copies = (): number => lab.explain("host1/Blue1", chat)[0]!.outputs.length;
+      expect([sent(lab, chat), copies()]).toEqual([all, 3]);
+      const [one] = lab.policyOf("host1").lookupRecords;
+      const group = {
+        ...one!,
+        customerAddress: parseAddress("239.1.2.3")!,
+        providerAddress: parseAddress("239.9.9.9")!,
+      };
+      for (const host of ["host1", "host2", "host3"]) {
+        lab.changePolicy(host, { kind: "recordAdded", record: { ...group, virtualSubnetID: 5001 as Vsid } });
+      }
+      expect([sent(lab, chat), copies()]).toEqual([all, 2]);
+    });
   });
 
   it("2012: local members only, and a drop where there are none", () => {
