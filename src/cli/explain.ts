@@ -23,7 +23,7 @@ import { type WireFault, WireFaults } from "./explain/wire-faults.js";
 import { checkFiles } from "./files.js";
 import { openLab, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile } from "./options.js";
-import { conservationLine, countersOf, SCHEMA_VERSION } from "./results.js";
+import { conservationLine, countersOf, engineResult, SCHEMA_VERSION } from "./results.js";
 import { countOf, formatNumber, formatSeconds, out, painter, printJson } from "./terminal.js";
 
 interface ExplainOptions {
@@ -224,9 +224,22 @@ function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Res
         packet: fault.witness.packet,
       },
     })),
+    furtherDrops: furtherDrops(lab, dropGroups(paths)),
     tracedFlows: account.traced,
     elapsedMs,
   };
+}
+
+/** What was dropped besides the packets of the capture: copies of them, and what nodes sent by themselves. */
+function furtherDrops(
+  { engine }: Lab,
+  groups: readonly DropGroup[],
+): readonly { readonly reason: string; readonly packets: number }[] {
+  const left = new Map<string, number>();
+  for (const { reason, count } of engineResult(engine, countersOf(engine)).drops)
+    left.set(reason, (left.get(reason) ?? 0) + count);
+  for (const { reason, packets } of groups) left.set(reasonName(reason), (left.get(reasonName(reason)) ?? 0) - packets);
+  return [...left].flatMap(([reason, packets]) => (packets > 0 ? [{ reason, packets }] : []));
 }
 
 // Text.
@@ -247,6 +260,11 @@ function report(result: Result, top: number): string[] {
   for (const path of paths.slice(0, top)) lines.push(...pathLines(result, path));
   if (paths.length > top) lines.push(paint("dim", `  and ${countOf(paths.length - top, "path")} more (--top)`));
   for (const group of dropGroups(paths)) lines.push("", ...dropLines(result, group, top));
+  for (const { reason, packets } of furtherDrops(lab, dropGroups(paths)))
+    lines.push(
+      "",
+      `${paint("red", `dropped ${reason}`)}: ${countOf(packets, "copy or frame of the nodes' own", "copies or frames of the nodes' own")}`,
+    );
   for (const fault of result.faults) lines.push("", ...faultLines(result, fault));
   const { totals } = countersOf(lab.engine);
   lines.push("", conservationLine(totals));

@@ -252,7 +252,7 @@ describe("duplicate address detection", () => {
     bench.wait(5_000);
     expect(bench.states("host1")).toEqual(["Duplicate"]);
     expect(bench.send("host1/Blue1", data())).toEqual(["TX_NO_PA at host1/Blue1"]);
-    expect(bench.events.map(({ event }) => [event["address"], event["addressState"], event["mac"] ?? null])).toEqual([
+    expect(bench.events.map(({ event }) => [event.address, event.addressState, event.mac ?? null])).toEqual([
       ["192.168.4.11", "Tentative", null],
       ["192.168.4.22", "Tentative", null],
       ["192.168.4.11", "Duplicate", STRANGER],
