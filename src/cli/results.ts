@@ -12,8 +12,9 @@ import {
   windowsNumber,
   windowsReason,
 } from "../dataplane/index.js";
-import type { LearningCounters } from "../dataplane/slowpath/index.js";
+import type { ControlCounters, LearningCounters } from "../dataplane/slowpath/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
+import type { Lab } from "../vswitch/index.js";
 import { countOf, formatNumber, painter, table } from "./terminal.js";
 
 /** Of every JSON result. Grows when a field changes its meaning or goes; new fields do not count. */
@@ -129,6 +130,21 @@ export function engineReport({ ports, drops, passed, consumed, totals, flows }: 
   lines.push("", conservationLine(totals), flowLine(flows));
   return lines;
 }
+
+/** The hosts that have sent or obeyed control messages. */
+export const controlResults = (lab: Lab): Readonly<Record<string, ControlCounters>> =>
+  Object.fromEntries(
+    lab.settings.hosts
+      .map(({ name }) => [name, lab.controlCounters(name)!] as const)
+      .filter(([, counters]) => Object.values(counters).some((count) => count > 0)),
+  );
+
+/** A line for each of these. */
+export const controlReport = (results: Readonly<Record<string, ControlCounters>>): string[] =>
+  Object.entries(results).map(
+    ([host, { sent, held, redirects }]) =>
+      `${host}: ${countOf(sent, "control message")} sent, ${held} held back, ${countOf(redirects, "redirect")} obeyed`,
+  );
 
 /** What each host has learnt, and what it was taught in vain. */
 export function learningReport(learning: Readonly<Record<string, LearningCounters>>): string[] {

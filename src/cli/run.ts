@@ -1,6 +1,5 @@
 /** `hnv run`: captures in at ports of a lab, captures out at ports, and an account of every frame. */
 import type { Command } from "commander";
-import type { ControlCounters } from "../dataplane/slowpath/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import {
   type CaptureOutput,
@@ -25,7 +24,16 @@ import { checkFiles } from "./files.js";
 import { type FlowResult, flowReport, flowResults } from "./flows.js";
 import { makeLab, readLabText, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile, portUri, speed, workerCount } from "./options.js";
-import { type Counters, countersOf, engineReport, engineResult, learningReport, SCHEMA_VERSION } from "./results.js";
+import {
+  type Counters,
+  controlReport,
+  controlResults,
+  countersOf,
+  engineReport,
+  engineResult,
+  learningReport,
+  SCHEMA_VERSION,
+} from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
 import { workersFor } from "./workers/workers-for.js";
 
@@ -413,18 +421,12 @@ function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, eve
     outputs,
     ...(flows && { flowTable: flows }),
     events: { count: events.count, first: events.results() },
-    ...(controlled.length > 0 && { controlMessages: Object.fromEntries(controlled) }),
+    ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
     ...(Object.keys(learning).length > 0 && { learning }),
     workers,
     elapsedMs,
   };
 }
-
-/** The hosts that have sent or obeyed control messages. */
-const controlResults = (lab: Lab): readonly (readonly [host: string, ControlCounters])[] =>
-  lab.settings.hosts
-    .map(({ name }) => [name, lab.controlCounters(name)!] as const)
-    .filter(([, counters]) => Object.values(counters).some((count) => count > 0));
 
 const leftoverRow = ({ why, frames, first }: Leftover): string[] => [
   "",
@@ -449,10 +451,7 @@ function printReport(
   for (const line of table(files)) print(line);
   print("");
   for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
-  for (const [host, { sent, held, redirects }] of controlResults(lab))
-    print(
-      `${host}: ${countOf(sent, "control message")} sent, ${held} held back, ${countOf(redirects, "redirect")} obeyed`,
-    );
+  for (const line of controlReport(controlResults(lab))) print(line);
   for (const line of learningReport(lab.learning())) print(line);
   const told = events.report();
   if (told.length > 0) {

@@ -8,7 +8,7 @@ import { CaptureQueue, type LiveInterface, openLive, PortCapture, type TimedInte
 import type { Lab } from "../../vswitch/index.js";
 import { makeRecipeLab } from "../engines.js";
 import { explainError } from "../errors.js";
-import { countersOf } from "../results.js";
+import { controlResults, countersOf } from "../results.js";
 import { Clock } from "./clock.js";
 import { type Binding, Forwarder } from "./forwarder.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
@@ -64,6 +64,8 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     interfaces: interfaces.map((live) => live.counters()),
     mtus: interfaces.map(({ mtu }) => mtu),
     heldAnswers: engine.heldAnswers,
+    controlled: controlResults(lab),
+    learning: lab.learning(),
     captures: captures.map(({ frames, lost }) => ({ frames, lost })),
   });
   const round = (): number => {

@@ -3,9 +3,10 @@ import type { TimedEvent } from "../../dataplane/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
 import type { CaptureFormat, LiveCounters, LiveShare } from "../../io/index.js";
+import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
-import type { Counters } from "../results.js";
+import type { Counters, controlResults } from "../results.js";
 
 /** Given to the loop at its birth. */
 export interface LiveJob {
@@ -41,6 +42,10 @@ export interface LiveState {
   readonly heldAnswers: number;
   /** What nodes told since the state before. */
   readonly told: readonly TimedEvent[];
+  /** Of hosts that have sent or obeyed control messages. */
+  readonly controlled: ReturnType<typeof controlResults>;
+  /** Of hosts that learn records. */
+  readonly learning: ReturnType<Lab["learning"]>;
   /** Frames that were given to be written, and that found no room, in the order of the job. */
   readonly captures: readonly { readonly frames: number; readonly lost: number }[];
   /** Of several threads: what came in to each. */

@@ -13,7 +13,14 @@ import { CliError, failure, usageError } from "../errors.js";
 import { EventLog } from "../events.js";
 import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.js";
 import type { PortValue } from "../options.js";
-import { type Counters, engineReport, engineResult, SCHEMA_VERSION } from "../results.js";
+import {
+  type Counters,
+  controlReport,
+  engineReport,
+  engineResult,
+  learningReport,
+  SCHEMA_VERSION,
+} from "../results.js";
 import { countOf, err, formatNumber, formatSeconds, out, painter, table } from "../terminal.js";
 import { workersFor } from "../workers/workers-for.js";
 import { type CaptureEnd, type CaptureOptions, CaptureThread, checkCaptures } from "./capture-thread.js";
@@ -277,7 +284,7 @@ class LiveRun {
   }
 
   #result(state: LiveState): unknown {
-    const { elapsedMs, counters, heldAnswers, inByWorker } = state;
+    const { elapsedMs, counters, heldAnswers, inByWorker, controlled, learning } = state;
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "result",
@@ -285,6 +292,8 @@ class LiveRun {
       slowPathOverload: overloadOf(counters),
       heldAnswers,
       events: { count: this.#told.count, first: this.#told.results() },
+      ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
+      ...(Object.keys(learning).length > 0 && { learning }),
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
       inByWorker,
@@ -311,7 +320,7 @@ class LiveRun {
   }
 
   #printReport(state: LiveState): void {
-    const { elapsedMs, counters, interfaces, heldAnswers } = state;
+    const { elapsedMs, counters, interfaces, heldAnswers, controlled, learning } = state;
     const paint = painter();
     const [head, ...rows] = table([
       ["interface", "bound to", "received", "sent", "lost before", "refused"],
@@ -327,6 +336,7 @@ class LiveRun {
     });
     out("");
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
+    for (const line of [...controlReport(controlled), ...learningReport(learning)]) out(line);
     const told = this.#told.report();
     for (const line of told.length > 0 ? ["", ...told, ""] : []) out(line);
     for (const { port, file, frames, lost, files } of this.#captures(state)) {

@@ -41,6 +41,8 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     ),
     mtus: states[0]!.mtus,
     told: states.flatMap(({ told }) => told),
+    controlled: states[0]!.controlled, // a lab that learns or sends such messages is not shared
+    learning: states[0]!.learning,
     heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
     captures: states[0]!.captures.map((_, index) => ({
       frames: states.reduce((sum, { captures }) => sum + captures[index]!.frames, 0),
