@@ -1,12 +1,13 @@
 /** `hnv run --capture`: what passes a bound port, in files of bounded size, beside the forwarding. */
+import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readFrames } from "../../src/io/index.js";
 import { runSync } from "../oracles/programs.js";
 import { isTsharkAvailable } from "../oracles/tshark.js";
-import { hnv, LABS, workplace, writePcap } from "./helpers.js";
-import { objectsIn } from "./live-lab.js";
+import { HNV, hnv, LABS, workplace, writePcap } from "./helpers.js";
+import { objectsIn, until } from "./live-lab.js";
 
 const generator = (...more: string[]): string =>
   ["gen:src=10.0.0.5,dst=10.0.0.7,smac=06-06-00-00-00-05,dmac=06-06-00-00-00-07", ...more].join(",");
@@ -97,6 +98,29 @@ describe("captures of ports", () => {
     const result = objectsIn(stdout).at(-1)!;
     expect(result.totals.delivered).toBe(5000);
     expect(result.captures).toMatchObject([{ frames: 0, lost: 5000 }]);
+  });
+
+  test("a reader that stands still loses frames, not the run; a third signal does not wait for it", async () => {
+    const fifo = workplace()("pipe");
+    spawnSync("mkfifo", [fifo]);
+    const reader = spawn("sh", ["-c", `exec sleep 60 <"${fifo}"`]);
+    const binds = ["--bind", `host1/Blue1=${generator("size=1000")}`, "--bind", "host1/nic1=gen:sink"];
+    const child = spawn(HNV, ["run", LABS.plain, ...binds, "--capture", `host1/nic1=${fifo}`, "--json"]);
+    let stdout = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    await until("frames to be lost", () => (objectsIn(stdout).at(-1)?.captures?.[0]?.lost ?? 0) > 0);
+    for (const _ of [1, 2]) {
+      child.kill("SIGINT");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect([child.exitCode, child.signalCode]).toEqual([null, null]); // it waits for the reader
+    }
+    child.kill("SIGINT");
+    await ended;
+    expect(child.signalCode).toBe("SIGINT");
+    reader.kill();
   });
 
   test("a file that cannot be made ends the run before it begins", async () => {

@@ -200,7 +200,9 @@ class LiveRun {
     const loops = this.jobs.map((job, index) => start(job, (message) => this.#hear(message, index, word)));
     const end = (): void => {
       const asked = Atomics.exchange(word, 0, 1);
-      if (asked !== 0) for (const loop of loops) loop.terminate(); // a second signal: the user does not want to wait
+      if (asked === 0) return;
+      for (const loop of loops) loop.terminate(); // a second signal: the user does not want to wait
+      for (const signal of SIGNALS) process.off(signal, end); // a third one ends the process, whoever it waits for
     };
     for (const signal of SIGNALS) process.on(signal, end);
     try {
