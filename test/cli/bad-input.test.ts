@@ -177,8 +177,8 @@ describe("outputs", () => {
       [["--out", `host1/nic1=${at("w")}`, "--out", `host1/nic1=${at("v")}`], "given twice"],
       [["--out", `host1/nic9=${at("w")}`], "no port host1/nic9"],
       [["--out", "host1/nic1"], "PORT=FILE"],
-      [["--bind", "host1/nic1=wifi:eth0"], "expected pcap:FILE"],
-      [["--bind", "host1/nic1=eth0"], "expected pcap:FILE"],
+      [["--bind", "host1/nic1=wifi:eth0"], "expected afpacket:…, cap:…, gen:…, pcap:…"],
+      [["--bind", "host1/nic1=eth0"], "expected afpacket:…, cap:…, gen:…, pcap:…"],
       [["--burst", "257"], "1 to 256"],
       [["--out", "host1/nic1=-", "--json"], "exclude each other"],
     ] as const;
