@@ -303,25 +303,41 @@ export class Engine {
   *run(count: number): IterableIterator<void> {
     const { memory } = this;
     const { rows } = memory;
+    if (count === 0) return;
+    let tick = this.#tickOfFirstRow();
+    let length = this.#timeline?.reach(tick) === false ? 0 : this.#kernel.span(count, this.#endOf(tick));
+    // Most bursts go as one. Otherwise rows wait where neither copies nor the frames of nodes come.
+    if (length < count) this.#waiting.set(memory.bytes.subarray(rows, rows + count * ROW_SIZE));
     const restore = (first: number): void => {
       memory.bytes.set(this.#waiting.subarray(first * ROW_SIZE, count * ROW_SIZE), rows);
     };
-    this.#waiting.set(memory.bytes.subarray(rows, rows + count * ROW_SIZE));
-    for (let first = 0; first < count; ) {
-      if (first > 0) restore(first);
-      const timeMs = this.#timeOf(rows);
-      const tick = this.#timeline?.tickOf(timeMs) ?? Math.floor(timeMs);
-      for (const _ of this.passTime(tick)) {
-        yield;
-        restore(first);
+    for (let first = 0; ; ) {
+      if (length === 0) {
+        for (const _ of this.passTime(tick)) {
+          yield;
+          restore(first);
+        }
+        length = this.#kernel.span(count - first, this.#endOf(tick));
       }
-      const untilNs = this.#timeline ? BigInt(tick + 1) * 1_000_000n : TIMELESS;
-      const length = this.#kernel.span(count - first, untilNs);
       memory.setU32(this.#instant + ROW.SEQUENCE, memory.u32(rows + (length - 1) * ROW_SIZE + ROW.SEQUENCE));
       this.process(length, tick);
       yield;
       first += length;
+      if (first === count) return;
+      restore(first);
+      tick = this.#tickOfFirstRow();
+      length = 0;
     }
+  }
+
+  #tickOfFirstRow(): number {
+    const timeMs = this.#timeOf(this.memory.rows);
+    return this.#timeline?.tickOf(timeMs) ?? Math.floor(timeMs);
+  }
+
+  /** In nanoseconds; a time later than any packet's where nothing hangs on ticks. */
+  #endOf(tick: number): bigint {
+    return this.#timeline ? BigInt(tick + 1) * 1_000_000n : TIMELESS;
   }
 
   /**

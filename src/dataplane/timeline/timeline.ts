@@ -66,9 +66,11 @@ export class Timeline {
     return Math.max(Math.floor(timeMs), this.#nowMs);
   }
 
-  /** Is there anything to settle before this tick? */
-  isDue(tick: number): boolean {
-    return !this.#hasBegun || (this.nextMs ?? Number.POSITIVE_INFINITY) <= tick;
+  /** Lets time go on to this tick, unless something is to be settled before; returns whether it does. */
+  reach(tick: number): boolean {
+    if (!this.#hasBegun || (this.nextMs ?? Number.POSITIVE_INFINITY) <= tick) return false;
+    this.#nowMs = tick;
+    return true;
   }
 
   /** A decision that is made now wants this changed. */
