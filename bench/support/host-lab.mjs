@@ -32,6 +32,7 @@ export function hostLab(records, limits = {}) {
         routerGuard: false,
         stormLimit: 0,
         dynamicIPAddressLimit: 0,
+        isolation: null,
       },
     ],
     providerAddresses: [
@@ -50,5 +51,5 @@ export function hostLab(records, limits = {}) {
     ],
     lookupRecords: builder.build(),
   };
-  return new Lab({ hosts: [host], provider: null, events: [] }, { kernel: kernelModule(), ...limits });
+  return new Lab({ hosts: [host], provider: null, gateways: [], events: [] }, { kernel: kernelModule(), ...limits });
 }
