@@ -1,5 +1,5 @@
 /**
- * IP Rewrite (TranslationMethodNat), hnv-policy §9 row by row. Two hosts whose NICs end outside of the lab, so that what is on the wire can
+ * IP Rewrite (TranslationMethodNat), row by row of what is known of it. Two hosts whose NICs end outside of the lab, so that what is on the wire can
  * be seen, and be sent to the other host. Frames and their checksums are made without help of the code under test.
  */
 import { describe, expect, it } from "vitest";
@@ -118,7 +118,7 @@ const text = ({ verdict, port, frame, reason }: FrameEnd): string =>
 const ends = (to: EmulatedLab, port: string, frame: Uint8Array): string[] => to.send(port, frame).map(text);
 const wireEnd = (frame: Uint8Array, host = "host1"): string => `${host}/nic1 ${hexOf(frame)}`;
 
-describe("hnv-policy §9, decision", () => {
+describe("IP Rewrite: decision", () => {
   it("both records say TranslationMethodNat: the packet goes out with the PAs, and comes in with the CAs", () => {
     const both = lab();
     for (const addresses of [V4, V6]) {
@@ -180,7 +180,7 @@ describe("hnv-policy §9, decision", () => {
   });
 });
 
-describe("hnv-policy §9, decision of the receiver", () => {
+describe("IP Rewrite: decision of the receiver", () => {
   const wire = (source: string, destination = "192.168.4.102"): Uint8Array =>
     ethernet(NIC2, NIC1, tagged(VLAN, datagram()(source, destination)));
   it.each([
@@ -225,7 +225,7 @@ describe("hnv-policy §9, decision of the receiver", () => {
   });
 });
 
-describe("hnv-policy §9, IP header", () => {
+describe("IP Rewrite: IP header", () => {
   it("TTL by §5.3.5: one less for routed packets, by the sender only", () => {
     const both = lab();
     const sent = ethernet(GATEWAY, BLUE1, datagram(20, 9)("10.0.0.5", "10.0.1.9"));
@@ -240,7 +240,7 @@ describe("hnv-policy §9, IP header", () => {
   });
 });
 
-describe("hnv-policy §9, TCP/UDP/ICMPv6 checksum", () => {
+describe("IP Rewrite: TCP/UDP/ICMPv6 checksum", () => {
   it("UDP without a checksum has none on the wire either", () => {
     const none: Packet = (source, destination) =>
       ip({ source, destination, protocol: 17, payload: Uint8Array.of(15, 160, 0, 53, 0, 8, 0, 0) });
@@ -302,7 +302,7 @@ for p in inside + [ICMPv6EchoRequest(id=3, seq=4, data=b"ping")]:
   );
 });
 
-describe("hnv-policy §9, ICMP errors", () => {
+describe("IP Rewrite: ICMP errors", () => {
   /** An error from Blue2 about a packet of Blue1: what it quotes goes the other way. */
   const about =
     (quoted: Packet, length?: number): Packet =>
@@ -344,7 +344,7 @@ describe("hnv-policy §9, ICMP errors", () => {
   });
 });
 
-describe("hnv-policy §9, Ethernet", () => {
+describe("IP Rewrite: Ethernet", () => {
   it("UseVmMACAddress: the record's MAC in the place of the NIC's", () => {
     const both = changed(
       "192.168.4.101, rule: TranslationMethodNat",
@@ -356,7 +356,7 @@ describe("hnv-policy §9, Ethernet", () => {
   });
 });
 
-describe("hnv-policy §9, fragments", () => {
+describe("IP Rewrite: fragments", () => {
   /** An IPv4 fragment; checksums by the addresses. */
   const fragment =
     (flagsAndOffset: number, payload: (source: string, destination: string) => Uint8Array): Packet =>
@@ -387,7 +387,7 @@ describe("hnv-policy §9, fragments", () => {
   });
 });
 
-describe("hnv-policy §9, MTU", () => {
+describe("IP Rewrite: MTU", () => {
   it("nothing is added: 1500 octets pass where the interface's MTU is 1500; one more is told so", () => {
     const both = lab();
     const fits = datagram(1500 - 28);
@@ -402,7 +402,7 @@ describe("hnv-policy §9, MTU", () => {
   });
 });
 
-describe("hnv-policy §9: ordinary NIC offloads work", () => {
+describe("IP Rewrite: ordinary NIC offloads work", () => {
   const offloading = (): EmulatedLab => lab(RECORDS, "", "mtu: 1500, lso: true, checksumOffload: true");
   const segment = (
     source: string,
@@ -495,7 +495,7 @@ describe("hnv-policy §9: ordinary NIC offloads work", () => {
   });
 });
 
-describe("hnv-policy §9, non-IP, ARP, broadcast, multicast", () => {
+describe("IP Rewrite: non-IP, ARP, broadcast, multicast", () => {
   it("ARP for all is answered as always, and never carried", () => {
     const question = arp({ operation: 1, senderMac: BLUE1, sender: "10.0.0.5", target: "10.0.0.7" });
     const answer = arp({ operation: 2, senderMac: BLUE2, sender: "10.0.0.7", targetMac: BLUE1, target: "10.0.0.5" });
@@ -556,7 +556,7 @@ describe("hnv-policy §9, non-IP, ARP, broadcast, multicast", () => {
   });
 });
 
-describe("hnv-policy §9, mixed families", () => {
+describe("IP Rewrite: mixed families", () => {
   it("are dropped, by the sender and by the receiver", () => {
     const far = changed("192.168.4.102", '"2001:db8:4::104"');
     expect(ends(far, "host1/Blue1", asSent(V4, datagram()))).toEqual(["TX_NAT_FAMILY"]);
