@@ -10,7 +10,6 @@ import { join } from "node:path";
 import type { Engine } from "../../src/dataplane/engine.js";
 import {
   CONTROL,
-  FLOW_STATE,
   PORT,
   PORT_SIZE,
   ROW,
@@ -163,7 +162,7 @@ export function recordRegions<T>(make: () => T): { readonly made: T; readonly re
 const SLOT_ALIGNMENT = 64;
 const CONTROL_START = Math.min(...Object.values(CONTROL));
 /** The last field is a list: 32 bits for each state of a flow. */
-const CONTROL_END = CONTROL.IDLE_TIMEOUTS + 4 * Object.keys(FLOW_STATE).length;
+const CONTROL_END = CONTROL.COPY_BYTES + 4;
 
 /**
  * Fences around everything that one engine's kernel has to do with, from now on: the regions of its memory; streams from BASE to
@@ -177,6 +176,7 @@ export class EngineFences {
   readonly #streams: ReadonlySet<number>;
   readonly #isSingleHop: boolean;
   #bursts = 0;
+  #isRunning = false;
 
   constructor(
     engine: Engine,
@@ -207,7 +207,30 @@ export class EngineFences {
       this.#fences.open("a stream's list", memory.u32(stream + STREAM.LIST), listBytes, READ | WRITE);
     }
     const process = engine.process.bind(engine);
-    engine.process = (count, nowMs) => this.#burst(count, () => process(count, nowMs));
+    engine.process = (count, nowMs) =>
+      this.#isRunning ? process(count, nowMs) : this.#burst(count, () => process(count, nowMs));
+    const run = engine.run.bind(engine);
+    engine.run = (count) => this.#run(count, run(count));
+  }
+
+  /** The frames of all rows are open from the first step to the last: how far a step goes is read off them. */
+  *#run(count: number, steps: IterableIterator<void>): IterableIterator<void> {
+    const fences = this.#fences;
+    const mark = fences.mark;
+    for (let index = 0; index < count; index++) this.#openFrame(index);
+    for (let isDone = false; ; ) {
+      this.#isRunning = true;
+      fences.guard(() => {
+        isDone = steps.next().done === true;
+      });
+      this.#isRunning = false;
+      if (isDone) break;
+      this.#closeSlots();
+      for (const stream of this.#streams) this.#closeStream(stream);
+      this.#bursts++;
+      yield;
+    }
+    fences.closeTo(mark);
   }
 
   #burst(count: number, process: () => void): void {

@@ -214,6 +214,7 @@ export function inject(cause: usize, length: u32): usize {
     drop(row, hops > HOPS_MAX ? REASON_HOP_LIMIT : REASON_RESOURCES);
     return 0;
   }
+  memory.fill(at, 0, length); // nothing of another packet may show, whatever the caller writes
   store<u32>(row, <u32>at, ROW_OFFSET);
   store<u32>(row, SLOT_HEADROOM, ROW_HEADROOM);
   return row;
