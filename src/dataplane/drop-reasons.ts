@@ -36,11 +36,7 @@ const ROWS = [
   row("RX_IP_CSUM", WNV, "The outer IPv4 header checksum is wrong."),
   row("RX_OUTER_VLAN", WNV, "The outer VLAN is not that of the provider address."),
   row("RX_PA_STATE", WNV, "The provider address is not in a state that receives."),
-  row(
-    "RX_OUTER_FRAGMENT",
-    WNV,
-    "The outer packet is a fragment; fragments of NVGRE are not reassembled (RFC 7637 §4.4).",
-  ),
+  row("RX_OUTER_FRAGMENT", WNV, "The outer packet is a fragment, and reassembly is off, as RFC 7637 §4.4 allows."),
   row("RX_GRE_SHORT", WNV, "The GRE header is cut short."),
   row("RX_GRE_VERSION", null, "GRE of a version other than 0, left to other consumers."),
   row("RX_GRE_PROTO", null, "GRE that does not carry Ethernet, left to other consumers."),

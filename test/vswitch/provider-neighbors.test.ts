@@ -6,6 +6,7 @@ import { formatAddress } from "../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../src/kernel-file.js";
 import { Lab } from "../../src/vswitch/index.js";
 import { arp, frame, hexOf, icmpv6, ip, neighborMessage, tagged, udp } from "../engine/build.js";
+import { isTsharkAvailable, tsharkFields } from "../oracles/tshark.js";
 
 const BLUE1 = "06-06-00-00-00-05";
 const BLUE2 = "06-06-00-00-00-07";
@@ -199,6 +200,44 @@ describe("the neighbor cache", () => {
       snapshot: { state: { neighbors: { size: number } } };
     };
     expect(state.snapshot.state.neighbors.size).toBe(1_024);
+  });
+});
+
+describe.skipIf(!isTsharkAvailable)("as tshark reads them", () => {
+  const asked = (options: LabOptions): readonly Uint8Array[] => {
+    const bench = new Bench(options);
+    const { engine } = bench.lab;
+    const nic = bench.lab.port("host1/nic1")!;
+    engine.setPeer(nic, null);
+    const sent = [
+      ...engine.send([{ port: bench.lab.port("host1/Blue1")!, frame: data() }], 3_600_000n * 1_000_000n),
+      ...engine.sendNothing(3_610_000n * 1_000_000n),
+    ];
+    return sent.filter(({ port, verdict }) => verdict === "delivered" && port === nic).map(({ frame: bytes }) => bytes);
+  };
+  const V6 = {
+    pa: ["2001:db8:4::11", "2001:db8:4::22"],
+    subnets: '{ prefix: "2001:db8:4::/64", vlan: 103, mtu: 1600 }',
+  } as const;
+
+  test("questions and probes of both families are whole: targets, senders, groups and checksums", () => {
+    const v6 = [...asked({ ...V6, settings: WITHOUT_DAD }), ...asked(V6)];
+    const fields = [
+      "vlan.id",
+      "ipv6.src",
+      "ipv6.dst",
+      "icmpv6.nd.ns.target_address",
+      "icmpv6.opt.linkaddr",
+      "icmpv6.checksum.status",
+    ];
+    const read = tsharkFields(v6, fields).map((each) => fields.map((field) => each[field]!.join()));
+    const group = "ff02::1:ff00:22";
+    const question = ["103", "2001:db8:4::11", group, "2001:db8:4::22", NIC1.toLowerCase().replaceAll("-", ":"), "1"];
+    expect(read).toEqual([question, question, question, ["103", "::", "ff02::1:ff00:11", "2001:db8:4::11", "", "1"]]);
+    const v4 = asked({ settings: WITHOUT_DAD });
+    const names = ["vlan.id", "arp.opcode", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "_ws.expert.severity"];
+    const arps = tsharkFields(v4, names).map((each) => names.map((field) => each[field]!.join()));
+    expect(arps).toEqual(Array.from({ length: 3 }, () => ["103", "1", "192.168.4.11", "192.168.4.22", ""]));
   });
 });
 
