@@ -14,6 +14,7 @@ export const ERRNO = {
   EAGAIN: 11,
   ENODEV: 19,
   EINVAL: 22,
+  EOPNOTSUPP: 95,
   ENETDOWN: 100,
   ENOBUFS: 105,
 } as const;
@@ -35,6 +36,11 @@ export const SOL_SOCKET = 1;
 export const SOL_PACKET = 263;
 export const MSG_DONTWAIT = 0x40;
 export const POLLIN = 1;
+/** Numbers of system calls that the C library has no function for, the same on x64 and arm64. */
+const RING_SETUP = 425;
+const RING_ENTER = 426;
+/** IORING_ENTER_GETEVENTS */
+const RING_ENTER_WAITS = 1;
 
 /** struct pollfd: descriptor (32 bits), events, revents (16 bits each). */
 export const POLLFD = { SIZE: 8, EVENTS: 4, REVENTS: 6 } as const;
@@ -63,6 +69,10 @@ export interface System {
   read(descriptor: number, to: number, length: number): number;
   writev(descriptor: number, iovecs: number, count: number): number;
   sendmmsg(descriptor: number, messages: number, count: number, flags: number): number;
+  /** io_uring_setup(2): the ring's descriptor. `params` is read and written. */
+  ringSetup(entries: number, params: Uint8Array): number;
+  /** io_uring_enter(2), and waits until `complete` calls are completed: how many were submitted. */
+  ringEnter(descriptor: number, submit: number, complete: number): number;
   /** `descriptors`: struct pollfd each. */
   poll(descriptors: Uint8Array, count: number, timeoutMs: number): number;
   /** The same in a thread of the pool; nobody may touch the bytes meanwhile. */
@@ -125,6 +135,10 @@ function bindCalls(koffi: Koffi): System {
   const read = libc.func("int64_t read(int fd, uintptr_t to, size_t length)");
   const writev = libc.func("int64_t writev(int fd, uintptr_t iovecs, int count)");
   const sendmmsg = libc.func("int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)");
+  const ringSetup = libc.func("int64_t syscall(int64_t number, unsigned int entries, void *params)");
+  const ringEnter = libc.func(
+    "int64_t syscall(int64_t number, int fd, unsigned int submit, unsigned int complete, unsigned int flags, intptr_t none, size_t size)",
+  );
   const poll = libc.func("int poll(void *descriptors, unsigned long count, int timeout)");
 
   const checked = (result: number, call: string): number => {
@@ -160,6 +174,9 @@ function bindCalls(koffi: Koffi): System {
     read: (descriptor, to, length) => orErrno(read(descriptor, to, length)),
     writev: (descriptor, iovecs, count) => orErrno(writev(descriptor, iovecs, count)),
     sendmmsg: (descriptor, messages, count, flags) => orErrno(sendmmsg(descriptor, messages, count, flags)),
+    ringSetup: (entries, params) => orErrno(ringSetup(RING_SETUP, entries, params)),
+    ringEnter: (descriptor, submit, complete) =>
+      orErrno(ringEnter(RING_ENTER, descriptor, submit, complete, RING_ENTER_WAITS, 0, 0)),
     poll: (descriptors, count, timeoutMs) => orErrno(poll(descriptors, count, timeoutMs)),
     pollAside: (descriptors, count, timeoutMs) =>
       new Promise((resolve) => {
@@ -170,3 +187,9 @@ function bindCalls(koffi: Koffi): System {
 
 /** A 32-bit number as the options of sockets take it. */
 export const int32 = (value: number): Uint8Array => new Uint8Array(new Int32Array([value]).buffer);
+
+/** Zeroed bytes for structures that the kernel is told the address of: they stay where they are, as small typed arrays may not. */
+export function block(length: number): { readonly bytes: Uint8Array; readonly view: DataView } {
+  const buffer = new ArrayBuffer(length);
+  return { bytes: new Uint8Array(buffer), view: new DataView(buffer) };
+}

@@ -5,6 +5,7 @@
  * frames to us (offloads), which spares it work and us calls: one read brings up to 64 KiB.
  */
 import { type PacketMemory, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
+import { type CallBatch, openCalls } from "./call-batch.js";
 import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
@@ -27,8 +28,11 @@ const IFREQ_FLAGS = 16;
 
 /** The longest that a read can bring, offload header aside. */
 const LONGEST_FRAME = 65_536 + 128;
-/** Frames of one `receive` lie here one behind the other. */
-const AREA_BYTES = 512 * 1024;
+/** Frames of one `receive`, and of one system call on their way out. */
+const READS_MAX = 64;
+const WRITES_MAX = 256;
+/** A frame is read into a slot of its own, behind its headroom; only what frames fill of a slot is ever backed by memory. */
+const SLOT_BYTES = (SLOT_HEADROOM + LONGEST_FRAME + 63) & ~63;
 
 export class TapInterface implements LiveInterface {
   readonly uri: string;
@@ -36,14 +40,22 @@ export class TapInterface implements LiveInterface {
   readonly isOpen = true;
   readonly #events = new EventCounts();
   readonly #system: System;
+  readonly #calls: CallBatch;
   readonly #intake: Intake;
-  readonly #area: number;
-  /** Two iovecs: an offload header of zeros, and the frame that is sent. */
+  /** Slots that frames are read into. */
+  readonly #slots: number;
+  /** For each frame of a batch two iovecs: an offload header of zeros, and the frame. */
   readonly #iovecs: number;
   readonly #noOffload: number;
   readonly #time: Time = { low: 0, high: 0 };
-  /** Where the next frame is read to. */
-  #cursor: number;
+  /** What the last batch of reads brought: the length of the frame in each slot, and how many of them the intake took. */
+  readonly #lengths = new Uint32Array(READS_MAX);
+  #read = 0;
+  #taken = 0;
+  /** How many frames the next batch asks for: more as long as all of them come. */
+  #ahead = 1;
+  /** Frames that wait for `flush`. */
+  #waiting = 0;
   /** Where the packet memory begins. */
   #base = 0;
   #descriptor: number;
@@ -60,15 +72,15 @@ export class TapInterface implements LiveInterface {
     this.uri = `tap:${device}`;
     this.#system = system();
     this.#intake = new Intake(memory);
-    this.#area = memory.allocate(AREA_BYTES);
-    this.#cursor = this.#area;
-    this.#iovecs = memory.allocate(2 * IOVEC.SIZE);
+    this.#slots = memory.allocate(READS_MAX * SLOT_BYTES);
+    this.#iovecs = memory.allocate(WRITES_MAX * 2 * IOVEC.SIZE);
     this.#noOffload = memory.allocate(OFFLOAD_HEADER_LENGTH);
     try {
       this.#descriptor = attach(this.#system, device, share);
     } catch (error) {
       throw liveErrorOf(this.uri, error, "CAP_NET_ADMIN");
     }
+    this.#calls = openCalls(this.#system, WRITES_MAX, this.#descriptor);
     this.#isUp = share.workers > 1 || this.#seemsUp(); // another thread may be about to set it up
   }
 
@@ -78,56 +90,85 @@ export class TapInterface implements LiveInterface {
 
   receive(rows: number, max: number, nowNs: bigint): number {
     const intake = this.#intake;
-    this.#findMemory();
     setTime(this.#time, nowNs);
     intake.begin(rows, max);
-    if (intake.isFull) return intake.count; // the last frame is still being cut
-    this.#cursor = this.#area;
-    while (!intake.isFull && this.#cursor + SLOT_HEADROOM + LONGEST_FRAME <= this.#area + AREA_BYTES) {
-      if (!this.#readFrame()) break;
-    }
+    if (this.#taken === this.#read && !intake.isFull) this.#readFrames();
+    while (this.#taken < this.#read && !intake.isFull) this.#take(this.#taken++);
     return intake.count;
   }
 
-  #readFrame(): boolean {
-    const at = this.#cursor + SLOT_HEADROOM;
-    const header = at - OFFLOAD_HEADER_LENGTH;
-    const got = this.#system.read(this.#descriptor, this.#base + header, OFFLOAD_HEADER_LENGTH + LONGEST_FRAME);
-    if (got <= OFFLOAD_HEADER_LENGTH) return false;
-    const length = got - OFFLOAD_HEADER_LENGTH;
-    this.#cursor = (at + length + 15) & ~15;
-    this.#intake.add(at, length, SLOT_HEADROOM, this.#time, offloadAt(this.memory, header, 0));
-    return true;
+  /** Overwrites all slots. */
+  #readFrames(): void {
+    const calls = this.#calls;
+    this.#findMemory();
+    for (let slot = 0; slot < this.#ahead; slot++) {
+      const to = this.#base + this.#headerAt(slot);
+      calls.read(this.#descriptor, to, OFFLOAD_HEADER_LENGTH + LONGEST_FRAME);
+    }
+    const asked = calls.run();
+    this.#taken = 0;
+    this.#read = 0;
+    for (; this.#read < asked; this.#read++) {
+      const length = calls.result(this.#read) - OFFLOAD_HEADER_LENGTH;
+      if (length <= 0) break;
+      this.#lengths[this.#read] = length;
+    }
+    this.#ahead = Math.min(this.#read === asked ? 2 * asked : this.#read + 1, READS_MAX);
+  }
+
+  #headerAt(slot: number): number {
+    return this.#slots + slot * SLOT_BYTES + SLOT_HEADROOM - OFFLOAD_HEADER_LENGTH;
+  }
+
+  #take(slot: number): void {
+    const header = this.#headerAt(slot);
+    const offload = offloadAt(this.memory, header, 0);
+    this.#intake.add(header + OFFLOAD_HEADER_LENGTH, this.#lengths[slot]!, SLOT_HEADROOM, this.#time, offload);
   }
 
   release(): void {}
 
-  /** TAP devices take one frame per call, so nothing waits for `flush`. */
   send(offset: number, length: number): boolean {
-    setPointer(this.memory, this.#iovecs + IOVEC.SIZE, this.#base + offset);
-    this.memory.setU32(this.#iovecs + IOVEC.SIZE + IOVEC.LENGTH, length);
-    const isSent = this.#system.writev(this.#descriptor, this.#base + this.#iovecs, 2) >= 0;
-    if (isSent) this.#sent++;
-    else this.#sendDrops++;
-    return isSent;
+    if (this.#waiting === WRITES_MAX) this.flush();
+    if (this.#waiting === 0) this.#findMemory();
+    const iovecs = this.#iovecs + this.#waiting * 2 * IOVEC.SIZE;
+    setPointer(this.memory, iovecs + IOVEC.SIZE, this.#base + offset);
+    this.memory.setU32(iovecs + IOVEC.SIZE + IOVEC.LENGTH, length);
+    this.#waiting++;
+    return true;
   }
 
-  flush(): void {}
+  flush(): void {
+    if (this.#waiting === 0) return;
+    const calls = this.#calls;
+    for (let i = 0; i < this.#waiting; i++) {
+      calls.writev(this.#descriptor, this.#base + this.#iovecs + i * 2 * IOVEC.SIZE, 2);
+    }
+    const count = calls.run();
+    for (let i = 0; i < count; i++) {
+      if (calls.result(i) >= 0) this.#sent++;
+      else this.#sendDrops++;
+    }
+    this.#waiting = 0;
+  }
 
   /** Memory that grows may move. */
   #findMemory(): void {
     const base = this.#system.addressOf(this.memory.memory.buffer);
     if (base === this.#base) return;
     this.#base = base;
-    setPointer(this.memory, this.#iovecs, base + this.#noOffload);
-    this.memory.setU32(this.#iovecs + IOVEC.LENGTH, OFFLOAD_HEADER_LENGTH);
+    for (let i = 0; i < WRITES_MAX; i++) {
+      const iovec = this.#iovecs + i * 2 * IOVEC.SIZE;
+      setPointer(this.memory, iovec, base + this.#noOffload);
+      this.memory.setU32(iovec + IOVEC.LENGTH, OFFLOAD_HEADER_LENGTH);
+    }
   }
 
   /** Notices a device that went down, came up or was removed; makes it again then. */
   check(): void {
     if (this.#descriptor >= 0 && this.#nameNow() === undefined) {
       this.#events.count("gone");
-      this.close();
+      this.#detach();
     }
     if (this.#descriptor < 0) this.#attachAgain();
     const isUp = this.#seemsUp();
@@ -173,6 +214,11 @@ export class TapInterface implements LiveInterface {
   }
 
   close(): void {
+    this.#detach();
+    this.#calls.close();
+  }
+
+  #detach(): void {
     if (this.#descriptor >= 0) this.#system.close(this.#descriptor);
     this.#descriptor = -1;
   }

@@ -1,8 +1,7 @@
 /** What AF_XDP wants to know and to have otherwise about a network device, on top of `../net-device.ts`. */
 import { SystemError } from "../errors.js";
 import { deviceRequest, ethtool, nameInRequest } from "../net-device.js";
-import { AF_INET, AF_PACKET, SOCK_DGRAM, SOCK_RAW, SOL_PACKET, type System } from "../system.js";
-import { block } from "./system-calls.js";
+import { AF_INET, AF_PACKET, block, SOCK_DGRAM, SOCK_RAW, SOL_PACKET, type System } from "../system.js";
 
 const SIOCETHTOOL = 0x8946;
 const IFREQ_VALUE = 16;

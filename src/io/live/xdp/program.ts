@@ -6,7 +6,8 @@
  * closes the descriptor and detaches the program.
  */
 import { SystemError } from "../errors.js";
-import { block, type XdpSystem } from "./system-calls.js";
+import { block } from "../system.js";
+import type { XdpSystem } from "./system-calls.js";
 
 const BPF = { MAP_CREATE: 0, MAP_UPDATE_ELEM: 2, PROG_LOAD: 5, LINK_CREATE: 28 } as const;
 const MAP_TYPE_XSKMAP = 17;

@@ -4,9 +4,9 @@
  * The UMEM is handed in. Sockets of other queues could share it by XDP_SHARED_UMEM, each with rings of its own.
  */
 import { SystemError } from "../errors.js";
-import { MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, SOCK_RAW } from "../system.js";
+import { block, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, SOCK_RAW } from "../system.js";
 import { Ring, type RingLayout } from "./ring.js";
-import { block, type XdpSystem } from "./system-calls.js";
+import type { XdpSystem } from "./system-calls.js";
 import type { Umem } from "./umem.js";
 
 const AF_XDP = 44;

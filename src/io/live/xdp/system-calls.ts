@@ -46,9 +46,3 @@ function bindCalls(base: System, koffi: Koffi): XdpSystem {
     },
   };
 }
-
-/** Zeroed bytes for structures that the kernel is told the address of: they stay where they are, as small typed arrays may not. */
-export function block(length: number): { readonly bytes: Uint8Array; readonly view: DataView } {
-  const buffer = new ArrayBuffer(length);
-  return { bytes: new Uint8Array(buffer), view: new DataView(buffer) };
-}
