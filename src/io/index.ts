@@ -56,7 +56,7 @@ export {
   parsePacedCaptureUri,
 } from "./live/paced-capture.js";
 export { Poller } from "./live/poller.js";
-export { PortCapture, pieceBytesMax, portCaptureForm } from "./live/port-capture.js";
+export { CAPTURE_QUEUE_BYTES, PortCapture, portCaptureForm } from "./live/port-capture.js";
 export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";

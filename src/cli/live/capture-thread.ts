@@ -1,6 +1,6 @@
 /** `--capture` in a live run: what to write where, and the thread that does it. */
 import { Worker } from "node:worker_threads";
-import { type CaptureFormat, formatFor, makeCaptureQueue, pieceBytesMax, ringBell } from "../../io/index.js";
+import { CAPTURE_QUEUE_BYTES, type CaptureFormat, formatFor, makeCaptureQueue, ringBell } from "../../io/index.js";
 import { CliError, type ExitStatus, failure, usageError } from "../errors.js";
 import type { PortValue } from "../options.js";
 
@@ -52,7 +52,7 @@ export class CaptureThread {
           file: value,
           port,
           format,
-          queues: Array.from({ length: workers }, () => makeCaptureQueue(pieceBytesMax(format))),
+          queues: Array.from({ length: workers }, () => makeCaptureQueue(CAPTURE_QUEUE_BYTES)),
           fileBytes: captureSize === undefined ? undefined : captureSize * 1024 * 1024,
           files: captureFiles,
         };

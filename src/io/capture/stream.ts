@@ -66,6 +66,10 @@ export class StreamBuffer {
   get count(): number {
     return this.#get(STREAM.LIST_COUNT);
   }
+  /** What they take of the region, gaps included. */
+  get usedBytes(): number {
+    return this.#get(STREAM.CURSOR) - this.base;
+  }
   get isDisordered(): boolean {
     return this.#get(STREAM.DISORDERED) !== 0;
   }
@@ -76,8 +80,7 @@ export class StreamBuffer {
 
   /** Would so many frames of so many bytes in all, headers that are pushed included, still fit? */
   hasRoom(bytes: number, frames: number): boolean {
-    const used = this.#get(STREAM.CURSOR) - this.base;
-    const fitsBytes = used + bytes + frames * this.gap <= this.#capacity;
+    const fitsBytes = this.usedBytes + bytes + frames * this.gap <= this.#capacity;
     return fitsBytes && this.count + frames <= this.#get(STREAM.LIST_CAPACITY);
   }
 
@@ -110,7 +113,7 @@ export class StreamBuffer {
     const block = new DataView(memory.buffer, address, STREAM_SIZE);
     const list = block.getUint32(STREAM.LIST, true);
     const { base, count } = this;
-    const bytes = this.#get(STREAM.CURSOR) - base;
+    const bytes = this.usedBytes;
     const shift = this.#copyTo(memory, block, bytes) - base;
     new Uint8Array(memory.buffer).set(this.memory.bytes.subarray(this.#list, this.itemAt(count)), list);
     const items = new DataView(memory.buffer, list, count * STREAM_ITEM_SIZE);

@@ -1,17 +1,19 @@
 /**
- * Pieces of a capture on their way from a thread that forwards to the one that writes: slots in shared memory, in a circle. Whoever
- * puts never waits: with all slots taken the piece is refused.
+ * Pieces of a capture on their way from a thread that forwards to the one that writes, one behind the other in a circle of shared
+ * memory. Whoever puts never waits: where there is no room, the piece is refused.
  *
- *     | put | taken | length, frames of slot 0 | … of slot 1 | …        32 bits each
- *     | slot 0 | slot 1 | …
+ *     | put | taken | where, length, frames of piece 0 | … of piece 1 | …        32 bits each; pieces are counted from the beginning
+ *     | a circle of octets; no piece lies across its end
  *
- * One thread puts, one takes. A bell, one word for all queues of a writer, wakes it.
+ * A writer that keeps up always finds its piece at the begin of the circle, in octets that are still in the processor's cache: with
+ * nothing under way, the circle starts over. One thread puts, one takes. A bell, one word for all queues of a writer, wakes it.
  */
-const SLOTS = 16;
+const PIECES = 1024;
 const PUT = 0;
 const TAKEN = 1;
-const SLOT_WORDS = 2;
-const HEADER_BYTES = (2 + SLOTS * 2) * 4;
+const FIRST = 2;
+const PIECE = { WORDS: 3, AT: 0, LENGTH: 1, FRAMES: 2 } as const;
+const HEADER_BYTES = (FIRST + PIECES * PIECE.WORDS) * 4;
 
 /** Records of a capture, back to back. */
 export interface CapturePiece {
@@ -19,13 +21,14 @@ export interface CapturePiece {
   readonly frames: number;
 }
 
-export const makeCaptureQueue = (pieceBytesMax: number): SharedArrayBuffer =>
-  new SharedArrayBuffer(HEADER_BYTES + SLOTS * pieceBytesMax);
+/** A queue that holds `capacity` octets at most. */
+export const makeCaptureQueue = (capacity: number): SharedArrayBuffer => new SharedArrayBuffer(HEADER_BYTES + capacity);
 
 export class CaptureQueue {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
-  readonly #slotBytes: number;
+  /** Behind the piece that was put last. */
+  #end = 0;
 
   constructor(
     shared: SharedArrayBuffer,
@@ -33,25 +36,35 @@ export class CaptureQueue {
   ) {
     this.#words = new Int32Array(shared, 0, HEADER_BYTES / 4);
     this.#bytes = new Uint8Array(shared, HEADER_BYTES);
-    this.#slotBytes = this.#bytes.length / SLOTS;
-  }
-
-  get pieceBytesMax(): number {
-    return this.#slotBytes;
   }
 
   /** Copies the piece; false if there is no room for it. */
   put({ bytes, frames }: CapturePiece): boolean {
     const words = this.#words;
     const put = words[PUT]!;
-    if (((put - Atomics.load(words, TAKEN)) | 0) === SLOTS || bytes.length > this.#slotBytes) return false;
-    const slot = (put >>> 0) % SLOTS;
-    this.#bytes.set(bytes, slot * this.#slotBytes);
-    words[SLOT_WORDS + slot * 2] = bytes.length;
-    words[SLOT_WORDS + slot * 2 + 1] = frames;
+    const at = this.#roomFor(bytes.length, put, Atomics.load(words, TAKEN));
+    if (at === null) return false;
+    this.#bytes.set(bytes, at);
+    this.#end = at + bytes.length;
+    const piece = pieceAt(put);
+    words[piece + PIECE.AT] = at;
+    words[piece + PIECE.LENGTH] = bytes.length;
+    words[piece + PIECE.FRAMES] = frames;
     Atomics.store(words, PUT, (put + 1) | 0);
     ringBell(this.bell);
     return true;
+  }
+
+  /** Where so many octets may be put. Pieces lie from the oldest that is not taken to `#end`, once around at most. */
+  #roomFor(length: number, put: number, taken: number): number | null {
+    const capacity = this.#bytes.length;
+    if (put === taken) return length <= capacity ? 0 : null;
+    if (((put - taken) | 0) === PIECES) return null;
+    const oldest = this.#words[pieceAt(taken) + PIECE.AT]!;
+    const isAround = this.#end <= oldest;
+    if (!isAround && this.#end + length <= capacity) return this.#end;
+    const at = isAround ? this.#end : 0;
+    return at + length <= oldest ? at : null;
   }
 
   /** The oldest piece, which stays until `release`. */
@@ -59,11 +72,11 @@ export class CaptureQueue {
     const words = this.#words;
     const taken = words[TAKEN]!;
     if (Atomics.load(words, PUT) === taken) return undefined;
-    const slot = (taken >>> 0) % SLOTS;
-    const begin = slot * this.#slotBytes;
+    const piece = pieceAt(taken);
+    const at = words[piece + PIECE.AT]!;
     return {
-      bytes: this.#bytes.subarray(begin, begin + words[SLOT_WORDS + slot * 2]!),
-      frames: words[SLOT_WORDS + slot * 2 + 1]!,
+      bytes: this.#bytes.subarray(at, at + words[piece + PIECE.LENGTH]!),
+      frames: words[piece + PIECE.FRAMES]!,
     };
   }
 
@@ -71,6 +84,9 @@ export class CaptureQueue {
     Atomics.store(this.#words, TAKEN, (this.#words[TAKEN]! + 1) | 0);
   }
 }
+
+/** The word where piece `number` is described. */
+const pieceAt = (number: number): number => FIRST + ((number >>> 0) % PIECES) * PIECE.WORDS;
 
 export function ringBell(bell: Int32Array): void {
   Atomics.add(bell, 0, 1);

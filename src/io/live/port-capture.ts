@@ -25,13 +25,15 @@ import type { CaptureQueue } from "./capture-queue.js";
 const GROWTH_BYTES = 128;
 const BURST_FRAMES = 4 * BURST_MAX;
 const BURST_BYTES = BURST_BYTES_MAX + BURST_MAX * GROWTH_BYTES;
-/** A stream has room for two full bursts, so that short ones share a piece. */
-const STREAM_FRAMES = 2 * BURST_FRAMES;
+/** A stream is handed over when it holds so much, so that it stays in the processor's cache; a burst must still fit then. */
+const PIECE_BYTES = 64 * 1024;
+const PIECE_FRAMES = BURST_MAX;
+const STREAM_FRAMES = BURST_FRAMES + PIECE_FRAMES;
 const gapOf = (format: CaptureFormat): number => (format === "pcap" ? RECORD.LENGTH : EPB_GAP);
-const streamBytes = (format: CaptureFormat): number => 2 * BURST_BYTES + STREAM_FRAMES * gapOf(format);
+const streamBytes = (format: CaptureFormat): number => PIECE_BYTES + BURST_BYTES + STREAM_FRAMES * gapOf(format);
 
-/** The longest piece that a PortCapture puts. */
-export const pieceBytesMax = (format: CaptureFormat): number => streamBytes(format) + EPB_GAP;
+/** What a thread that forwards may be ahead of the one that writes: some hundredths of a second at the highest rates. */
+export const CAPTURE_QUEUE_BYTES = 16 * 1024 * 1024;
 
 /** Frames wait so long at most. */
 const PIECE_MS = 100;
@@ -92,7 +94,7 @@ export class PortCapture {
 
   #update(stream: StreamBuffer, direction: 0 | 1, isTime: boolean): void {
     const { count } = stream;
-    if (count === 0 || (!isTime && stream.hasRoom(BURST_BYTES, BURST_FRAMES))) return;
+    if (count === 0 || (!isTime && count < PIECE_FRAMES && stream.usedBytes < PIECE_BYTES)) return;
     const encoding: Encoding =
       this.format === "pcap" ? { kind: "records", unit: 1 } : { kind: "blocks", interfaceId: direction, unit: 1 };
     const { bytes } = encode(stream, encoding, true)!;
