@@ -38,7 +38,7 @@ export class CaptureQueue {
     this.#bytes = new Uint8Array(shared, HEADER_BYTES);
   }
 
-  /** Copies the piece; false if there is no room for it. */
+  /** Copies the piece; false if there is no room for it. The writer hears of it by `wake`. */
   put({ bytes, frames }: CapturePiece): boolean {
     const words = this.#words;
     const put = words[PUT]!;
@@ -51,8 +51,11 @@ export class CaptureQueue {
     words[piece + PIECE.LENGTH] = bytes.length;
     words[piece + PIECE.FRAMES] = frames;
     Atomics.store(words, PUT, (put + 1) | 0);
-    ringBell(this.bell);
     return true;
+  }
+
+  wake(): void {
+    ringBell(this.bell);
   }
 
   /** Where so many octets may be put. Pieces lie from the oldest that is not taken to `#end`, once around at most. */

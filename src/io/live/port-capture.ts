@@ -32,6 +32,9 @@ const STREAM_FRAMES = BURST_FRAMES + PIECE_FRAMES;
 const gapOf = (format: CaptureFormat): number => (format === "pcap" ? RECORD.LENGTH : EPB_GAP);
 const streamBytes = (format: CaptureFormat): number => PIECE_BYTES + BURST_BYTES + STREAM_FRAMES * gapOf(format);
 
+/** The writer is woken for so much, or when frames have waited long enough: to wake a thread costs as much as to forward some frames. */
+const WAKE_BYTES = 512 * 1024;
+
 /** What a thread that forwards may be ahead of the one that writes: some hundredths of a second at the highest rates. */
 export const CAPTURE_QUEUE_BYTES = 16 * 1024 * 1024;
 
@@ -57,6 +60,8 @@ export class PortCapture {
   #refused = 0;
   /** When what waits is handed over at the latest. */
   #dueMs = 0;
+  /** Octets that were handed over since the writer was woken. */
+  #untold = 0;
 
   constructor(
     memory: Memory,
@@ -84,12 +89,19 @@ export class PortCapture {
     this.#update(this.received, 0, isTime);
     this.#update(this.sent, 1, isTime);
     if (isTime) this.#dueMs = nowMs + PIECE_MS;
+    if (this.#untold >= WAKE_BYTES || (isTime && this.#untold > 0)) this.#wake();
   }
 
   /** Hands over what waits. */
   finish(): void {
     this.#update(this.received, 0, true);
     this.#update(this.sent, 1, true);
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.queue.wake();
+    this.#untold = 0;
   }
 
   #update(stream: StreamBuffer, direction: 0 | 1, isTime: boolean): void {
@@ -99,8 +111,12 @@ export class PortCapture {
       this.format === "pcap" ? { kind: "records", unit: 1 } : { kind: "blocks", interfaceId: direction, unit: 1 };
     const { bytes } = encode(stream, encoding, true)!;
     const records = stream.memory.bytes.subarray(stream.base, stream.base + bytes);
-    if (this.queue.put({ bytes: records, frames: count })) this.#frames += count;
-    else this.#refused += count;
+    if (this.queue.put({ bytes: records, frames: count })) {
+      this.#frames += count;
+      this.#untold += bytes;
+    } else {
+      this.#refused += count;
+    }
     stream.reset();
   }
 }

@@ -8,13 +8,13 @@ const PIECES_MAX = 1024;
 function ends(capacity = CAPACITY) {
   const bell = new Int32Array(new SharedArrayBuffer(8));
   const shared = makeCaptureQueue(capacity);
-  return { bell, putter: new CaptureQueue(shared, bell), taker: new CaptureQueue(shared, bell) };
+  return { putter: new CaptureQueue(shared, bell), taker: new CaptureQueue(shared, bell) };
 }
 
 const piece = (number: number) => ({ bytes: new Uint8Array((number % 100) + 1).fill(number), frames: number });
 
 test("what is put comes out, in order, however often the circle is gone round", () => {
-  const { putter, taker, bell } = ends();
+  const { putter, taker } = ends();
   let taken = 0;
   let put = 0;
   let refused = 0;
@@ -30,7 +30,6 @@ test("what is put comes out, in order, however often the circle is gone round", 
   }
   expect(taken).toBeGreaterThan(1000);
   expect(refused).toBeGreaterThan(100);
-  expect(bell[0]).toBe(put);
 });
 
 test("a full queue refuses, and has room again when a piece is done with", () => {
