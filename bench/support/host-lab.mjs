@@ -7,6 +7,8 @@ import { Lab } from "../../dist/vswitch/index.js";
 import { BLUE1_MAC, FAR_NIC_MAC, NIC_MAC, PROVIDER4, VSID } from "./frames.mjs";
 
 export const FIRST_CUSTOMER = 0x0a000100;
+/** A host that no record names at first. */
+export const ELSEWHERE = ipv4Address(PROVIDER4.destination + 1);
 
 export function hostLab(records, limits = {}) {
   const builder = new LookupRecordsBuilder();
@@ -39,7 +41,7 @@ export function hostLab(records, limits = {}) {
       { address: ipv4Address(PROVIDER4.source), prefixLength: 24, vlan: 0, mac: null, interfaceIndex: 1 },
     ],
     providerRoutes: [],
-    neighbors: [{ address: far, mac: FAR_NIC_MAC }],
+    neighbors: [far, ELSEWHERE].map((address) => ({ address, mac: FAR_NIC_MAC })),
     customerRoutes: [
       {
         routingDomainID: "{11111111-2222-3333-4444-000000005001}",

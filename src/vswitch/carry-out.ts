@@ -66,7 +66,9 @@ function policyChanges(host: HostState, change: RecordChange): readonly HostPoli
 function recordsBy(host: HostState, key: RecordKey): readonly LookupRecord[] {
   const { lookupRecords } = host.snapshot.policy;
   const single = lookupRecords.find(key.virtualSubnetID, key.customerAddress);
-  const candidates = single ? [single] : [...lookupRecords];
+  const ofMac =
+    key.macAddress === undefined ? lookupRecords : lookupRecords.findByMac(key.virtualSubnetID, key.macAddress);
+  const candidates = single ? [single] : [...ofMac];
   return candidates.filter(
     (record) =>
       record.virtualSubnetID === key.virtualSubnetID &&
