@@ -4,7 +4,7 @@
  */
 import { ipv4Address } from "../dist/dataplane/wire/index.js";
 import { Bursts } from "./support/bursts.mjs";
-import { PROVIDER4, VSID, writeFrame } from "./support/frames.mjs";
+import { VSID, writeFrame } from "./support/frames.mjs";
 import { ELSEWHERE, FIRST_CUSTOMER, hostLab } from "./support/host-lab.mjs";
 import { quick } from "./support/measure.mjs";
 
