@@ -1,10 +1,9 @@
 /**
- * Many calls of read(2) and writev(2) at the price of one: by io_uring, where the system lets us have it, else one after the other.
+ * Many calls of read(2) and writev(2) at the price of one: by io_uring (`uring.ts`), where the system lets us have it, else one after the other.
  *
  *     read, read, … or writev, writev, … ─► run ─► result(0), result(1), …
  */
 import { ERRNO, type System } from "./system.js";
-import { openRing } from "./uring.js";
 
 /** Calls that are made in order, on descriptors that do not wait (O_NONBLOCK). */
 export interface CallBatch {
@@ -17,10 +16,6 @@ export interface CallBatch {
   result(index: number): number;
   close(): void;
 }
-
-/** A batch for `size` calls, a power of two, on this descriptor or one of its kind. */
-export const openCalls = (system: System, size: number, descriptor: number): CallBatch =>
-  openRing(system, size, descriptor) ?? new SingleCalls(system, size);
 
 /** For systems without io_uring, and those that forbid it (containers, `kernel.io_uring_disabled`): a call each, when it is added. */
 export class SingleCalls implements CallBatch {

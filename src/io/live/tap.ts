@@ -5,7 +5,7 @@
  * frames to us (offloads), which spares it work and us calls: one read brings up to 64 KiB.
  */
 import { type PacketMemory, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
-import { type CallBatch, openCalls } from "./call-batch.js";
+import type { CallBatch } from "./call-batch.js";
 import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
@@ -14,6 +14,7 @@ import { deviceRequest, hasDevice, isDeviceUp, nameInRequest, setDeviceUp } from
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { setPointer } from "./send-batch.js";
 import { IOVEC, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
+import { openCalls } from "./uring.js";
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;

@@ -7,7 +7,7 @@
  * Calls that do not wait are made at once and in order while we are in `io_uring_enter`, so nothing is under way between two runs, and
  * the kernel moves its ends of the rings only then.
  */
-import type { CallBatch } from "./call-batch.js";
+import { type CallBatch, SingleCalls } from "./call-batch.js";
 import { SystemError } from "./errors.js";
 import { block, ERRNO, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, type System } from "./system.js";
 
@@ -28,6 +28,10 @@ const COMPLETION = { WORDS: 4, WHICH: 0, RESULT: 2 } as const;
 const OPERATION = { WRITEV: 2, READ: 22 } as const;
 /** RWF_NOWAIT: a call that would have to wait gives EAGAIN instead. O_NONBLOCK alone does not say so: io_uring would wait aside. */
 const NO_WAIT = 8;
+
+/** A batch for `size` calls, a power of two, on this descriptor or one of its kind. */
+export const openCalls = (system: System, size: number, descriptor: number): CallBatch =>
+  openRing(system, size, descriptor) ?? new SingleCalls(system, size);
 
 /** For calls on this descriptor. Null where the system has no io_uring, or not for us, or cannot help waiting (TAP before Linux 6.4). */
 export function openRing(system: System, size: number, descriptor: number): CallBatch | null {
