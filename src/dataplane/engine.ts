@@ -25,6 +25,7 @@ import { Reason } from "./drop-reasons.js";
 import { type CompileTarget, compileDecision, writeEnd } from "./flow/compile.js";
 import { type FlowEntryView, flowEntries } from "./flow/entries.js";
 import { type IdleTimeouts, writeIdleTimeouts } from "./flow/idle-timeouts.js";
+import { allocateQueueCounts, queueCounts } from "./flow/queue-counts.js";
 import { type KernelCalls, loadKernel } from "./kernel/kernel.js";
 import {
   BURST_BYTES_MAX,
@@ -60,6 +61,8 @@ export interface PortSpec {
   readonly tunnel: boolean;
   /** The port at the other end of the link; null where the lab ends. */
   readonly peer: PortIndex | null;
+  /** Over so many receive queues the NIC here spreads what enters, at most 128; left out: 1. */
+  readonly receiveQueues?: number;
 }
 
 export interface EngineLimits {
@@ -98,6 +101,8 @@ export interface EngineOptions extends EngineLimits {
 export interface PortCounters {
   readonly rx: { readonly packets: number; readonly bytes: number };
   readonly tx: { readonly packets: number; readonly bytes: number };
+  /** Of a NIC with several receive queues: how many of the packets stood in each. Those that no node has decided count for the first. */
+  readonly queues?: readonly number[];
 }
 
 export interface Totals {
@@ -140,7 +145,7 @@ export interface PacketEnd {
   /** Where it left, or where it stood when it met its end. */
   readonly port: PortIndex;
   readonly reason: Reason;
-  /** The receive queue that was chosen for it. */
+  /** The receive queue in which it stood, if the last node had it from a NIC with several; else 0. */
   readonly queue: number;
   /** The frame as it was at that moment; a view that the next burst overwrites. */
   readonly frame: Uint8Array;
@@ -213,6 +218,7 @@ export class Engine {
     const { answersPerSecond } = options;
     this.#answerLimit = answersPerSecond === undefined ? null : new AnswerLimit(options.ports.length, answersPerSecond);
     this.#stormMeter = new StormMeter(options.ports.length);
+    if (options.ports.some(hasQueues)) allocateQueueCounts(this.memory, options.ports.length);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
     this.memory.setU32(CONTROL.GENERATION, this.#generation);
     options.ports.forEach((port, index) => {
@@ -627,10 +633,11 @@ export class Engine {
   portCounters(port: PortIndex): PortCounters {
     const at = this.memory.ports + port * PORT_SIZE;
     const { memory } = this;
-    return {
-      rx: { packets: memory.count(at + PORT.RX_PACKETS), bytes: memory.count(at + PORT.RX_BYTES) },
-      tx: { packets: memory.count(at + PORT.TX_PACKETS), bytes: memory.count(at + PORT.TX_BYTES) },
-    };
+    const spec = this.#ports[port]!;
+    const rx = { packets: memory.count(at + PORT.RX_PACKETS), bytes: memory.count(at + PORT.RX_BYTES) };
+    const tx = { packets: memory.count(at + PORT.TX_PACKETS), bytes: memory.count(at + PORT.TX_BYTES) };
+    if (!hasQueues(spec)) return { rx, tx };
+    return { rx, tx, queues: queueCounts(memory, port, spec.receiveQueues, rx.packets) };
   }
 
   /** Packets that ended for a reason, per port and reason, zero counts left out. Passed packets with a reason are among them. */
@@ -682,5 +689,8 @@ export class Engine {
     return flowEntries(this.#target);
   }
 }
+
+const hasQueues = (port: PortSpec): port is PortSpec & { readonly receiveQueues: number } =>
+  (port.receiveQueues ?? 1) > 1;
 
 const dropOnce = (reason: Reason): Decision => ({ verdict: { kind: "drop", reason }, cacheable: false, stamps: [] });

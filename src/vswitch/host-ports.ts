@@ -50,8 +50,9 @@ export class HostPorts implements LocalPorts {
       if (vsid === NO_VSID && !this.isFiltered(port)) this.#plain.push(port);
     }
     nics.forEach(({ port, settings }, index) => {
-      const { mac, offload } = settings;
-      this.#local.set(port, { kind: "nic", mac, vsid: NO_VSID, interfaceIndex: index + 1, nicOffload: offload });
+      const { mac, offload, rssQueues } = settings;
+      const interfaceIndex = index + 1;
+      this.#local.set(port, { kind: "nic", mac, vsid: NO_VSID, interfaceIndex, nicOffload: offload, rssQueues });
       this.#nics.push(port);
     });
   }

@@ -4,7 +4,7 @@
  *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► storm limit ─► guards ─► NVE outbound ─► NIC, or an adapter here
  *                                                                                         ├─ without VSID: layer-2 switch
  *                                                                                         └─ with isolation: perhaps filtered, or an extension's
- *     NIC     ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
+ *     NIC     ─► receive queue, if it has several ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
@@ -18,6 +18,7 @@ import {
   OUTBOUND_LAYERS,
   type Pipeline,
   providerResolution,
+  receiveQueue,
 } from "../dataplane/slowpath/index.js";
 import type { Decision, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { HostPorts } from "./host-ports.js";
@@ -62,12 +63,21 @@ const FROM_PORT_THAT_IS_DOWN: Pipeline<HostSnapshot> = {
   unreadable: Reason.INVALID_PACKET,
 };
 
+/** From a NIC with several receive queues: it has chosen one before the host looks at the frame. */
+const queued = ({ layers, unreadable }: Pipeline<HostSnapshot>): Pipeline<HostSnapshot> => ({
+  layers: [receiveQueue, ...layers],
+  unreadable,
+});
+const FROM_QUEUES = queued(FROM_NIC);
+const FROM_QUEUES_THAT_ARE_DOWN = queued(FROM_PORT_THAT_IS_DOWN);
+
 /** The node of a host. Its snapshot is read anew for each decision, so that a change of policy is seen whole or not at all. */
 export function makeHostNode(host: HostState): Node {
   const pipelineOf = ({ ports }: HostSnapshot, ingress: PortIndex): Pipeline<HostSnapshot> => {
-    if (!ports.isUp(ingress)) return FROM_PORT_THAT_IS_DOWN;
     const port = ports.settingsOf(ingress);
-    if (port.kind === "nic") return FROM_NIC;
+    const hasQueues = (port.rssQueues ?? 1) > 1;
+    if (!ports.isUp(ingress)) return hasQueues ? FROM_QUEUES_THAT_ARE_DOWN : FROM_PORT_THAT_IS_DOWN;
+    if (port.kind === "nic") return hasQueues ? FROM_QUEUES : FROM_NIC;
     const { isolation } = ports.adapterAt(ingress);
     if (isolation?.isFiltered) return UNTAGGED_FILTERED;
     if (isolation?.mode === "ExternalVirtualSubnet") return TO_EXTENSION;

@@ -174,7 +174,10 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
   };
   settings.hosts.forEach((host, node) => {
     for (const adapter of host.adapters) add(`${host.name}/${adapter.portName}`, node, false, null);
-    for (const nic of host.nics) add(`${host.name}/${nic.name}`, node, true, null);
+    for (const nic of host.nics) {
+      add(`${host.name}/${nic.name}`, node, true, null);
+      if (nic.rssQueues > 1) specs.push({ ...specs.pop()!, receiveQueues: nic.rssQueues });
+    }
   });
   if (settings.provider) {
     for (const host of settings.hosts) {

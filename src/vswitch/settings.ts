@@ -51,6 +51,8 @@ export interface NicSettings {
   /** IP MTU. */
   readonly mtu: number;
   readonly offload: NicOffload;
+  /** Receive queues over which RSS spreads what arrives. */
+  readonly rssQueues: number;
 }
 
 /**

@@ -58,7 +58,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
           name: "host1",
           policyDelayMs: 0,
           nve: DEFAULT_NVE_SETTINGS,
-          nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU, offload: DEFAULT_NIC_OFFLOAD }],
+          nics: [{ name: "nic1", mac: BLUE1.nicMac, mtu: PROVIDER_MTU, offload: DEFAULT_NIC_OFFLOAD, rssQueues: 1 }],
           distributeLearnedMs: null,
           adapters: [
             {

@@ -151,7 +151,13 @@ function nicSettings(
     const subnets = plan.subnets.filter((subnet) => own.some((pa) => prefixContains(subnet.prefix, pa.address)));
     const subnetMtu = subnets.length === 0 ? DEFAULT_MTU : Math.max(...subnets.map((subnet) => subnet.mtu));
     const mtu = nic.mtu ?? host.mtu ?? subnetMtu;
-    return { name: nic.name, mac: readMac(nic.mac)!, mtu, offload: nicOffload(nic.encapsulatedTaskOffload) };
+    return {
+      name: nic.name,
+      mac: readMac(nic.mac)!,
+      mtu,
+      offload: nicOffload(nic.encapsulatedTaskOffload),
+      rssQueues: nic.rss?.numberOfReceiveQueues ?? 1,
+    };
   });
 }
 

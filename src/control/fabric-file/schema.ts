@@ -9,7 +9,7 @@
  * All objects are strict: a misspelt field is an error, never ignored.
  */
 import { z } from "zod";
-import { NIC_FAULTS, TUNNEL_FAMILIES } from "../../dataplane/slowpath/index.js";
+import { INDIRECTION_TABLE_SIZE, NIC_FAULTS, TUNNEL_FAMILIES } from "../../dataplane/slowpath/index.js";
 import {
   address,
   flag,
@@ -188,7 +188,10 @@ const encapsulatedTaskOffload = z
     lso: z.boolean().optional().meta({ description: "Cuts large sends (LSOv2).", default: true }),
     checksum: z.boolean().optional().meta({ description: "Completes checksums.", default: true }),
     rss: z.boolean().optional().meta({ description: "Spreads what it receives by the inner headers.", default: true }),
-    vmq: z.boolean().optional().meta({ description: "Filters what it receives by the inner MAC.", default: true }),
+    vmq: z.boolean().optional().meta({
+      description: "Filters what it receives by the inner MAC. Without effect: VMQ is not emulated.",
+      default: true,
+    }),
     families: z
       .array(z.enum(TUNNEL_FAMILIES))
       .optional()
@@ -203,6 +206,15 @@ const encapsulatedTaskOffload = z
       .meta({ description: "Known ways in which NICs get it wrong, switched on." }),
   })
   .meta({ description: "What the NIC can do with encapsulated packets: NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD." });
+
+const rss = z
+  .strictObject({
+    numberOfReceiveQueues: z.int().min(1).max(INDIRECTION_TABLE_SIZE).optional().meta({
+      description: "Over so many receive queues the NIC spreads what arrives.",
+      default: 1,
+    }),
+  })
+  .meta({ description: "Receive-side scaling: Set-NetAdapterRss." });
 
 const isolation = z
   .strictObject({
@@ -249,6 +261,7 @@ const host = z.strictObject({
           "IP MTU in bytes; by default that of the provider subnets of the NIC's addresses, else 1500.",
         ).optional(),
         encapsulatedTaskOffload: encapsulatedTaskOffload.optional(),
+        rss: rss.optional(),
       }),
     )
     .optional(),

@@ -28,7 +28,14 @@ import {
 } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
 import { type ParsedFrame, type ParsedIp, parseFrame } from "../packet/parse.js";
-import type { AddressRewrite, Decision, EthernetFields, Forward, NvgrePush } from "../transposition/transposition.js";
+import type {
+  AddressRewrite,
+  Decision,
+  EthernetFields,
+  Forward,
+  NvgrePush,
+  PortIndex,
+} from "../transposition/transposition.js";
 import { addressLength, writeAddress } from "../wire/address.js";
 import { setU16, u16 } from "../wire/bytes.js";
 import { checksumSum, foldSum } from "../wire/checksum.js";
@@ -39,6 +46,7 @@ import { IPV6_LENGTH, writeIpv6 } from "../wire/ipv6.js";
 import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
 import { ICMP_IDENTIFIER, transportChecksumOf } from "../wire/transport.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH } from "../wire/vlan.js";
+import { countQueued } from "./queue-counts.js";
 
 export interface CompileTarget {
   readonly memory: PacketMemory;
@@ -79,6 +87,9 @@ export function compileDecision(
   const kept = mayKeep ? kernel.install(place, outputs) >>> 0 : 0;
   const entry = kept || kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
+  const queue = decision.queue ?? 0;
+  memory.bytes[entry + ENTRY.QUEUE] = queue;
+  if (queue !== 0 && !kept) countQueued(memory, memory.u16(row + ROW.PORT) as PortIndex, queue);
 
   if (verdict.kind !== "forward") {
     writeEnd(memory, entry, VERDICTS[verdict.kind], verdict.reason ?? Reason.NONE);
@@ -148,6 +159,7 @@ function writeOutputs(
         return;
       }
       at = next;
+      memory.bytes[at + ENTRY.QUEUE] = memory.bytes[first + ENTRY.QUEUE]!;
     }
     writeForward(memory, at, forward, row, frame);
     if (outputs.length > 1) setAction(memory, at, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
@@ -182,7 +194,6 @@ function writeStamps(memory: PacketMemory, entry: number, stamps: Decision["stam
 function writeForward(memory: PacketMemory, entry: number, forward: Forward, row: number, frame: ParsedFrame): void {
   const { bytes } = memory;
   memory.setU16(entry + ENTRY.OUTPUT, forward.output);
-  bytes[entry + ENTRY.QUEUE] = forward.queue ?? 0;
   if (isUntouched(forward)) {
     setAction(memory, entry, KEEP.FRAME);
     memory.setU16(entry + ENTRY.LIMIT, forward.lengthLimit ?? NO_LIMIT);

@@ -79,6 +79,8 @@ export const CONTROL = {
   /** Room for copies in one burst: rows, and bytes. */
   COPY_ROWS: 1324,
   COPY_BYTES: 1328,
+  /** Where packets are counted by receive queue, 0 if no port has several: per port, one 64-bit counter per queue. */
+  QUEUE_COUNTS: 1332,
 } as const;
 
 export const PORT_SIZE = 64;
@@ -104,6 +106,9 @@ export const PORT_FLAG = {
 
 /** Distance between the drop counters of two ports; a power of two not below REASON_COUNT. */
 export const DROPS_PER_PORT = 128;
+
+/** Distance between the queue counters of two ports; no port has more receive queues. */
+export const QUEUES_PER_PORT = 128;
 
 export const NODE_SIZE = 16;
 export const NODE = {
@@ -178,7 +183,7 @@ export const ROW = {
   KIND: 53,
   /** CAUSE: why the slow path was asked. */
   CAUSE: 54,
-  /** Receive queue that the last decision chose. */
+  /** Receive queue of the NIC, if the last node forwarded the packet from one. */
   QUEUE: 55,
   /** Free for whoever fills the rows (the capture reader: where the record lies). */
   SOURCE: 56,
@@ -260,6 +265,7 @@ export const ENTRY = {
   /** Whose identification counter the outer IPv4 header takes. */
   NODE: 14,
   TEMPLATE_LENGTH: 16,
+  /** Receive queue in which the NIC had the packets. */
   QUEUE: 17,
   REASON: 18,
   /** All TCP flags that packets of the flow have shown. */

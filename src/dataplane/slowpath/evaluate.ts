@@ -110,6 +110,7 @@ function viewOf(frame: FrameAtPort, parsed: ParsedFrame): PacketView {
     address: null,
     lengthLimit: null,
     guardsSyn: false,
+    queue: null,
     sourceRecord: null,
     destinationRecord: null,
   };
@@ -168,7 +169,8 @@ class Walk implements LayerContext {
 
   decide(verdict: Ending, plan: Plan): Decision {
     const isBehindGuard = verdict.kind === "drop" && plan.decrementTtl;
-    const decision = { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
+    const plain = { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
+    const decision = plan.queue === null ? plain : { ...plain, queue: plan.queue };
     if (this.emissions.length === 0 && this.effects.length === 0) return decision;
     return { ...decision, emissions: this.emissions, effects: this.effects };
   }

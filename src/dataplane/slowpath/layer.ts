@@ -52,6 +52,8 @@ export interface Plan {
   lengthLimit: number | null;
   /** The decision does not hold for TCP packets with SYN. */
   guardsSyn: boolean;
+  /** The receive queue of the NIC where the packet came in; null where there is only one. */
+  queue: number | null;
   /** The lookup record that vouches for the sending VM: its provider address is where the packet leaves from. */
   sourceRecord: LookupRecord | null;
   /** The lookup record of the next hop, once that is decided. */

@@ -73,8 +73,6 @@ export interface AddressRewrite {
 
 export interface Forward {
   readonly output: PortIndex;
-  /** Receive queue (VMQ, RSS) in which the frame stands at the output; 0 unless told. Below 256. */
-  readonly queue?: number;
   readonly pop: boolean;
   /** With `pop`: also carry the outer DSCP inwards (RFC 2983 uniform model). */
   readonly dscpInwards: boolean;
@@ -128,6 +126,8 @@ export interface Decision {
   readonly cacheable: boolean;
   /** What the decision rests on; it is made again when one of these moves. */
   readonly stamps: readonly Stamp[];
+  /** The receive queue, below 128, in which the NIC had the frame; left out where there is only one, and by nodes without NICs. */
+  readonly queue?: number;
   /** Frames made because of the packet, besides its verdict; none if left out. Such a decision is for one packet only. */
   readonly emissions?: readonly Emission[];
   /** Changes of the node's state because of the packet; none if left out. Such a decision is for one packet only. */

@@ -65,7 +65,8 @@ describe("the examples", () => {
     ]);
     expect(providerRoutesOf(host1)).toEqual([]);
     expect(neighborsOf(host1)).toEqual(["192.168.4.11 02-00-C0-A8-04-0B", "192.168.4.22 02-00-C0-A8-04-16"]);
-    expect(host1.nics).toEqual([{ name: "nic1", mac: 0x0200_c0a8_040b, mtu: 1600, offload: DEFAULT_NIC_OFFLOAD }]);
+    const nic1 = { name: "nic1", mac: 0x0200_c0a8_040b, mtu: 1600, offload: DEFAULT_NIC_OFFLOAD, rssQueues: 1 };
+    expect(host1.nics).toEqual([nic1]);
     expect(host1.adapters.map(({ portName, vsid }) => [portName, vsid])).toEqual([
       ["Blue1", 5001],
       ["Red1", 6001],

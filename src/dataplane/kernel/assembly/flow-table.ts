@@ -13,10 +13,10 @@ import { forget, nextOverdue, nextVictim } from "./ageing";
 import {
   ACTION_KEY_CHUNKS_MASK, ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK,
   CONTROL_ENTRIES_END, CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS,
-  CONTROL_EXPIRED, CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED,
-  ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_SIZE,
-  ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6,
-  KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9, KIND_IPV4,
+  CONTROL_EXPIRED, CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_QUEUE_COUNTS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED,
+  ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_PACKETS, ENTRY_QUEUE,
+  ENTRY_SIZE, ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6,
+  KEY_LENGTH_7, KEY_LENGTH_8, KEY_LENGTH_9, KEY_PORT, KIND_IPV4, QUEUES_PER_PORT,
 } from "./layout.generated";
 
 const ENTRY_OF_SLOT: u32 = BUCKET_SLOTS * 4;
@@ -193,9 +193,22 @@ function remove(entry: usize): void {
   const hash = load<u32>(entry, ENTRY_HASH);
   if (!unhang(firstBucket(hash), entry)) unhang(secondBucket(hash), entry);
   forget(entry);
+  keepQueueCount(entry);
   store<u32>(entry, 0, ENTRY_HASH);
   dropChain(entry);
   giveBack(entry);
+}
+
+/**
+ * How many packets stood in which receive queue is known from entries (`flow/queue-counts.ts`), so it must outlive them. Queue 0 has
+ * what no other has, and is not counted.
+ */
+function keepQueueCount(entry: usize): void {
+  const queue = <u32>load<u8>(entry, ENTRY_QUEUE);
+  if (!queue) return;
+  const port = <u32>load<u16>(entry, ENTRY_KEY + KEY_PORT);
+  const at = <usize>load<u32>(CONTROL_QUEUE_COUNTS) + ((port * QUEUES_PER_PORT + queue) << 3);
+  store<u64>(at, load<u64>(at) + load<u64>(entry, ENTRY_PACKETS));
 }
 
 function unhang(bucket: usize, entry: usize): bool {

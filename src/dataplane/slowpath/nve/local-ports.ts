@@ -15,6 +15,8 @@ export interface LocalPort {
   readonly guestOffload?: GuestOffload;
   /** Of NICs. Left out: all that a NIC can do, without faults. */
   readonly nicOffload?: NicOffload;
+  /** Of NICs: receive queues over which RSS spreads, at most 128. Left out: 1. */
+  readonly rssQueues?: number;
   /** Most addresses that are learnt on the adapter; left out or 0: no limit. */
   readonly dynamicIPAddressLimit?: number;
 }
