@@ -18,8 +18,10 @@ import { demultiplexerFor, HostDemultiplexer } from "./demultiplex.js";
 import { oneLine, plain } from "./describe.js";
 import { drive } from "./drive.js";
 import { CliError, usageError } from "./errors.js";
+import type { OffloadFault } from "./explain/offload-fault.js";
 import { type Cause, type Path, PathAccount, reasonOf, type Witness } from "./explain/paths.js";
-import { type WireFault, WireFaults } from "./explain/wire-faults.js";
+import { QueueFaults } from "./explain/queue-faults.js";
+import { WireFaults } from "./explain/wire-faults.js";
 import { checkFiles } from "./files.js";
 import { openLab, requirePort } from "./lab-file.js";
 import { integer, type PortValue, portFile } from "./options.js";
@@ -72,8 +74,9 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
   const lab = openLab(labFile);
   const { engine } = lab;
   const ports = inputs.map(({ port }) => demultiplexerFor(lab, port) ?? requirePort(lab, port));
-  const account = new PathAccount(engine, new LabKnowledge(lab));
-  const faults = new WireFaults(lab);
+  const queueFaults = new QueueFaults(lab);
+  const account = new PathAccount(engine, new LabKnowledge(lab), queueFaults);
+  const wireFaults = new WireFaults(lab);
   const readers: CaptureReader[] = [];
   try {
     for (const { value } of inputs) readers.push(await openCapture(value, engine.memory));
@@ -81,10 +84,11 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
       port: ports[index]!,
       reader: numbered(engine.memory, reader, index),
     }));
-    const arrivals = account.watch(faults.watch(arrivalsOf(engine.memory, entries, FULL_BURST)));
+    const arrivals = account.watch(wireFaults.watch(arrivalsOf(engine.memory, entries, FULL_BURST)));
     await drive({ engine, arrivals, departures: [account] });
     const elapsedMs = Math.round(performance.now() - started);
-    const result: Result = { lab, inputs, ports, readers, account, faults: faults.found(), elapsedMs };
+    const faults = [...wireFaults.found(), ...queueFaults.found()].sort((a, b) => b.packets - a.packets);
+    const result: Result = { lab, inputs, ports, readers, account, faults, elapsedMs };
     if (options.json) printJson(toJson(result));
     else for (const line of report(result, options.top)) out(line);
     const damaged = readers.flatMap(({ damage }) => (damage ? [`hnv: ${damage.message}`] : []));
@@ -116,7 +120,7 @@ interface Result {
   readonly ports: readonly Arrival["port"][];
   readonly readers: readonly CaptureReader[];
   readonly account: PathAccount;
-  readonly faults: readonly WireFault[];
+  readonly faults: readonly OffloadFault[];
   readonly elapsedMs: number;
 }
 
@@ -274,7 +278,7 @@ function report(result: Result, top: number): string[] {
 }
 
 /** What is wrong with packets that nobody drops for it. */
-const faultLines = (result: Result, { code, sender, packets, witness, text, cure }: WireFault): string[] => [
+const faultLines = (result: Result, { code, sender, packets, witness, text, cure }: OffloadFault): string[] => [
   painter()("bold", `found ${code}, ${countOf(packets, "packet")} from ${sender}`),
   `  such as ${witnessText(result, witness)}: ${text}`,
   `    cure     ${cure}`,

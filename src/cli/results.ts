@@ -121,6 +121,9 @@ export function engineReport({ ports, drops, passed, consumed, totals, flows }: 
     ]);
     lines.push(paint("bold", head!), ...rows);
   }
+  for (const [name, { queues }] of busy) {
+    if (queues) lines.push(`${name} by receive queue: ${queues.map(formatNumber).join(" ")}`);
+  }
   if (idle > 0) lines.push(paint("dim", `${countOf(idle, "port")} without traffic`));
   lines.push(
     ...reasonLines("dropped", drops),

@@ -138,6 +138,7 @@ function stepsToJson({ engine }: Lab, step: TraceStep): unknown[] {
   });
   const outputs = step.outputs.map(outputToJson);
   const answers = step.answers.map(outputToJson);
+  const queue = step.decision.queue === undefined ? {} : { queue: step.decision.queue };
   const notes = step.notes.length > 0 ? step.notes : [UNREAD];
   return notes.map((note, index) => {
     const isLast = index === notes.length - 1;
@@ -151,7 +152,7 @@ function stepsToJson({ engine }: Lab, step: TraceStep): unknown[] {
       nearest: note.nearest ? { record: plain(note.nearest.record), differs: note.nearest.differs } : null,
       before,
       after: isLast ? (outputs[0]?.after ?? null) : before,
-      ...(isLast ? { verdict: verdictToJson(step), outputs, answers } : {}),
+      ...(isLast ? { verdict: verdictToJson(step), ...queue, outputs, answers } : {}),
     };
   });
 }

@@ -67,6 +67,13 @@ export interface End {
 interface Flow {
   readonly path: Path;
   readonly cause: Cause | null;
+  /** Who else counts them. */
+  readonly watchers: readonly { packets: number }[];
+}
+
+/** Looks at the way of one packet of each flow, and says where the flow's packets are to be counted. */
+export interface FlowWatcher {
+  look(steps: readonly TraceStep[], witness: Witness): readonly { packets: number }[];
 }
 
 const VERDICTS = ["dropped", "delivered", "dropped", "passed", "consumed"] as const;
@@ -89,6 +96,7 @@ export class PathAccount implements Departure {
   constructor(
     private readonly engine: Engine,
     private readonly knowledge: LabKnowledge,
+    private readonly watcher: FlowWatcher,
   ) {}
 
   /** Sorted by packets, most first. */
@@ -147,6 +155,7 @@ export class PathAccount implements Departure {
       }
       const length = this.#lengths[index]!;
       flow.path.packets++;
+      for (const watcher of flow.watchers) watcher.packets++;
       flow.path.bytes += length;
       if (flow.cause) {
         flow.cause.packets++;
@@ -190,7 +199,8 @@ export class PathAccount implements Departure {
     const outline = isWhole ? this.#trace(port, end, witness, "layers") : [];
     const path = this.#pathOf(port, end, outline, witness);
     path.flows++;
-    return { path, cause: verdict === "dropped" ? this.#causeOf(path, outline, witness) : null };
+    const watchers = this.watcher.look(outline, witness);
+    return { path, cause: verdict === "dropped" ? this.#causeOf(path, outline, witness) : null, watchers };
   }
 
   #trace(port: PortIndex, { reason }: End, { frame, timestampNs }: Witness, detail: "notes" | "layers"): TraceStep[] {

@@ -32,30 +32,7 @@ import {
 } from "../../dataplane/wire/index.js";
 import type { Lab, LabSettings } from "../../vswitch/index.js";
 import type { Arrivals } from "../arrivals.js";
-
-export type WireFaultCode = "BAD_INNER_CHECKSUM" | "CONSTANT_IP_ID" | "SEGMENT_TOO_LONG";
-
-/** One kind of fault of one sender. */
-export interface WireFault {
-  readonly code: WireFaultCode;
-  /** The provider address of the host that sent the packets. */
-  readonly sender: string;
-  packets: number;
-  /** Packet `packet`, from 1, of an input shows it. */
-  readonly witness: { readonly input: number; readonly packet: number };
-  /** What the witness shows. */
-  readonly text: string;
-  readonly cure: string;
-}
-
-const CURES: Readonly<Record<WireFaultCode, string>> = {
-  BAD_INNER_CHECKSUM:
-    "the sender's NIC gets checksum offload of NVGRE wrong: Disable-NetAdapterEncapsulatedPacketTaskOffload",
-  CONSTANT_IP_ID:
-    "the sender's NIC does not count identifications up when it cuts: Disable-NetAdapterEncapsulatedPacketTaskOffload",
-  SEGMENT_TOO_LONG:
-    "the sender's NIC does not leave room for the tunnel when it cuts: Disable-NetAdapterEncapsulatedPacketTaskOffload, or a wider provider network",
-};
+import { OFFLOAD_CURES, type OffloadFault, type OffloadFaultCode } from "./offload-fault.js";
 
 /** Segments of one connection in a row with one identification, from which on it is no chance. */
 const CONSTANT_FROM = 3;
@@ -70,7 +47,7 @@ interface Train {
 }
 
 export class WireFaults {
-  readonly #found = new Map<string, WireFault>();
+  readonly #found = new Map<string, OffloadFault>();
   readonly #trains = new Map<string, Train>();
   /** Ports where what hosts sent enters. */
   readonly #ports: ReadonlySet<PortIndex>;
@@ -82,7 +59,7 @@ export class WireFaults {
   }
 
   /** By packets, most first. */
-  found(): readonly WireFault[] {
+  found(): readonly OffloadFault[] {
     return [...this.#found.values()].sort((a, b) => b.packets - a.packets);
   }
 
@@ -109,7 +86,7 @@ export class WireFaults {
     if (checkNvgre(bytes, outer.transportAt, outer.end, "strict")) return;
     const inner = parseFrame(bytes, outer.transportAt + NVGRE_LENGTH, outer.end)?.ip;
     if (inner?.fragment !== "none") return;
-    const tell = (code: WireFaultCode, text: string): void => this.#tell(code, outer.source, row, text);
+    const tell = (code: OffloadFaultCode, text: string): void => this.#tell(code, outer.source, row, text);
 
     const checksum = checksumFault(bytes, inner);
     if (checksum) tell("BAD_INNER_CHECKSUM", checksum);
@@ -122,7 +99,7 @@ export class WireFaults {
       tell("SEGMENT_TOO_LONG", `an IP packet of ${length} octets, where the path carries ${pathMtu}`);
   }
 
-  #tell(code: WireFaultCode, sender: Address, row: number, text: string): void {
+  #tell(code: OffloadFaultCode, sender: Address, row: number, text: string): void {
     const { memory } = this.lab.engine;
     const key = `${code} ${formatAddress(sender)}`;
     const known = this.#found.get(key);
@@ -131,7 +108,7 @@ export class WireFaults {
       return;
     }
     const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG) };
-    this.#found.set(key, { code, sender: formatAddress(sender), packets: 1, witness, text, cure: CURES[code] });
+    this.#found.set(key, { code, sender: formatAddress(sender), packets: 1, witness, text, cure: OFFLOAD_CURES[code] });
   }
 
   /** Does the segment go on where the last one of its connection ended, with the same identification? */

@@ -7,9 +7,10 @@ export function sumCounters([first, ...others]: readonly Counters[]): Counters {
   if (!first) throw new RangeError("no counters to add up");
   return others.reduce(
     (sum, counters) => ({
-      ports: sum.ports.map(({ rx, tx }, port) => ({
+      ports: sum.ports.map(({ rx, tx, queues }, port) => ({
         rx: addFields(rx, counters.ports[port]!.rx),
         tx: addFields(tx, counters.ports[port]!.tx),
+        ...(queues && { queues: queues.map((count, queue) => count + counters.ports[port]!.queues![queue]!) }),
       })),
       reasons: addReasons(sum.reasons, counters.reasons),
       totals: addFields(sum.totals, counters.totals),
