@@ -61,9 +61,11 @@ const VM = 0 as PortIndex;
 const WIRE = 1 as PortIndex;
 const OUT = 2 as PortIndex;
 const OTHER = 3 as PortIndex;
+/** Receive queues at WIRE. */
+const QUEUES = 5;
 const PORTS = [
   { name: "n/vm", node: NODE, tunnel: false, peer: null },
-  { name: "n/wire", node: NODE, tunnel: true, peer: null },
+  { name: "n/wire", node: NODE, tunnel: true, peer: null, receiveQueues: QUEUES },
   { name: "n/out", node: NODE, tunnel: false, peer: null },
   { name: "n/other", node: NODE, tunnel: false, peer: null },
 ];
@@ -163,8 +165,12 @@ function decide({ bytes, start, end, ingress }: FrameAtPort, versions: readonly 
   const outer = inner ? { ...frame, source: 0 as Mac } : frame;
   const hash = hashOf(bytes, outer) ^ (inner ? hashOf(bytes, inner) ^ vsidOf(bytes, frame) : 0) ^ ingress;
   const stamp = (1 + ((hash >>> 0) % STAMPS)) as Stamp;
-  const stamps = [stamp];
   const random = new Random(hash ^ Math.imul(versions[stamp]!, 0x9e37_79b1));
+  const decision = draw(random, frame, inner, [stamp]);
+  return ingress === WIRE ? { ...decision, queue: (hash >>> 8) % QUEUES } : decision;
+}
+
+function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, stamps: readonly Stamp[]): Decision {
   const kind = random.below(12);
   if (kind === 0) return { verdict: { kind: "drop", reason: Reason.TX_NO_RECORD }, cacheable: true, stamps };
   if (kind === 1) return { verdict: { kind: "pass", reason: Reason.NONE }, cacheable: true, stamps };
@@ -359,6 +365,8 @@ interface End {
   readonly port: number;
   readonly reason: Reason;
   readonly frame: Uint8Array;
+  /** Of what is delivered. */
+  readonly queue?: number;
 }
 
 /** A batch whose engine did not do as the interpreter. */
@@ -400,6 +408,8 @@ class Run {
   readonly #input: number;
   readonly #streams: ReadonlyMap<PortIndex, number>;
   #identification = 0;
+  /** Packets that stood in each queue at WIRE. */
+  readonly #queued = new Array<number>(QUEUES).fill(0);
 
   constructor(batch: Batch, kernel: WebAssembly.Module | CheckedModule, tally: KernelTally) {
     this.#batch = batch;
@@ -449,7 +459,9 @@ class Run {
     const { hits, misses, guarded, evictions, stale, uncached } = this.engine.flowCounters();
     for (const [kind, count] of Object.entries({ hits, misses, guarded, evictions, stale, uncached }))
       this.#tally.count("flow", kind as "hits", count);
-    return null;
+    const counted = this.engine.portCounters(WIRE).queues!.join();
+    const queued = this.#queued.join();
+    return counted === queued ? null : { message: `by queue ${counted}, wanted ${queued}`, index: items.length - 1 };
   }
 
   /** Lays the next packets out as rows; how many. */
@@ -515,27 +527,30 @@ class Run {
   /** What must come out, by the interpreter, the original first. Copies get their identifications first, the original the last. */
   #expected(item: Item): End[] {
     const { port, frame, missing } = item;
-    const dropped = (reason: Reason): End => ({ verdict: "dropped", port, reason, frame });
     this.#countPacket(item);
-    if (missing > 0) return [dropped(Reason.CAPTURE_CUT)];
-    if (frame.length > FRAME_LENGTH_MAX) return [dropped(Reason.FRAME_TOO_LONG)];
-    const { verdict } = decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, this.#versions);
+    const { verdict, queue = 0 } =
+      missing > 0
+        ? dropOne(Reason.CAPTURE_CUT)
+        : frame.length > FRAME_LENGTH_MAX
+          ? dropOne(Reason.FRAME_TOO_LONG)
+          : decide({ bytes: frame, start: 0, end: frame.length, ingress: port }, this.#versions);
+    if (port === WIRE) this.#queued[queue]!++;
     this.#tally.count("decision", verdict.kind);
-    if (verdict.kind === "drop") return [dropped(verdict.reason)];
+    if (verdict.kind === "drop") return [{ verdict: "dropped", port, reason: verdict.reason, frame }];
     if (verdict.kind === "pass") return [{ verdict: "passed", port, reason: verdict.reason, frame }];
     if (verdict.kind === "consume") return [{ verdict: "consumed", port, reason: Reason.NONE, frame }];
     const [original, ...copies] = verdict.outputs;
     if (copies.length > 0) this.#tally.count("decision", "replicate");
-    const ends = copies.map((forward) => this.#applied(forward, item));
-    return [this.#applied(original!, item), ...ends];
+    const ends = copies.map((forward) => this.#applied(forward, item, queue));
+    return [this.#applied(original!, item, queue), ...ends];
   }
 
-  #applied(forward: Forward, { port, frame }: Item): End {
+  #applied(forward: Forward, { port, frame }: Item, queue: number): End {
     this.#countForward(forward);
     const result = apply(forward, frame, () => this.#identification++);
     return typeof result === "number"
       ? { verdict: "dropped", port, reason: result, frame }
-      : { verdict: "delivered", port: forward.output, reason: Reason.NONE, frame: result };
+      : { verdict: "delivered", port: forward.output, reason: Reason.NONE, frame: result, queue };
   }
 
   /** The frames that a stream holds must be these, in order; then it is emptied. */
@@ -638,6 +653,7 @@ function differenceOf(got: PacketEnd | undefined, wanted: End, sequence: number)
     got.sequence === sequence &&
     got.verdict === wanted.verdict &&
     got.port === wanted.port &&
+    (wanted.queue === undefined || got.queue === wanted.queue) &&
     got.reason === wanted.reason &&
     Buffer.compare(got.frame, wanted.frame) === 0;
   return isSame ? null : `got\n  ${endText(got)}\nwanted\n  ${endText(wanted)}`;

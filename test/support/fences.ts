@@ -161,8 +161,8 @@ export function recordRegions<T>(make: () => T): { readonly made: T; readonly re
 /** The engine's slots begin at multiples of this. */
 const SLOT_ALIGNMENT = 64;
 const CONTROL_START = Math.min(...Object.values(CONTROL));
-/** The last field is a list: 32 bits for each state of a flow. */
-const CONTROL_END = CONTROL.COPY_BYTES + 4;
+/** The last field is one word. */
+const CONTROL_END = Math.max(...Object.values(CONTROL)) + 4;
 
 /**
  * Fences around everything that one engine's kernel has to do with, from now on: the regions of its memory; streams from BASE to
