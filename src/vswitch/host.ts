@@ -4,7 +4,7 @@
  *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► storm limit ─► guards ─► NVE outbound ─► NIC, or an adapter here
  *                                                                                         ├─ without VSID: layer-2 switch
  *                                                                                         └─ with isolation: perhaps filtered, or an extension's
- *     NIC     ─► receive queue, if it has several ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
+ *     NIC     ─► receive queue ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
@@ -63,7 +63,7 @@ const FROM_PORT_THAT_IS_DOWN: Pipeline<HostSnapshot> = {
   unreadable: Reason.INVALID_PACKET,
 };
 
-/** From a NIC with several receive queues: it has chosen one before the host looks at the frame. */
+/** From a NIC with several receive queues, which chooses one before the host looks at the frame. */
 const queued = ({ layers, unreadable }: Pipeline<HostSnapshot>): Pipeline<HostSnapshot> => ({
   layers: [receiveQueue, ...layers],
   unreadable,

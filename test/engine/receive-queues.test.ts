@@ -1,5 +1,6 @@
 /** Receive queues in whole labs: the published hashes say where packets stand, and each stands in one queue. */
 import { describe, expect, it } from "vitest";
+import { loadFabricFile } from "../../src/control/index.js";
 import { type PacketEnd, reasonName } from "../../src/dataplane/index.js";
 import { parseAddress, type Vsid } from "../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../src/kernel-file.js";
@@ -93,6 +94,11 @@ describe("where packets stand", () => {
       expect(bench.queues).toBeUndefined();
     }
   });
+});
+
+it.each([0, 129, 1.5])("%s receive queues: no NIC has so many", (count) => {
+  const problem = { path: "hosts[1].nics[0].rss.numberOfReceiveQueues" };
+  expect(loadFabricFile(queueLab(rss(count)), "lab.yaml")).toMatchObject({ ok: false, problems: [problem] });
 });
 
 describe("what was counted stays counted", () => {

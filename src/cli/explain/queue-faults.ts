@@ -14,6 +14,7 @@ import type { Lab } from "../../vswitch/index.js";
 import { countOf } from "../terminal.js";
 import { OFFLOAD_CURES, type OffloadFault } from "./offload-fault.js";
 
+const CODE = "HASH_ON_OUTER_HEADER";
 /** From so many flows in one queue on it is no chance: one in 128 where there are two queues. */
 const FLOWS_FROM = 8;
 /** Flows of a pair of hosts that are told apart, and pairs. */
@@ -60,14 +61,11 @@ export class QueueFaults {
   found(): readonly OffloadFault[] {
     return [...this.#tallies.values()]
       .filter(isFault)
-      .map(({ packets, nic, sender, witness, flows, queues, spread }) => ({
-        code: "HASH_ON_OUTER_HEADER",
-        sender,
-        packets,
-        witness,
-        text: `one of ${countOf(flows.size, "flow")}, all in receive queue ${[...queues].join()} of ${nic}, which by their inner headers belong in ${spread.size}`,
-        cure: OFFLOAD_CURES.HASH_ON_OUTER_HEADER,
-      }));
+      .map(({ packets, nic, sender, witness, flows, queues, spread }) => {
+        const where = `all in receive queue ${[...queues].join()} of ${nic}`;
+        const text = `one of ${countOf(flows.size, "flow")}, ${where}, which by their inner headers belong in ${spread.size} queues`;
+        return { code: CODE, sender, packets, witness, text, cure: OFFLOAD_CURES[CODE] };
+      });
   }
 
   #lookAt({ port, before, decision }: TraceStep, witness: OffloadFault["witness"]): QueueTally | undefined {

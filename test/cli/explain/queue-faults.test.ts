@@ -36,7 +36,7 @@ describe("flows of one host that stand in one queue", () => {
         sender: OUTER_FROM,
         packets: 40,
         witness: { input: 0, packet: 1 },
-        text: `one of 20 flows, all in receive queue ${OUTER_HASH & 3} of host2/nic1, which by their inner headers belong in 4`,
+        text: `one of 20 flows, all in receive queue ${OUTER_HASH & 3} of host2/nic1, which by their inner headers belong in 4 queues`,
         cure: expect.stringContaining("Get-NetAdapterRss") as string,
       },
     ]);
