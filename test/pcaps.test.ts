@@ -17,7 +17,7 @@ const GENERATOR = join(ROOT, "scripts", "captures", "generate.py");
 const README = readFileSync(join(PCAPS, "README.md"), "utf8");
 const FILES = readdirSync(PCAPS).filter((name) => name !== "README.md");
 const CAPTURES = FILES.filter((name) => /\.pcap(ng)?$/.test(name));
-const RECORDED = CAPTURES.filter((name) => /^(blue|ovs)/.test(name));
+const RECORDED = CAPTURES.filter((name) => /^(blue|ovs|guests)/.test(name));
 
 const MAX_FILE_BYTES = 200_000;
 const MAX_TOTAL_BYTES = 1_500_000;
@@ -117,7 +117,11 @@ describe.skipIf(missingShark !== null)("the captures, read by Wireshark's engine
     const folder = mkdtempSync(join(tmpdir(), "hnv-pcaps-"));
     try {
       const sound = join(folder, "sound.pcapng");
-      await run("mergecap", ["-w", sound, ...paths.filter((path) => /^(blue|ovs|mixed|worked)/.test(basename(path)))]);
+      await run("mergecap", [
+        "-w",
+        sound,
+        ...paths.filter((path) => /^(blue|ovs|guests|mixed|worked)/.test(basename(path))),
+      ]);
       // No reassembly: the same stream occurs in several of the merged files.
       const preferences = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE"]
         .concat("tcp.desegment_tcp_streams:FALSE")

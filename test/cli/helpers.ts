@@ -120,6 +120,10 @@ export const readHex = (path: string): string[] => readPcap(path).map(({ data })
 /** Blocks of a little-endian pcapng file, with the names of interfaces, flags and comments of packets. */
 export interface NgPacket {
   readonly interface: string;
+  /** What the interface is described as; of live captures which way its frames went. */
+  readonly description: string;
+  /** In what its interface counts in; nanoseconds in what live interfaces recorded. */
+  readonly time: bigint;
   readonly data: string;
   readonly comments: readonly string[];
   readonly flags: number;
@@ -128,22 +132,24 @@ export interface NgPacket {
 
 export function readPcapng(path: string): NgPacket[] {
   const bytes = readFileSync(path);
-  const names: string[] = [];
+  const interfaces: { readonly name: string; readonly description: string }[] = [];
   const packets: NgPacket[] = [];
   for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at + 4)) {
     const type = bytes.readUInt32LE(at);
     const end = at + bytes.readUInt32LE(at + 4) - 4;
-    if (type === 1)
-      names.push(
-        options(bytes, at + 16, end)
-          .find(([code]) => code === 2)?.[1]
-          .toString() ?? "",
-      );
+    if (type === 1) {
+      const list = options(bytes, at + 16, end);
+      const text = (code: number): string => list.find(([found]) => found === code)?.[1].toString() ?? "";
+      interfaces.push({ name: text(2), description: text(3) });
+    }
     if (type !== 6) continue;
     const captured = bytes.readUInt32LE(at + 20);
     const list = options(bytes, at + 28 + ((captured + 3) & ~3), end);
+    const { name, description } = interfaces[bytes.readUInt32LE(at + 8)]!;
     packets.push({
-      interface: names[bytes.readUInt32LE(at + 8)]!,
+      interface: name,
+      description,
+      time: (BigInt(bytes.readUInt32LE(at + 12)) << 32n) + BigInt(bytes.readUInt32LE(at + 16)),
       data: bytes.subarray(at + 28, at + 28 + captured).toString("hex"),
       comments: list.filter(([code]) => code === 1).map(([, value]) => value.toString()),
       flags: list.find(([code]) => code === 2)?.[1].readUInt32LE(0) ?? 0,

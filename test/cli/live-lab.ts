@@ -100,6 +100,8 @@ export interface LiveObject {
     { readonly rx: { readonly packets: number }; readonly tx: { readonly packets: number } }
   >;
   readonly drops: readonly { readonly port: string; readonly reason: string; readonly count: number }[];
+  /** By host. */
+  readonly controlMessages?: Readonly<Record<string, { readonly sent: number; readonly redirects: number }>>;
   readonly interfaces: readonly {
     readonly port: string;
     readonly uri: string;
@@ -208,39 +210,61 @@ export async function ping(lab: NetnsLab, from: Guest, to: string, count = 5, ..
 const RECEIVE = `
   const { createHash } = require("node:crypto");
   const hash = createHash("sha256");
+  let last = Infinity;
+  let silenceMs = 0;
   require("node:net").createServer((socket) => {
-    socket.on("data", (chunk) => hash.update(chunk));
-    socket.on("end", () => { console.log(hash.digest("hex")); socket.end(); process.exit(); });
+    socket.on("data", (chunk) => {
+      const now = performance.now();
+      silenceMs = Math.max(silenceMs, now - last);
+      last = now;
+      hash.update(chunk);
+    });
+    socket.on("end", () => {
+      console.log(hash.digest("hex") + " " + Math.round(silenceMs));
+      socket.end();
+      process.exit();
+    });
   }).listen(5000, process.argv[1], () => console.log("ready"));`;
 
 const SEND = `
   const { createHash, createCipheriv } = require("node:crypto");
   const hash = createHash("sha256");
   const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16, 7), Buffer.alloc(16));
-  const zeros = Buffer.alloc(1 << 20);
-  let left = Number(process.argv[2]);
+  let [left, everyMs] = process.argv.slice(2).map(Number);
+  const zeros = Buffer.alloc(everyMs > 0 ? 1 << 16 : 1 << 20);
   const socket = require("node:net").connect(5000, process.argv[1], () => {
-    const go = () => {
+    const later = everyMs > 0 ? () => setTimeout(go, everyMs) : go;
+    function go() {
       while (left > 0) {
         const chunk = noise.update(zeros.subarray(0, Math.min(left, zeros.length)));
         left -= chunk.length;
         hash.update(chunk);
-        if (!socket.write(chunk)) return socket.once("drain", go);
+        if (!socket.write(chunk)) return socket.once("drain", later);
+        if (everyMs > 0) return later();
       }
       socket.end();
-    };
+    }
     go();
   });
   socket.on("close", () => console.log(hash.digest("hex")));`;
 
-/** Sends bytes over TCP and gives the digests on both sides. */
+export interface Transferred {
+  /** Digests on both sides. */
+  readonly sent: string;
+  readonly received: string;
+  /** For how long nothing came in the midst of it. */
+  readonly silenceMs: number;
+}
+
+/** Sends bytes over TCP: as fast as they go, or 64 KiB now and then. */
 export async function transfer(
   lab: NetnsLab,
   from: Guest,
   to: Guest,
   bytes: number,
   address = to.address,
-): Promise<{ sent: string; received: string }> {
+  everyMs = 0,
+): Promise<Transferred> {
   const server = lab.start(to.namespace, process.execPath, "-e", RECEIVE, address);
   let said = "";
   server.stdout!.on("data", (chunk: Buffer) => {
@@ -248,9 +272,11 @@ export async function transfer(
   });
   await until("the receiver to listen", () => said.includes("ready\n"));
   const ended = new Promise((resolve) => server.once("close", resolve));
-  const sent = (await outputOf(lab.start(from.namespace, process.execPath, "-e", SEND, address, String(bytes)))).trim();
+  const args = [address, String(bytes), String(everyMs)];
+  const sent = (await outputOf(lab.start(from.namespace, process.execPath, "-e", SEND, ...args))).trim();
   await ended;
-  return { sent, received: said.split("\n")[1] ?? "" };
+  const [received = "", silenceMs] = (said.split("\n")[1] ?? "").split(" ");
+  return { sent, received, silenceMs: Number(silenceMs) };
 }
 
 /** What iperf3 reports of a test between two guests, at the receiver. */
