@@ -132,10 +132,14 @@ function answer(snapshot: NveSnapshot, packet: PacketView, question: Question, c
     return toOthersHere(snapshot, packet, decided, CONSUME, context);
   }
 
-  // 2. Is that station still there? It will say so itself.
+  // 2. Is that station still there? It will say so itself. Link-local addresses are not on record, but the asker knows whose they are.
   const record = findRecord(policy, vsid, question.target, context);
   if (!question.isToAll && !is2012) {
-    return sendTo(record ?? findByMac(policy, vsid, packet.plan.destinationMac, context), packet, context);
+    const mac = packet.plan.destinationMac;
+    const isOwned = isLinkLocal(question.target) && !policy.isGatewayMac(vsid, mac);
+    const byMac = (): LookupRecord | undefined =>
+      isOwned ? findAnyByMac(policy, vsid, mac, () => true, context) : findByMac(policy, vsid, mac, context);
+    return sendTo(record ?? byMac(), packet, context);
   }
 
   // 3. The records know.

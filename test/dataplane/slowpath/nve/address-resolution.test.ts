@@ -234,6 +234,13 @@ describe("row 5: a question to one station, to see whether it is still there", (
     expect(ask(host("2012R2", { lookupRecords }), unknown)).toEqual(["forward"]);
   });
 
+  it("2012R2: about a link-local address, which is on nobody's record, it goes by the MAC of any record but the router's", () => {
+    const about = (of: string) => solicitation({ for: "fe80::7", by: "fe80::5", of });
+    expect(host().send(about(MACS.blue2), HOST1.blue1).output).toBe(NIC);
+    expect(copiesOf(host().decide(about(BLUE5), HOST1.blue1))).toEqual([BLUE5_PORT]);
+    for (const of of [UNKNOWN, MACS.gateway5001]) expect(ask(host(), about(of))).toEqual(["TX_NO_RECORD"]);
+  });
+
   it.each(MODES)("%s: to the gateway address it is answered by the host", (mode) => {
     const reply = arpReply(MACS.gateway5001, "10.0.0.1", MACS.blue1, "10.0.0.5");
     expect(ask(host(mode), arpRequest({ for: "10.0.0.1", of: MACS.gateway5001 }))).toEqual(["consume", reply]);
