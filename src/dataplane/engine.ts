@@ -48,7 +48,7 @@ import {
 } from "./packet/layout.js";
 import { PacketMemory } from "./packet/memory.js";
 import { AnswerLimit } from "./slowpath/answer-limit.js";
-import type { DecideContext, FrameAtPort, Node, NodeWork } from "./slowpath/layer.js";
+import { type DecideContext, type FrameAtPort, NO_REENTRY, type Node, type NodeWork } from "./slowpath/layer.js";
 import { StormMeter } from "./slowpath/storm-meter.js";
 import { type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
 import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
@@ -193,6 +193,8 @@ export class Engine {
   #nowMs = 0;
   #sweptMs = 0;
   #generation = 1;
+  /** The generation for which the nodes were asked what may enter again. */
+  #askedGeneration = 0;
   #inputBuffer = 0;
   #sequence = 0;
 
@@ -221,6 +223,7 @@ export class Engine {
     if (options.ports.some(hasQueues)) allocateQueueCounts(this.memory, options.ports.length);
     writeIdleTimeouts(this.memory, options.idleTimeouts ?? {});
     this.memory.setU32(CONTROL.GENERATION, this.#generation);
+    this.memory.setU32(CONTROL.ONE_NODE_BURSTS, options.nodes.some(({ turnsBack }) => turnsBack) ? 1 : 0);
     options.ports.forEach((port, index) => {
       const at = this.memory.ports + index * PORT_SIZE;
       this.memory.setU32(at + PORT.FLAGS, port.tunnel ? PORT_FLAG.TUNNEL : 0);
@@ -310,6 +313,7 @@ export class Engine {
     const { memory } = this;
     const { rows } = memory;
     if (count === 0) return;
+    this.#findBurstEnds();
     let tick = this.#tickOfFirstRow();
     let length = this.#timeline?.reach(tick) === false ? 0 : this.#kernel.span(count, this.#endOf(tick));
     // Most bursts go as one. Otherwise rows wait where neither copies nor the frames of nodes come.
@@ -323,6 +327,7 @@ export class Engine {
           yield;
           restore(first);
         }
+        this.#findBurstEnds();
         length = this.#kernel.span(count - first, this.#endOf(tick));
       }
       memory.setU32(this.#instant + ROW.SEQUENCE, memory.u32(rows + (length - 1) * ROW_SIZE + ROW.SEQUENCE));
@@ -334,6 +339,19 @@ export class Engine {
       tick = this.#tickOfFirstRow();
       length = 0;
     }
+  }
+
+  /** Has the kernel know behind which frames a burst ends (`Node.reentry`). */
+  #findBurstEnds(): void {
+    if (this.#askedGeneration === this.#generation) return;
+    this.#askedGeneration = this.#generation;
+    const { memory } = this;
+    this.#ports.forEach(({ node, tunnel }, port) => {
+      const { above, syn } = this.nodes[node]!.reentry?.(port as PortIndex) ?? NO_REENTRY;
+      const at = memory.ports + port * PORT_SIZE;
+      memory.setU32(at + PORT.BURST_ENDS_ABOVE, Math.min(above, LONGER_THAN_ANY));
+      memory.setU32(at + PORT.FLAGS, (tunnel ? PORT_FLAG.TUNNEL : 0) | (syn ? PORT_FLAG.BURST_ENDS_AT_SYN : 0));
+    });
   }
 
   #tickOfFirstRow(): number {
@@ -689,6 +707,8 @@ export class Engine {
     return flowEntries(this.#target);
   }
 }
+
+const LONGER_THAN_ANY = 0xffff_ffff;
 
 const hasQueues = (port: PortSpec): port is PortSpec & { readonly receiveQueues: number } =>
   (port.receiveQueues ?? 1) > 1;

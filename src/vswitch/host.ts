@@ -19,6 +19,7 @@ import {
   type Pipeline,
   providerResolution,
   receiveQueue,
+  reentryAt,
 } from "../dataplane/slowpath/index.js";
 import type { Decision, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { HostPorts } from "./host-ports.js";
@@ -88,6 +89,7 @@ export function makeHostNode(host: HostState): Node {
   return {
     ...node,
     ...(why === null ? {} : { keepsStateAcrossFlows: why }),
+    reentry: (ingress) => reentryAt(host.snapshot, ingress),
     decide(frame, context) {
       const decision = node.decide(frame, context);
       const { ports } = host.snapshot;

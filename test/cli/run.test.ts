@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { frame, ip, tcpSegment, udp } from "../engine/build.js";
+import { blueUdp, labText, largeSend, tcpSyn } from "../engine/mtu/lab.js";
 import { hexOf, innerOf, workedPacket } from "../vectors/worked-packets.js";
 import {
   hnv,
@@ -163,6 +165,86 @@ describe("bursts", () => {
       expect(readFileSync(at(name)).equals(other), name).toBe(true);
       expect(other.length, name).toBeGreaterThan(24);
     }
+  });
+
+  it("bring what a packet is cut into, or becomes, onto the wire before later packets of the same millisecond", async () => {
+    const at = workplace();
+    const [small, cut, tcp] = [
+      blueUdp(200, { dontFragment: false }),
+      blueUdp(3000, { dontFragment: false }),
+      largeSend(4),
+    ];
+    const syn = tcpSyn(1460);
+    const frames = [small, cut, small, tcp, small, syn, small, cut, tcp, syn, small, small];
+    writePcap(
+      at("in.pcap"),
+      Array.from({ length: 600 }, (_, n) => ({ data: frames[n % frames.length]!, time: 1_000_000 + n * 5 })),
+    );
+    for (const adapter of [", lso: true", ", lso: true, checksumOffload: true"]) {
+      const settings = "{ mssClamp: true }";
+      writeFileSync(at("lab.yaml"), labText({ mtus: [1500, 1500], settings, adapter }));
+      for (const burst of ["1", "7", "256"]) {
+        const out = ["--out", `host1/nic1=${at(burst)}`, "--out", `host2/Blue2=${at(`${burst}-arrived`)}`];
+        const ended = await hnv([
+          "run",
+          at("lab.yaml"),
+          "--in",
+          `host1/Blue1=${at("in.pcap")}`,
+          ...out,
+          "--burst",
+          burst,
+        ]);
+        expect(ended.status).toBe(0);
+      }
+      const read = (name: string): Buffer => readFileSync(at(name));
+      expect(readHex(at("1")).length).toBeGreaterThan(600 * 3);
+      for (const burst of ["7", "256"]) {
+        expect(read(burst).equals(read("1")), burst).toBe(true);
+        expect(read(`${burst}-arrived`).equals(read("1-arrived")), burst).toBe(true);
+      }
+    }
+  });
+
+  it("bring what comes back from a gateway, errors and answers, onto the wire in the order of its causes", async () => {
+    const at = workplace();
+    const [tenant, outside] = ["10.0.1.101", "203.0.113.2"];
+    const query = (ttl: number): Uint8Array => {
+      const payload = udp(tenant, "8.8.8.8", [5000, 53], Uint8Array.of(1, 2, 3));
+      const packet = ip({ source: tenant, destination: "8.8.8.8", protocol: 17, payload, ttl });
+      return frame("00-11-22-33-44-55", "00-15-5D-E2-AB-00", packet);
+    };
+    const segment = tcpSegment("9.9.9.9", outside, [999, 8080]);
+    const request = frame(
+      "02-00-CB-00-71-02",
+      "02-00-CB-00-71-01",
+      ip({ source: "9.9.9.9", destination: outside, protocol: 6, payload: segment }),
+    );
+    const every = (data: (n: number) => Uint8Array, after: number): { data: Uint8Array; time: number }[] =>
+      Array.from({ length: 300 }, (_, n) => ({ data: data(n), time: 1_000_000 + n * 5 + after }));
+    writePcap(
+      at("tenant.pcap"),
+      every((n) => query(n % 3 === 0 ? 64 : 2), 0),
+    );
+    writePcap(
+      at("outside.pcap"),
+      every(() => request, 2),
+    );
+    for (const burst of ["1", "7", "256"]) {
+      const ins = ["--in", `hv1/Contoso1=${at("tenant.pcap")}`, "--in", `edge/external=${at("outside.pcap")}`];
+      const ended = await hnv([
+        "run",
+        join(ROOT, "examples/gateway.yaml"),
+        ...ins,
+        "--out",
+        `gw1/nic1=${at(burst)}`,
+        "--burst",
+        burst,
+      ]);
+      expect(ended.status).toBe(0);
+    }
+    const errorsAndRequests = readHex(at("1")).filter((hex) => hex.slice(52, 60) === "c0a8000b"); // from gw1
+    expect(errorsAndRequests).toHaveLength(200 + 300);
+    for (const burst of ["7", "256"]) expect(readFileSync(at(burst)).equals(readFileSync(at("1"))), burst).toBe(true);
   });
 
   it("of several captures are merged by time, equal times in the order of the command line", async () => {

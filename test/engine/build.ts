@@ -155,3 +155,31 @@ export function neighborMessage(
   const options = option === null ? [] : [option[0], 1, ...macBytes(option[1])];
   return [type, 0, 0, 0, flags, 0, 0, 0, ...addressBytes(target), ...options];
 }
+
+/** A TCP segment of 20 octets and options (a multiple of 4), with a right checksum over the pseudo header. */
+export function tcpSegment(
+  source: string,
+  destination: string,
+  [from, to]: readonly [number, number],
+  { flags = 0x10, options = [] }: { readonly flags?: number; readonly options?: readonly number[] } = {},
+): Uint8Array {
+  const start = [
+    ...word(from),
+    ...word(to),
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    1,
+    ((20 + options.length) / 4) << 4,
+    flags,
+    0xff,
+    0xff,
+  ];
+  const whole = (checksum: number): Uint8Array => concatenate(start, word(checksum), [0, 0], options);
+  const pseudo = concatenate(addressBytes(source), addressBytes(destination), [0, 6], word(20 + options.length));
+  return whole(internetChecksum(concatenate(pseudo, whole(0))));
+}

@@ -81,6 +81,8 @@ export const CONTROL = {
   COPY_BYTES: 1328,
   /** Where packets are counted by receive queue, 0 if no port has several: per port, one 64-bit counter per queue. */
   QUEUE_COUNTS: 1332,
+  /** Not 0: the packets of a burst enter at ports of one node. */
+  ONE_NODE_BURSTS: 1336,
 } as const;
 
 export const PORT_SIZE = 64;
@@ -97,11 +99,15 @@ export const PORT = {
   TX_BYTES: 40,
   /** Address of a stream block that receives every frame entering here, or 0. */
   RX_STREAM: 48,
+  /** Behind a frame longer than this a burst ends (`Node.reentry`). */
+  BURST_ENDS_ABOVE: 56,
 } as const;
 export const NO_PORT = 0xffff;
 export const PORT_FLAG = {
   /** Look into NVGRE: the port faces a provider network and belongs to an NVE. */
   TUNNEL: 1,
+  /** Behind a frame that begins a TCP connection a burst ends. */
+  BURST_ENDS_AT_SYN: 2,
 } as const;
 
 /** Distance between the drop counters of two ports; a power of two not below REASON_COUNT. */

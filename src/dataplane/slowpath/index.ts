@@ -27,6 +27,7 @@ export {
   type Outcome,
   type PacketView,
   type Plan,
+  type Reentry,
 } from "./layer.js";
 export { answerWith, isAddressResolution, readMessage } from "./nve/address-resolution.js";
 export {
@@ -59,6 +60,7 @@ export { inVlan } from "./nve/provider-frames.js";
 export { providerResolution } from "./nve/provider-resolution.js";
 export { chooseQueue, INDIRECTION_TABLE_SIZE, receiveQueue } from "./nve/receive-queue.js";
 export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redirects.js";
+export { reentryAt } from "./nve/reentry.js";
 export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";

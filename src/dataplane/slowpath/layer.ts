@@ -140,7 +140,27 @@ export interface Node {
   decide(frame: FrameAtPort, context: DecideContext): Decision;
   /** Left out by nodes whose decisions rest on nothing that packets or time change. */
   readonly state?: NodeState;
+  /**
+   * May a packet come back to a host that it has passed, as behind a gateway? Then hosts send packets that they got at their first hop and at
+   * later ones, and those that enter at different nodes are not run together, so that each host sees them in the order in which they came.
+   */
+  readonly turnsBack?: boolean;
+  /** Which frames that enter at this port may be resubmitted. Asked whenever policy may have changed; left out: none. */
+  reentry?(ingress: PortIndex): Reentry;
 }
+
+/**
+ * Frames that may enter their port again, changed or in pieces. A burst ends behind each, so that what it becomes goes before the packets
+ * that came after it, as if each had been run by itself.
+ */
+export interface Reentry {
+  /** Those of more octets than this. */
+  readonly above: number;
+  /** Those that begin a TCP connection. */
+  readonly syn: boolean;
+}
+
+export const NO_REENTRY: Reentry = Object.freeze({ above: Number.POSITIVE_INFINITY, syn: false });
 
 /** The state of a node, which only changes between ticks (`dataplane/timeline`). */
 export interface NodeState {

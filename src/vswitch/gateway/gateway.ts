@@ -25,4 +25,5 @@ export const makeGatewayNode = (state: GatewayState): Node => ({
     state,
   ),
   keepsStateAcrossFlows: "address translation gives out ports to flows in the order in which they come",
+  turnsBack: true,
 });

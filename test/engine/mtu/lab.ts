@@ -1,7 +1,7 @@
 /** Blue1 on host1 and Blue2 on host2, each in a provider subnet of its own, with MTUs and switches as a test wants them. */
 import { createLab, type EmulatedLab, type FrameEnd } from "../../../src/index.js";
 import { scapyFrames } from "../../oracles/scapy.js";
-import { frame, ip, udp } from "../build.js";
+import { frame, ip, tcpSegment, udp } from "../build.js";
 
 export const BLUE1 = "06-06-00-00-00-05";
 export const BLUE2 = "06-06-00-00-00-07";
@@ -67,6 +67,13 @@ for ip in (IP(src='10.0.0.5',dst='10.0.0.7',id=0x1000,flags='DF'), IPv6(src='fd0
   return largeSends[family === 4 ? 0 : 1]!.slice();
 }
 let largeSends: readonly Uint8Array[] | undefined;
+
+/** The first segment of a TCP connection from Blue1 to Blue2, which announces this MSS. */
+export function tcpSyn(mss: number): Uint8Array {
+  const options = [2, 4, mss >>> 8, mss & 0xff];
+  const payload = tcpSegment("10.0.0.5", "10.0.0.7", [40_000, 5001], { flags: 2, options });
+  return frame(BLUE2, BLUE1, ip({ source: "10.0.0.5", destination: "10.0.0.7", protocol: 6, payload }));
+}
 
 /** Each end as one line: `dropped at host1/Blue1: MAC_SPOOFING`. */
 export const endsOf = (ends: readonly FrameEnd[]): string[] =>

@@ -21,9 +21,9 @@ import {
   ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, ACTION_TCP_END_GUARD, CAUSE_GUARD, CAUSE_MISS,
   CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
-  CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
-  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TRANSPORT, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_FLAGS,
-  PORT_FLAG_TUNNEL, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
+  CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ONE_NODE_BURSTS, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
+  ENTRY_ACTION, ENTRY_LIMIT, ENTRY_SIZE, ENTRY_TRANSPORT, GROUP_SIZE, KEEP_INNER_NETWORK, KEY_SIZE, KIND_UNKEYED, PORT_BURST_ENDS_ABOVE,
+  PORT_FLAGS, PORT_FLAG_BURST_ENDS_AT_SYN, PORT_FLAG_TUNNEL, PORT_NODE, PORT_RX_STREAM, ROW_CAUSE, ROW_ENTRY, ROW_HASH, ROW_HOPS, ROW_INNER_NETWORK, ROW_KEEP_END,
   ROW_KIND, ROW_LENGTH, ROW_NETWORK, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_TCP_FLAGS, ROW_TIMESTAMP, TRANSIENT_COUNT,
   TRANSPORT_CHECKSUM_MASK,
 } from "./layout.generated";
@@ -79,34 +79,42 @@ export function begin(n: u32): void {
 }
 
 /**
- * How many of rows 0 … n−1 may go together: those before the first whose time is not before `untilNs`, as long as room is left for all
- * copies that they may become, a packet to many as many as `CONTROL_FAN_OUT`. At least one.
+ * How many of rows 0 … n−1 may go together: those before the first whose time is not before `untilNs`, up to the first that may enter its
+ * port again, as long as room is left for all copies that they may become, a packet to many as many as `CONTROL_FAN_OUT`, and with
+ * `CONTROL_ONE_NODE_BURSTS` those that enter the same node as the first. At least one.
  */
 export function span(n: u32, untilNs: u64): u32 {
   const fanOut = load<u32>(CONTROL_FAN_OUT);
   let rowsLeft: i64 = load<u32>(CONTROL_COPY_ROWS);
   let bytesLeft: i64 = load<u32>(CONTROL_COPY_BYTES);
   let row: usize = load<u32>(CONTROL_ROWS);
+  const node = load<u32>(CONTROL_ONE_NODE_BURSTS) ? load<u32>(portAt(load<u16>(row, ROW_PORT)), PORT_NODE) : ANY_NODE;
   for (let i: u32 = 0; i < n; i++, row += ROW_SIZE) {
     if (load<u64>(row, ROW_TIMESTAMP) >= untilNs && i) return i;
-    if (!isToMany(row)) continue;
-    rowsLeft -= fanOut;
-    bytesLeft -= <i64>(load<u32>(row, ROW_LENGTH) + FAN_OUT_GROWTH) * fanOut;
-    if ((rowsLeft < 0 || bytesLeft < 0) && i) return i;
+    const port = portAt(load<u16>(row, ROW_PORT));
+    if (node != ANY_NODE && load<u32>(port, PORT_NODE) != node) return i;
+    if (isToMany(row, port)) {
+      rowsLeft -= fanOut;
+      bytesLeft -= <i64>(load<u32>(row, ROW_LENGTH) + FAN_OUT_GROWTH) * fanOut;
+      if ((rowsLeft < 0 || bytesLeft < 0) && i) return i;
+    }
+    if (mayEnterAgain(row, port)) return i + 1;
   }
   return n;
 }
+
+const ANY_NODE: u32 = 0xffff_ffff;
 
 /** What a copy may grow by, headroom and alignment included. */
 const FAN_OUT_GROWTH: u32 = 256;
 
 /** Does the Ethernet header of the frame, or of one that NVGRE carries in it, name a group? A guess that errs on the side of many. */
-function isToMany(row: usize): bool {
+function isToMany(row: usize, port: usize): bool {
   const frame: usize = load<u32>(row, ROW_OFFSET);
   const length = load<u32>(row, ROW_LENGTH);
   if (length < 14) return false;
   if (load<u8>(frame) & 1) return true;
-  if (!(load<u32>(portAt(load<u16>(row, ROW_PORT)), PORT_FLAGS) & PORT_FLAG_TUNNEL)) return false;
+  if (!(load<u32>(port, PORT_FLAGS) & PORT_FLAG_TUNNEL)) return false;
   const ip: u32 = be16(frame + 12) == TPID_CTAG ? 18 : 14;
   if (length < ip + 1) return false;
   const version = load<u8>(frame + ip) >>> 4;
@@ -115,6 +123,29 @@ function isToMany(row: usize): bool {
 }
 
 const TPID_CTAG: u32 = 0x8100;
+
+/** Might the node send the frame through its port again, changed or in pieces? Those must go before later packets. */
+function mayEnterAgain(row: usize, port: usize): bool {
+  if (load<u32>(row, ROW_LENGTH) > load<u32>(port, PORT_BURST_ENDS_ABOVE)) return true;
+  return (load<u32>(port, PORT_FLAGS) & PORT_FLAG_BURST_ENDS_AT_SYN) != 0 && mayBeSyn(row);
+}
+
+/** A guess that errs on the side of yes: of IPv6 with extension headers it only sees that there are some. */
+function mayBeSyn(row: usize): bool {
+  const frame: usize = load<u32>(row, ROW_OFFSET);
+  const length = load<u32>(row, ROW_LENGTH);
+  if (length < 18) return false;
+  const ip: u32 = be16(frame + 12) == TPID_CTAG ? 18 : 14;
+  if (length < ip + 20) return false;
+  const isVersion4 = load<u8>(frame + ip) >>> 4 == 4;
+  if (isVersion4 ? load<u8>(frame + ip + 9) != PROTOCOL_TCP : load<u8>(frame + ip + 6) == PROTOCOL_UDP) return false;
+  if (!isVersion4 && load<u8>(frame + ip + 6) != PROTOCOL_TCP) return true;
+  const tcp = ip + (isVersion4 ? (<u32>load<u8>(frame + ip) & 15) << 2 : 40);
+  return length > tcp + 13 && (load<u8>(frame + tcp + 13) & TCP_SYN) != 0;
+}
+
+const PROTOCOL_TCP: u32 = 6;
+const PROTOCOL_UDP: u32 = 17;
 
 /** Goes on until a group has rows that only the slow path can decide, and returns how many (0: the burst is done). */
 export function advance(): u32 {
