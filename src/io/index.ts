@@ -41,6 +41,7 @@ export {
 } from "./live/ifaces.js";
 export type { LiveCounters, LiveInterface, LiveShare, SlotCounts } from "./live/live-interface.js";
 export {
+  deviceOfLive,
   isLiveUri,
   isShareable,
   LIVE_SCHEMES,
@@ -48,6 +49,7 @@ export {
   mtuOfLive,
   needsEventLoop,
   openLive,
+  rememberDevices,
 } from "./live/open.js";
 export {
   openPacedCapture,

@@ -138,6 +138,10 @@ test.each([
     ["--bind", "host1/nic1=gen:sink", "--capture", "host1/nic1=a.pcap", "--capture-files", "2"],
     "--capture-files needs --capture-size",
   ],
+  [
+    ["--bind", "host1/nic1=afpacket:lo", "--bind", "host1/Blue1=cap:lo"],
+    "--bind host1/Blue1=cap:lo: lo is bound to host1/nic1 already, as afpacket:lo",
+  ],
   [["--in", "host1/Blue1=a.pcap", "--capture", "host1/Blue1=b.pcap"], "--capture is for live interfaces"],
 ])("%j is refused", async (args, line) => {
   const { status, stderr } = await run(...args);

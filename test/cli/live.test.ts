@@ -317,7 +317,10 @@ describe.skipIf(missing !== null)("one host", () => {
     await live.ready();
     expect(await gro()).toBe("off");
     expect(await lab.exec("host1", "ip", "-d", "link", "show", "nic1")).toMatch(/promiscuity 1\b/);
-    await live.end();
+    live.child.kill("SIGTERM"); // two signals at once are one wish, as of timeout(1)
+    const { status, result } = await live.end();
+    expect(status).toBe(0);
+    expect(result.kind).toBe("result");
     expect(await gro()).toBe("on");
     expect(await lab.exec("host1", "ip", "-d", "link", "show", "nic1")).toMatch(/promiscuity 0\b/);
   });

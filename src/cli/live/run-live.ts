@@ -6,7 +6,14 @@ import { Worker } from "node:worker_threads";
 import { Reason } from "../../dataplane/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
-import { isShareable, type LiveShare, mtuOfLive, needsEventLoop } from "../../io/index.js";
+import {
+  deviceOfLive,
+  isShareable,
+  type LiveShare,
+  mtuOfLive,
+  needsEventLoop,
+  rememberDevices,
+} from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
@@ -54,6 +61,8 @@ const DECISIONS_PER_BURST = 16;
 /** What strangers can make responders say at one port, a second. */
 const ANSWERS_PER_SECOND = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Signals so close behind the first are the same wish: timeout(1) sends one to the process and one to its group. */
+const SAME_WISH_MS = 500;
 
 /** Runs until a signal comes, or until every interface is at its end. */
 export async function runLive(labFile: string, options: LiveRunOptions): Promise<void> {
@@ -61,6 +70,7 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
     options,
     options.bind.map(({ port }) => port),
   );
+  checkDevices(options.bind);
   const text = readLabText(labFile);
   const plain = makeLab(text, labFile);
   const ports = options.bind.map(({ port }) => requirePort(plain, port));
@@ -102,6 +112,20 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   );
   await captures.start();
   await new LiveRun(plain, options, jobs, captures).until(stop);
+}
+
+/** A device has one port, since each would get every frame; of AF_XDP each queue. */
+function checkDevices(bind: readonly PortValue[]): void {
+  const isXdp = ({ value }: PortValue): boolean => value.startsWith("xdp:");
+  bind.forEach((binding, index) => {
+    const { port, value } = binding;
+    const device = deviceOfLive(value);
+    const other = bind
+      .slice(0, index)
+      .find((before) => device !== null && deviceOfLive(before.value) === device && !(isXdp(before) && isXdp(binding)));
+    if (other)
+      throw usageError(`--bind ${port}=${value}: ${device} is bound to ${other.port} already, as ${other.value}`);
+  });
 }
 
 /** Goes on after "because". */
@@ -198,9 +222,14 @@ class LiveRun {
     const word = new Int32Array(stop);
     const start = this.options.bind.some(({ value }) => needsEventLoop(value)) ? here : inThread;
     const loops = this.jobs.map((job, index) => start(job, (message) => this.#hear(message, index, word)));
+    const restoreDevices = rememberDevices(this.options.bind.map(({ value }) => value));
+    let firstMs: number | undefined;
+    let isForced = false;
     const end = (): void => {
-      const asked = Atomics.exchange(word, 0, 1);
-      if (asked === 0) return;
+      Atomics.store(word, 0, 1);
+      firstMs ??= performance.now();
+      if (performance.now() - firstMs < SAME_WISH_MS) return;
+      isForced = true;
       for (const loop of loops) loop.terminate(); // a second signal: the user does not want to wait
       for (const signal of SIGNALS) process.off(signal, end); // a third one ends the process, whoever it waits for
     };
@@ -210,6 +239,7 @@ class LiveRun {
     } finally {
       Atomics.store(word, 0, 1); // one that threw ends the others, which give back what they hold
       await Promise.allSettled(loops.map(({ ended }) => ended));
+      if (isForced) restoreDevices();
       this.#captureEnds = await this.captures.finish();
       this.#told.end();
       this.#status.clear();
@@ -220,6 +250,7 @@ class LiveRun {
     const failures = this.#captureEnds.flatMap((capture) => capture.failure ?? []);
     if (failures.length > 0) this.#failure ??= new CliError(1, failures);
     if (this.#failure) throw this.#failure;
+    if (!hasEnded && isForced) throw failure("ended by a second signal, before all was forwarded and counted");
     if (!hasEnded) throw failure("the forwarding thread ended before its time");
   }
 

@@ -97,6 +97,16 @@ export function stopJoining(system: System, index: number): () => void {
   };
 }
 
+/** How the same offloads are now: gives back how to make them so again. */
+export function rememberJoining(system: System, index: number): () => void {
+  const known = JOINING_OFFLOADS.map(({ get, set }) => ({ get, set, before: ethtool(system, index, get, 0) }));
+  return () => {
+    for (const { get, set, before } of known) {
+      if (before !== undefined && ethtool(system, index, get, 0) !== before) ethtool(system, index, set, before);
+    }
+  };
+}
+
 /** struct ethtool_value: command, data. Undefined where the device refuses. */
 export function ethtool(system: System, index: number, command: number, data: number): number | undefined {
   const name = deviceName(system, index);

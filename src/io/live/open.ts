@@ -3,7 +3,7 @@ import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { type Mac, parseAddress } from "../../dataplane/wire/index.js";
 import { LiveError, SystemError } from "./errors.js";
 import { type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
-import { DEVICE_NAME_MAX, deviceMtu } from "./net-device.js";
+import { DEVICE_NAME_MAX, deviceIndex, deviceMtu, hasDevice, rememberJoining } from "./net-device.js";
 import { deviceWith, mtuBySysfs } from "./sysfs.js";
 import { system } from "./system.js";
 
@@ -28,6 +28,8 @@ interface Kind {
   readonly mtuOf?: (argument: string) => number | null;
   /** Can several threads share it? */
   readonly isShareable?: true;
+  /** Are settings of the device changed while it is open? */
+  readonly changesDevice?: true;
   /** Does it work by the event loop of the main thread (`evented.ts`), and not by a descriptor? */
   readonly needsEventLoop?: true;
 }
@@ -36,6 +38,7 @@ interface Kind {
 const KINDS: Readonly<Record<string, Kind>> = {
   afpacket: {
     isShareable: true,
+    changesDevice: true,
     deviceIn: (argument) => argument,
     mtuOf: mtuOfDevice,
     load: async () => {
@@ -89,6 +92,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
     },
   },
   xdp: {
+    changesDevice: true,
     deviceIn: (argument) => argument.replace(/#.*$/s, ""),
     mtuOf: (argument) => mtuOfDevice(argument.replace(/#.*$/s, "")),
     load: async () => {
@@ -124,6 +128,29 @@ export function mtuOfLive(uri: string): number | null {
     if (!(error instanceof SystemError)) throw error;
     throw new LiveError("LIVE_NO_INTERFACE", `${uri}: there is no interface ${kind.deviceIn(argument)} here`);
   }
+}
+
+/** The network device that the URI names; null for what is none. */
+export function deviceOfLive(uri: string): string | null {
+  const { kind, argument } = parse(uri);
+  return kind.deviceIn(argument);
+}
+
+/**
+ * For whoever may have to end a thread that has opened these, before it can give them back: remembers what opening changes at network
+ * devices. Gives how to restore it.
+ */
+export function rememberDevices(uris: readonly string[]): () => void {
+  const restores = uris.flatMap((uri) => {
+    const { kind, argument } = parse(uri);
+    const device = kind.changesDevice ? kind.deviceIn(argument) : null;
+    return device !== null && hasDevice(system(), device)
+      ? [rememberJoining(system(), deviceIndex(system(), device))]
+      : [];
+  });
+  return () => {
+    for (const restore of restores) restore();
+  };
 }
 
 function mtuOfDevice(device: string): number {
