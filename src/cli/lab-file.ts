@@ -10,24 +10,27 @@ import { CliError, usageError } from "./errors.js";
 export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
 
 /** The text of a fabric file. */
-export function readLabText(path: string): string {
-  try {
-    return textOf(readFileSync(path === "-" ? 0 : path));
-  } catch (error) {
-    throw usageError(`${path}: ${reasonOf(error)}`);
-  }
-}
+export const readLabText = (path: string): string => textOf(readBytes(path, "a fabric file"));
 
 /** UTF-8; or UTF-16, little-endian, with a byte order mark, as `>` of Windows PowerShell writes it. */
 const textOf = (bytes: Buffer): string =>
   bytes[0] === 0xff && bytes[1] === 0xfe ? bytes.toString("utf16le", 2) : bytes.toString("utf8");
 
-function reasonOf(error: unknown): string {
+/** The octets of a file, or of standard input; `what` it is meant to be is for the refusal. */
+export function readBytes(path: string, what: string): Buffer {
+  try {
+    return readFileSync(path === "-" ? 0 : path);
+  } catch (error) {
+    throw usageError(`${path}: ${reasonOf(error, what)}`);
+  }
+}
+
+function reasonOf(error: unknown, what: string): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") return "no such file";
-  if (code === "EISDIR") return "is a directory, not a fabric file";
+  if (code === "EISDIR") return `is a directory, not ${what}`;
   if (code === "EACCES") return "permission denied";
-  if (code === "ERR_FS_FILE_TOO_LARGE" || code === "ERR_STRING_TOO_LONG") return "is too large for a fabric file";
+  if (code === "ERR_FS_FILE_TOO_LARGE" || code === "ERR_STRING_TOO_LONG") return `is too large for ${what}`;
   return error instanceof Error ? error.message : String(error);
 }
 

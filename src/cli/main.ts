@@ -39,6 +39,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   compare: async () => (await import("./compare.js")).addCompareCommand,
   check: async () => (await import("./check.js")).addCheckCommand,
   mtu: async () => (await import("./mtu.js")).addMtuCommand,
+  import: async () => (await import("./import.js")).addImportCommand,
   bench: async () => (await import("./bench.js")).addBenchCommand,
   ifaces: async () => (await import("./ifaces.js")).addIfacesCommand,
 };

@@ -16,6 +16,13 @@ export {
   tunnelOverhead,
 } from "./mtu.js";
 export { type ModeCost, type MtuMode, modeCosts } from "./mtu-modes.js";
+export {
+  type Imported,
+  type ImportedHost,
+  type ImportOptions,
+  importScripts,
+  type ScriptText,
+} from "./powershell/import.js";
 export { buildProbe, type Flow } from "./probe.js";
 export { type Finding, formatPath, type Path, type Problem, type Severity } from "./problem.js";
 export {

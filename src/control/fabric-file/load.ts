@@ -32,8 +32,11 @@ export type Loaded =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** `fileName` is for messages only; no file is opened. */
-export function loadFabricFile(text: string, fileName: string): Loaded {
-  const source = isPolicyJson(text) ? readPolicyJson(text) : readSource(text);
+export const loadFabricFile = (text: string, fileName: string): Loaded =>
+  loadSource(isPolicyJson(text) ? readPolicyJson(text) : readSource(text), fileName);
+
+/** The same of what was read, or made, otherwise. */
+export function loadSource(source: Source, fileName: string): Loaded {
   const report = new Report(fileName, source);
   for (const { derails: _, ...problem } of source.problems) report.put({ file: fileName, path: "", ...problem });
   const loose = checkDocument(source, fileName, report);

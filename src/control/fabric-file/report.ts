@@ -38,7 +38,7 @@ export class Report {
 
   /** One place, one problem: the first that was found there is the nearest to the cause. */
   put(problem: Problem): void {
-    const key = `${problem.line}:${problem.column}:${problem.code === "MISSING_FIELD" ? problem.path : ""}`;
+    const key = `${problem.file}:${problem.line}:${problem.column}:${problem.code === "MISSING_FIELD" ? problem.path : ""}`;
     if (!this.found.has(key)) this.found.set(key, problem);
   }
 

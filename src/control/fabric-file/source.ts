@@ -31,6 +31,8 @@ const BRACKETS_MAX = 1000;
 const ALIASED_VALUES_MAX = 100_000;
 
 export interface SourcePosition {
+  /** Where a source was made of several files; absent: the one that was read. */
+  readonly file?: string;
   readonly line: number;
   readonly column: number;
 }

@@ -80,15 +80,29 @@ export function classNamed(text: string): PolicyClass | undefined {
   return CLASSES.find((candidate) => new RegExp(`^${candidate.name}s?$`, "i").test(name));
 }
 
-/** ConvertTo-Json of Windows PowerShell writes enumerations as numbers. Sources disagree on some; these are the ones in use. */
-const ENUMS: Readonly<Record<string, readonly string[]>> = {
+/** Names by number, as ConvertTo-Json of Windows PowerShell writes enumerations. Sources disagree on some; these are the ones in use. */
+export const ENUMS: Readonly<Record<string, readonly string[]>> = {
   rule: ["TranslationMethodNat", "TranslationMethodEncap", "TranslationMethodNone"],
   type: ["Static", "Dynamic", "GatewayWildcard", "L2Only"],
 };
 const NUMBERS: ReadonlySet<string> = new Set(["virtualSubnetID", "metric", "interfaceIndex", "prefixLength", "vlanID"]);
 
+/** Puts a property of an object of the class into a raw record; false if it is of no interest. `value` is asked for only then. */
+export function putField(
+  raw: Record<string, unknown>,
+  { fields }: PolicyClass,
+  property: string,
+  value: () => unknown,
+): boolean {
+  const field = Object.hasOwn(fields, property) ? fields[property]! : undefined;
+  if (field === undefined) return false;
+  const written = fieldValue(field, value());
+  if (written !== undefined) raw[field] = written;
+  return true;
+}
+
 /** The value as a fabric file has it; undefined where it says nothing. What cannot be one is left for the schema to refuse. */
-export function fieldValue(field: string, value: unknown): unknown {
+function fieldValue(field: string, value: unknown): unknown {
   if (value === null || value === "") return undefined;
   const isDigits = typeof value === "string" && /^\d{1,10}$/.test(value);
   const number = isDigits ? Number(value) : value;

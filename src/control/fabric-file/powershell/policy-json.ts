@@ -11,11 +11,11 @@
  * line and column of the text.
  */
 import type { Path } from "../../problem.js";
-import { formatPath } from "../../problem.js";
 import type { Source, SourcePosition, SourceProblem } from "../source.js";
-import { CLASSES, classNamed, fieldValue, type ListName, type PolicyClass } from "./classes.js";
+import { CLASSES, classNamed, type PolicyClass, putField } from "./classes.js";
 import { documentsOf, elementsOf, JsonError, type Member, membersOf, readValue, type Span, spanAt } from "./json.js";
-import { type Origin, type PolicyLists, type PolicyObject, surroundings } from "./surroundings.js";
+import { policySource } from "./policy-source.js";
+import type { Origin, PolicyLists, PolicyObject } from "./surroundings.js";
 
 const POLICY_PROPERTY =
   /"(?:CustomerAddress|DestinationPrefix|ProviderAddress|UseExternalRouter|RoutingDomainID|(?:Get-)?NetVirtualization\w+)"\s*:/;
@@ -92,11 +92,8 @@ class PolicyReader {
     const host = this.#hostOf(members);
     if (host !== undefined) raw.host = host;
     for (const member of members) {
-      const field = Object.hasOwn(isA.fields, member.key) ? isA.fields[member.key]! : undefined;
-      if (field !== undefined) {
-        const value = fieldValue(field, readValue(this.text, member));
-        if (value !== undefined) raw[field] = value;
-      } else this.#notice(member);
+      const isField = putField(raw, isA, member.key, () => readValue(this.text, member));
+      if (!isField) this.#notice(member);
     }
     (isA.list === null ? this.#globals : this.#lists[isA.list]).push({ raw, offset: span.start });
   }
@@ -145,12 +142,7 @@ class PolicyReader {
   }
 
   source(): Source {
-    const origins = new Map<string, Origin>();
-    const around = surroundings(this.#lists, this.#globals, this.#hosts, origins);
-    const plain: Record<string, unknown> = { apiVersion: "hnv/v1", ...around };
-    for (const [list, objects] of Object.entries(this.#lists)) {
-      if (objects.length > 0) plain[list] = objects.map(({ raw }) => raw);
-    }
+    const { plain, originOf } = policySource({ lists: this.#lists, globals: this.#globals, hosts: this.#hosts });
     if (this.#lists.providerAddresses.length === 0) {
       const cure = "append the output of: Get-NetVirtualizationProviderAddress | ConvertTo-Json";
       this.#problem(
@@ -160,25 +152,11 @@ class PolicyReader {
         cure,
       );
     }
-    const position = (path: Path): SourcePosition => this.#at(this.#offsetOf(path, origins));
+    const position = (path: Path): SourcePosition => {
+      const found = originOf(path);
+      return this.#at(found ? this.#propertyOffset(found.origin, found.field) : 0);
+    };
     return { plain, problems: this.#problems, warnings: this.#warnings, position, keyPosition: position };
-  }
-
-  /** Where the value at a path of the fabric file comes from. */
-  #offsetOf(path: Path, origins: ReadonlyMap<string, Origin>): number {
-    for (let length = path.length; length > 0; length--) {
-      const head = path.slice(0, length);
-      const origin = this.#objectAt(head) ?? origins.get(formatPath(head));
-      if (origin) return this.#propertyOffset(origin, path[length]);
-    }
-    return 0;
-  }
-
-  #objectAt(path: Path): Origin | undefined {
-    const [list, index] = path;
-    if (path.length !== 2 || !Object.hasOwn(this.#lists, String(list))) return undefined;
-    const object = this.#lists[list as ListName][Number(index)];
-    return object && { list: list as ListName, offset: object.offset };
   }
 
   /** The value of a field within its object; the object, where there is no such property. */

@@ -38,6 +38,23 @@ export interface Origin {
   readonly offset: number;
 }
 
+/** What is known of hosts beyond their tables. */
+export interface Knowledge {
+  /** The name of the NIC with this interface index. */
+  nicName(host: string, index: unknown): string | undefined;
+  /** VMs as they are; records make no other adapters with their MACs. */
+  vms(host: string): readonly KnownVm[];
+}
+
+export interface KnownVm {
+  readonly name: string;
+  readonly adapters: readonly { readonly mac: string }[];
+  /** Where it comes from. */
+  readonly offset: number;
+}
+
+const NOTHING_KNOWN: Knowledge = { nicName: () => undefined, vms: () => [] };
+
 /** The name of a host that the text does not name. */
 const ONLY_HOST = "host1";
 
@@ -47,9 +64,10 @@ export function surroundings(
   globals: readonly PolicyObject[],
   named: readonly string[],
   origins: Map<string, Origin>,
+  knowledge = NOTHING_KNOWN,
 ): Record<string, unknown> {
   const names = named.length > 0 ? named : [ONLY_HOST];
-  const hosts = names.map((name, index) => hostAround(lists, globals, name, `hosts[${index}]`, origins));
+  const hosts = names.map((name, index) => hostAround(lists, globals, name, `hosts[${index}]`, origins, knowledge));
   numberInterfaces(lists, names);
   if (hosts.length > 1) return { hosts, provider: { subnets: providerSubnets(lists) } };
   return { hosts, neighbors: neighborsOf(lists) };
@@ -69,6 +87,7 @@ function hostAround(
   name: string,
   path: string,
   origins: Map<string, Origin>,
+  knowledge: Knowledge,
 ): object {
   const own = lists.providerAddresses.filter(isOn(name));
   const nics = interfacesOf(lists, name).map((index, place) => {
@@ -76,9 +95,12 @@ function hostAround(
     const mac = ofNic.map((object) => readMac(text(object, "macAddress"))).find((found) => found !== undefined);
     const address = ofNic[0] && addressIn(ofNic[0], "providerAddress");
     if (ofNic[0]) origins.set(`${path}.nics[${place}]`, { list: "providerAddresses", offset: ofNic[0].offset });
-    return { name: `nic${place + 1}`, mac: formatMac(mac ?? (address ? madeUpMac(address) : noMac(place))) };
+    const nicName = knowledge.nicName(name, index) ?? `nic${place + 1}`;
+    return { name: nicName, mac: formatMac(mac ?? (address ? madeUpMac(address) : noMac(place))) };
   });
-  const vms = vmsOf(lists, name, nics.length, path, origins);
+  const known = knowledge.vms(name);
+  for (const [index, { offset }] of known.entries()) origins.set(`${path}.vms[${index}]`, { list: null, offset });
+  const vms = [...known.map(({ offset: _, ...vm }) => vm), ...vmsOf(lists, name, nics, known, path, origins)];
   const global = globals.filter(isOn(name)).at(-1);
   if (!global || global.raw.useExternalRouter === false) return { name, nics, vms }; // as without
   origins.set(`${path}.settings`, { list: null, offset: global.offset });
@@ -113,7 +135,8 @@ interface Vm {
 function vmsOf(
   lists: PolicyLists,
   host: string,
-  nics: number,
+  nics: readonly { readonly name: string }[],
+  known: readonly KnownVm[],
   path: string,
   origins: Map<string, Origin>,
 ): readonly Vm[] {
@@ -123,7 +146,8 @@ function vmsOf(
   for (const route of lists.customerRoutes.filter(isOn(host))) {
     domainOf.set(route.raw.virtualSubnetID, readGuid(text(route, "routingDomainID") ?? ""));
   }
-  const taken = new Set(Array.from({ length: nics }, (_, nic) => `nic${nic + 1}`));
+  const taken = new Set([...nics, ...known].map(({ name }) => name));
+  const knownMacs = new Set(known.flatMap((vm) => vm.adapters.map(({ mac }) => mac)));
   const seen = new Set<string>();
   const vms = new Map<string, Vm & { readonly place: number }>();
   for (const record of lists.lookupRecords.filter(isOn(host))) {
@@ -133,13 +157,13 @@ function vmsOf(
     if (mac === undefined || address === undefined || !own.has(keyOf(record, "providerAddress") ?? "")) continue;
     if (typeof vsid !== "number" || vsid < VSID_MIN || vsid > VSID_MAX) continue; // the record itself will be refused
     const adapterKey = `${String(vsid)} ${mac}`;
-    if (isGateway(vsid, address) || seen.has(adapterKey)) continue;
+    if (isGateway(vsid, address) || seen.has(adapterKey) || knownMacs.has(formatMac(mac))) continue;
     seen.add(adapterKey);
     const wanted = usableName(text(record, "vmName")) ?? `vm-${formatMac(mac).replaceAll("-", "").toLowerCase()}`;
     const key = `${wanted} ${domainOf.get(vsid) ?? String(vsid)}`; // adapters of one name and tenant are one VM's
     let vm = vms.get(key);
     if (!vm) {
-      vm = { place: vms.size, name: freeName(wanted, vsid, taken), adapters: [] };
+      vm = { place: known.length + vms.size, name: freeName(wanted, vsid, taken), adapters: [] };
       vms.set(key, vm);
     }
     const place = `${path}.vms[${vm.place}].adapters[${vm.adapters.length}]`;

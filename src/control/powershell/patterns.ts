@@ -1,0 +1,114 @@
+/**
+ * Patterns of scripts: wildcards of -like, and regular expressions of -match, -replace and -split, as far as they end in time.
+ *
+ * JavaScript's regular expressions try one way after the other, and a hostile pattern has more ways than there is time. So the ways of a
+ * pattern on a text are counted beforehand, and one with too many is refused.
+ */
+
+const WAYS_MAX = 50_000_000;
+const PATTERN_LENGTH_MAX = 1000;
+
+export class PatternError extends Error {}
+
+/** A pattern for texts up to a length. Throws a PatternError. */
+export function regularExpression(pattern: string, length: number, flags: "i" | "gi"): RegExp {
+  if (pattern.length > PATTERN_LENGTH_MAX) throw new PatternError("the pattern is too long");
+  if (ways(pattern, length) > WAYS_MAX) {
+    throw new PatternError("the pattern could take too long on this text: too many repetitions or alternatives");
+  }
+  try {
+    return new RegExp(pattern, `${flags}u`);
+  } catch {
+    try {
+      return new RegExp(pattern, flags); // .NET lets more characters be escaped than JavaScript in its strict form
+    } catch {
+      throw new PatternError("the pattern is no regular expression");
+    }
+  }
+}
+
+/** An upper bound of the ways to match a text of this length, from each of its places. */
+function ways(pattern: string, length: number): number {
+  let product = length + 1;
+  const open: boolean[] = []; // for each open group: is there a choice in it?
+  let closed = false; // the group that was closed just before
+  for (let at = 0; at < pattern.length; at++) {
+    const character = pattern[at]!;
+    let choices = 1;
+    if (character === "\\") {
+      at++;
+      if (/[1-9k]/.test(pattern[at] ?? "")) return Number.POSITIVE_INFINITY; // a reference back
+      closed = false;
+      continue;
+    }
+    if (character === "[") {
+      at = endOfClass(pattern, at);
+      closed = false;
+      continue;
+    }
+    if (character === "(") {
+      open.push(false);
+      if (pattern[at + 1] === "?") at += 2;
+    } else if (character === ")") {
+      closed = open.pop() ?? false;
+      if (closed && open.length > 0) open[open.length - 1] = true;
+      if (closed && /^(?:[*+]|\{\d+,?\d*\})/.test(pattern.slice(at + 1, at + 12))) return Number.POSITIVE_INFINITY;
+      continue;
+    } else if (character === "|" || character === "?") choices = 2;
+    else if (character === "*" || character === "+") choices = length + 1;
+    else if (character === "{") {
+      const [, from, to] = /^\{(\d+)(?:,(\d*))?\}/.exec(pattern.slice(at, at + 12)) ?? [];
+      if (from !== undefined && to !== undefined) choices = to === "" ? length + 1 : Number(to) - Number(from) + 1;
+    }
+    if (choices > 1) {
+      product *= choices;
+      if (open.length > 0) open[open.length - 1] = true;
+    }
+    closed = false;
+  }
+  return product;
+}
+
+function endOfClass(pattern: string, from: number): number {
+  for (let at = from + 1; at < pattern.length; at++) {
+    if (pattern[at] === "\\") at++;
+    else if (pattern[at] === "]" && at > from + 1) return at;
+  }
+  return pattern.length;
+}
+
+/** -like: * is any text, ? a character, [a-f] one of a class; without regard to case. Takes at most length × length steps. */
+export function isLike(text: string, pattern: string): boolean {
+  const parts = pattern.toLowerCase().match(/`?\*|`?\?|\[[^\]]+\]|`?./gsu) ?? [];
+  const characters = [...text.toLowerCase()];
+  let [at, part] = [0, 0];
+  let [starAt, starPart] = [0, -1];
+  while (at < characters.length) {
+    if (parts[part] === "*") {
+      [starAt, starPart] = [at, part++];
+    } else if (part < parts.length && isOne(characters[at]!, parts[part]!)) {
+      at++;
+      part++;
+    } else if (starPart >= 0) {
+      at = ++starAt;
+      part = starPart + 1;
+    } else return false;
+  }
+  while (parts[part] === "*") part++;
+  return part === parts.length;
+}
+
+function isOne(character: string, part: string): boolean {
+  if (part === "?") return true;
+  if (part.length > 2 && part.startsWith("[")) {
+    const inside = part.slice(1, -1);
+    for (let at = 0; at < inside.length; at++) {
+      if (inside[at + 1] === "-" && at + 2 < inside.length) {
+        if (character >= inside[at]! && character <= inside[at + 2]!) return true;
+        at += 2;
+      } else if (inside[at] === character) return true;
+    }
+    return false;
+  }
+  return character === (part.startsWith("`") && part.length > 1 ? part.slice(1) : part);
+}
