@@ -153,7 +153,7 @@ export function convertArgument(value: Value, parameter: ParameterSpec): Value {
     return items.map((item) => convertOne(item, parameter));
   } catch (error) {
     if (!(error instanceof ConversionError)) throw error;
-    throw new BindingError("BAD_ARGUMENT", `-${parameter.name}: ${error.message}`, cureOf(value, parameter));
+    throw new BindingError("BAD_ARGUMENT", `-${parameter.name}: ${error.message}`, cureOf(value));
   }
 }
 
@@ -236,12 +236,7 @@ function enumValue(value: Value, names: readonly string[]): string {
   throw new ConversionError(`${shown(value)} is none of ${names.join(", ")}`);
 }
 
-function cureOf(value: Value, { kind }: ParameterSpec): string | undefined {
-  if (value === null) return "commands that were skipped give nothing, and variables that were never set hold nothing";
-  if (/^\[.*\]::/.test(toText(value))) {
-    return kind === "guid"
-      ? "put it in a variable once, with brackets around it: $id = ([GUID]::NewGuid()); here it would make another id for each host"
-      : "an expression needs brackets around it here";
-  }
-  return undefined;
-}
+const cureOf = (value: Value): string | undefined =>
+  value === null
+    ? "commands that were skipped give nothing, and variables that were never set hold nothing"
+    : undefined;

@@ -42,13 +42,13 @@ export class Budget {
     this.spend(1 + Math.max(0, length) / CHARACTERS_PER_STEP, place);
   }
 
-  /** Before a list or table of this length is made. */
-  list(length: number, place: Place): void {
+  /** Before a list or table of this length is made, with so many elements copied for it. */
+  list(length: number, place: Place, copied = length): void {
     if (length > this.limits.listLength) {
       const message = `a list would have more than ${this.limits.listLength} elements`;
       throw new LimitReached("SCRIPT_LIST_TOO_LONG", message, place);
     }
-    this.spend(1 + Math.max(0, length) / ELEMENTS_PER_STEP, place);
+    this.spend(1 + Math.max(0, copied) / ELEMENTS_PER_STEP, place);
   }
 
   /** Carries something out within what is being carried out. */

@@ -23,3 +23,6 @@ export const isWordCharacter = (character: string): boolean => /^[\p{L}\p{N}_]$/
 /** Blank, tab and their kin, no-break spaces of web pages among them; line ends are none. */
 export const isSpace = (character: string): boolean =>
   character === " " || character === "\t" || (character > "\u007f" && /^[\p{Zs}\ufeff]$/u.test(character));
+
+/** A command's name as it is known. */
+export const withPlainDashes = (text: string): string => text.replace(/[\u2013-\u2015]/g, "-");

@@ -7,6 +7,7 @@
  */
 import { assign, BindingError, convertArgument, type Given, withCommon } from "./binding.js";
 import type { Budget } from "./budget.js";
+import { withPlainDashes } from "./characters.js";
 import type { Call, Cmdlet, ParameterSpec } from "./cmdlets/cmdlet.js";
 import type { ScriptHosts } from "./hosts.js";
 import type { Journal } from "./journal.js";
@@ -78,7 +79,7 @@ export class Interpreter {
   run(block: Block, parameters: ReadonlyMap<string, string>): void {
     const given = [...parameters].map(([name, value]): Given => ({ name, value }));
     try {
-      this.#bindFunction(block, given, "the script");
+      this.#bindFunction(block, given, THE_SCRIPT);
       for (const output of this.#blockBody(block, undefined)) this.around.journal.print(output);
     } catch (error) {
       if (!(error instanceof ExitSignal || error instanceof ReturnSignal || error instanceof LoopSignal)) throw error;
@@ -171,7 +172,12 @@ export class Interpreter {
     return out;
   }
 
+  /** As one value. A list of one element that is written as such stays a list. */
   #valueOf(statement: Statement): Value {
+    if (statement.kind === "pipeline" && statement.stages.length === 1 && !statement.isDiscarded) {
+      const [stage] = statement.stages;
+      if (stage!.kind === "expression") return this.#evaluate(stage!.expression);
+    }
     return oneValue(this.#outputsOf(statement));
   }
 
@@ -209,7 +215,7 @@ export class Interpreter {
         const name = toText(this.#evaluate(target.name));
         const table = owner instanceof Table ? owner : owner instanceof Thing ? owner.properties : undefined;
         if (!table) throw new RuntimeProblem("SCRIPT_ERROR", `there is no property ${name} to set`, target.place);
-        this.around.budget.list(table.size + 1, target.place);
+        this.around.budget.list(table.size + 1, target.place, 1);
         table.set(name, value);
         return;
       }
@@ -217,7 +223,7 @@ export class Interpreter {
         const owner = this.#evaluate(target.target);
         const index = this.#evaluate(target.index);
         if (owner instanceof Table) {
-          this.around.budget.list(owner.size + 1, target.place);
+          this.around.budget.list(owner.size + 1, target.place, 1);
           owner.set(toText(index), value);
           return;
         }
@@ -336,7 +342,7 @@ export class Interpreter {
       }
       return this.#callBlock(target.block, given, input, "the block");
     }
-    const name = toText(target);
+    const name = withPlainDashes(toText(target));
     const block = this.#scope.findFunction(name);
     if (block) return this.#callBlock(block, this.#given(command), input, name);
     const cmdlet = cmdlets.get(
@@ -401,7 +407,10 @@ export class Interpreter {
     }
     const parameters = withCommon(cmdlet.parameters, cmdlet.changes === true);
     const { assigned, left } = assign<ParameterSpec>(this.#given(command), parameters, cmdlet.name);
-    if (left.length > 0) {
+    const rest = cmdlet.parameters.find(({ takesRest }) => takesRest);
+    if (rest && left.length > 0)
+      assigned.set(rest, [...objectsOf(assigned.get(rest) ?? null), ...left.flatMap(objectsOf)]);
+    else if (left.length > 0) {
       const cure = cmdlet.parameters.some(({ position }) => position !== undefined)
         ? undefined
         : "all its parameters are named";
@@ -519,7 +528,7 @@ export class Interpreter {
       position: isSwitch(parameter) ? undefined : position,
     }));
     try {
-      const isOpen = specs.length === 0; // without parameters everything is in $args
+      const isOpen = specs.length === 0 && name !== THE_SCRIPT; // without parameters everything is in $args
       const common = withCommon([], true).map((spec) => ({ ...spec, parameter: null }));
       const all: readonly ((typeof specs)[number] | (typeof common)[number])[] = [...specs, ...common];
       const known = isOpen ? given.map(({ value }): Given => ({ name: null, value: value ?? null })) : given;
@@ -538,7 +547,7 @@ export class Interpreter {
       this.#scope.set("args", left);
     } catch (error) {
       if (!(error instanceof BindingError)) throw error;
-      throw new RuntimeProblem(error.code, error.message, block.place, name === "the script" ? error.cure : undefined);
+      throw new RuntimeProblem(error.code, error.message, block.place, name === THE_SCRIPT ? error.cure : undefined);
     }
   }
 
@@ -814,6 +823,9 @@ export class Interpreter {
     return null;
   }
 }
+
+/** What a whole script is called in messages about its parameters. */
+const THE_SCRIPT = "the script";
 
 /** Of a function's parameter: is it a switch? */
 const isSwitch = ({ type }: Pick<Parameter, "type">): boolean =>

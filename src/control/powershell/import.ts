@@ -117,7 +117,12 @@ function parseAll(
       return [];
     }
   });
-  for (const { joined } of all) {
+  for (const { joined, bareCalls } of all) {
+    for (const place of bareCalls) {
+      const message =
+        "a call without brackets is taken for an argument; where it makes an id, it makes another each time";
+      journal.warn("BARE_CALL", message, place, "write ([GUID]::NewGuid()), and once, into a variable");
+    }
     if (joined.length === 0) continue;
     const message = `${joined.length === 1 ? "a line" : `${joined.length} lines, this the first,`} taken for a part of the command above`;
     journal.warn("JOINED_LINES", message, joined[0]!);

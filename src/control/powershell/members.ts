@@ -142,7 +142,7 @@ const TABLE_METHODS: Readonly<Record<string, Method>> = {
   add: (value, [name, entry], { budget, place }) => {
     const table = value as Table;
     if (table.has(key(name))) throw new OperatorError(`the table already has the key ${shown(name ?? null)}`);
-    budget.list(table.size + 1, place);
+    budget.list(table.size + 1, place, 1);
     table.set(key(name), entry ?? null);
     return null;
   },

@@ -7,7 +7,7 @@
  */
 import { isDash, isDigit, isDoubleQuote, isLetter, isNewline, isSingleQuote, isWordCharacter } from "./characters.js";
 import { Lexer, NUMBER, numberValue } from "./lexer.js";
-import { LimitReached } from "./script.js";
+import { LimitReached, type Place, type Script } from "./script.js";
 import type { Block, Expression, Statement, Variable } from "./syntax.js";
 
 /** Brackets, blocks and operators within each other. */
@@ -28,6 +28,15 @@ const WORD_ENDS = "(){},;|&<>";
 
 export abstract class ExpressionParser extends Lexer {
   #depth = 0;
+  /** Calls that stand as arguments without brackets around them; only where that is taken. */
+  readonly bareCalls: Place[] = [];
+
+  constructor(
+    script: Script,
+    protected readonly isLenient: boolean,
+  ) {
+    super(script);
+  }
 
   /** Statements up to a closing bracket, which is taken. */
   protected abstract statementsUntil(close: string, from: number): readonly Statement[];
@@ -425,6 +434,18 @@ export abstract class ExpressionParser extends Lexer {
     });
   }
 
+  /** [GUID]::NewGuid() as an argument, which PowerShell does not take without brackets around it. */
+  #bareCall(from: number): Expression {
+    if (!this.isLenient) {
+      const cure =
+        "write ([GUID]::NewGuid()), and once, into a variable: each call makes another id. Or import with --lenient";
+      this.wrong("a call as an argument needs brackets around it", from, cure);
+    }
+    this.bareCalls.push(this.here(from));
+    this.rewind(from);
+    return this.unary();
+  }
+
   #isWordEnd(): boolean {
     const character = this.peek();
     return character === "" || isNewline(character) || /\s/.test(character) || WORD_ENDS.includes(character);
@@ -449,6 +470,7 @@ export abstract class ExpressionParser extends Lexer {
     if (this.at === from) this.wrong(`expected a value${this.foundHere()}`);
     const word = expandable(parts, place);
     const text = this.script.text.slice(from, this.at);
+    if (/^\[[^\]]*\]::/.test(text) && this.peek() === "(") return this.#bareCall(from);
     if (word.kind !== "literal" || !NUMBER.test(text) || !isDigit(text.replace(/^[-+]/, "")[0]!)) return word;
     const value = numberValue(text);
     return { kind: "literal", value, text: String(value) === text ? undefined : text, place };

@@ -12,6 +12,8 @@ export interface Parsed {
   readonly block: Block;
   /** Where a line with a parameter was taken to continue the command above; only when asked for. */
   readonly joined: readonly Place[];
+  /** Where a call without brackets was taken for an argument; only when asked for. */
+  readonly bareCalls: readonly Place[];
 }
 
 export interface ParseOptions {
@@ -21,7 +23,7 @@ export interface ParseOptions {
 
 /** Throws a SyntaxProblem, or LimitReached where the text is nested too deeply. */
 export function parseScript({ name, text }: ScriptText, options: ParseOptions): Parsed {
-  return new Parser(new Script(name, text), options).script_();
+  return new Parser(new Script(name, text), options.lenient).wholeScript();
 }
 
 const REFUSED = ["class", "enum", "trap", "data", "configuration", "using"];
@@ -30,17 +32,10 @@ const ASSIGNMENTS = ["=", "+=", "-=", "*=", "/=", "%="];
 class Parser extends ExpressionParser {
   readonly #joined: Place[] = [];
 
-  constructor(
-    script: Script,
-    private readonly options: ParseOptions,
-  ) {
-    super(script);
-  }
-
-  script_(): Parsed {
+  wholeScript(): Parsed {
     this.take("\ufeff");
     const block = this.#blockBody("", 0);
-    return { block, joined: this.#joined };
+    return { block, joined: this.#joined, bareCalls: this.bareCalls };
   }
 
   protected override block(from: number): Block {
@@ -435,7 +430,7 @@ class Parser extends ExpressionParser {
   }
 
   #wrapped(place: Place): never {
-    const cure = this.options.lenient
+    const cure = this.isLenient
       ? "there is no command above that it could belong to"
       : "end the line above with a backtick (`), or import with --lenient, which takes it for a part of the command above";
     this.wrong("a line begins with a parameter, but a line end ends a command", place.offset, cure);
@@ -453,7 +448,7 @@ class Parser extends ExpressionParser {
     for (;;) {
       this.skipSpace();
       const next = this.peek();
-      if (isNewline(next) && this.options.lenient && this.#joinsNextLine()) continue;
+      if (isNewline(next) && this.isLenient && this.#joinsNextLine()) continue;
       if (next === "" || isNewline(next) || ";|)}".includes(next) || next === "&") break;
       if (this.#isRedirection()) break;
       elements.push(this.#element());

@@ -29,44 +29,47 @@ export function regularExpression(pattern: string, length: number, flags: "i" | 
 
 /** An upper bound of the ways to match a text of this length, from each of its places. */
 function ways(pattern: string, length: number): number {
-  let product = length + 1;
-  const open: boolean[] = []; // for each open group: is there a choice in it?
-  let closed = false; // the group that was closed just before
+  /** Ways of the whole, and of each group that is open. */
+  const open = [1];
+  const multiply = (factor: number): void => {
+    open[open.length - 1]! *= factor;
+  };
   for (let at = 0; at < pattern.length; at++) {
     const character = pattern[at]!;
-    let choices = 1;
     if (character === "\\") {
       at++;
       if (/[1-9k]/.test(pattern[at] ?? "")) return Number.POSITIVE_INFINITY; // a reference back
-      closed = false;
-      continue;
-    }
-    if (character === "[") {
-      at = endOfClass(pattern, at);
-      closed = false;
-      continue;
-    }
-    if (character === "(") {
-      open.push(false);
+    } else if (character === "[") at = endOfClass(pattern, at);
+    else if (character === "(") {
+      open.push(1);
       if (pattern[at + 1] === "?") at += 2;
-    } else if (character === ")") {
-      closed = open.pop() ?? false;
-      if (closed && open.length > 0) open[open.length - 1] = true;
-      if (closed && /^(?:[*+]|\{\d+,?\d*\})/.test(pattern.slice(at + 1, at + 12))) return Number.POSITIVE_INFINITY;
-      continue;
-    } else if (character === "|" || character === "?") choices = 2;
-    else if (character === "*" || character === "+") choices = length + 1;
-    else if (character === "{") {
-      const [, from, to] = /^\{(\d+)(?:,(\d*))?\}/.exec(pattern.slice(at, at + 12)) ?? [];
-      if (from !== undefined && to !== undefined) choices = to === "" ? length + 1 : Number(to) - Number(from) + 1;
-    }
-    if (choices > 1) {
-      product *= choices;
-      if (open.length > 0) open[open.length - 1] = true;
-    }
-    closed = false;
+    } else if (character === ")" && open.length > 1) {
+      const inside = open.pop()!;
+      multiply(inside ** timesAfter(pattern, at + 1, inside));
+    } else if (character === "|" || character === "?") multiply(2);
+    else if (character === "*" || character === "+") multiply(length + 1);
+    else if (character === "{") multiply(choicesOf(pattern, at, length));
   }
-  return product;
+  return open.reduce((product, factor) => product * factor, length + 1);
+}
+
+/** {2,5} */
+const counted = (pattern: string, at: number): readonly (string | undefined)[] =>
+  /^\{(\d+)(,?)(\d*)\}/.exec(pattern.slice(at, at + 16)) ?? [];
+
+/** How often a group with several ways is gone through; endlessly, if it is repeated without a bound. */
+function timesAfter(pattern: string, at: number, inside: number): number {
+  if (inside === 1) return 1;
+  const next = pattern[at];
+  const [, least, comma, most] = counted(pattern, at);
+  if (next === "*" || next === "+" || (comma === "," && most === "")) return Number.POSITIVE_INFINITY;
+  return Math.max(1, Number(most || least || 1));
+}
+
+function choicesOf(pattern: string, at: number, length: number): number {
+  const [, least, comma, most] = counted(pattern, at);
+  if (least === undefined || comma === "") return 1;
+  return most === "" ? length + 1 : Math.max(1, Number(most) - Number(least) + 1);
 }
 
 function endOfClass(pattern: string, from: number): number {

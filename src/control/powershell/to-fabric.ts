@@ -127,7 +127,11 @@ class KnownVms {
     const mac = this.#macs.get(adapter)!;
     const claimants = this.#owners.get(`${vm.name.toLowerCase()} ${mac}`)!;
     const homes = [...(this.#homes.get(mac) ?? [])].filter((home) => claimants.has(home));
-    return claimants.size === 1 || homes.length === 0 || homes.includes(host);
+    if (homes.length > 0 || claimants.size === 1) return claimants.size === 1 || homes.includes(host);
+    const [first] = claimants;
+    const message = `the script sets ${vm.name} on ${claimants.size} hosts, and no record says where it is: it is on ${first!}`;
+    if (host === first) this.journal.warn("VM_ON_SEVERAL_HOSTS", message, adapter.place);
+    return host === first;
   }
 
   #records(): readonly Row[] {

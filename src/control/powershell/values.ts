@@ -1,5 +1,4 @@
 /** The values of a running script, and how PowerShell turns one kind into another. */
-import type { Scope } from "./scope.js";
 import type { Block } from "./syntax.js";
 
 export type Value = null | boolean | number | string | readonly Value[] | Table | Thing | Code | TypeName | Unknown;
@@ -42,12 +41,9 @@ export class Thing {
   ) {}
 }
 
-/** A script block, and where it was written: workflows and remote blocks aside, variables are looked up where it runs. */
+/** A script block. Its variables are looked up where it runs. */
 export class Code {
-  constructor(
-    readonly block: Block,
-    readonly home: Scope | null = null,
-  ) {}
+  constructor(readonly block: Block) {}
 }
 
 /** [int] as a value. */

@@ -34,6 +34,8 @@ export interface ParameterSpec {
   readonly isRequired?: boolean;
   /** From 0; without one it has to be named. */
   readonly position?: number;
+  /** Takes all values that are left over. */
+  readonly takesRest?: boolean;
   /** Takes the objects of the pipeline. */
   readonly fromPipeline?: boolean;
   /** Of enumerations, by their number. */

@@ -136,7 +136,13 @@ const write =
   };
 
 const MESSAGE: readonly ParameterSpec[] = [
-  { name: "Object", aliases: ["Message", "Msg", "MessageData", "InputObject"], kind: "object", position: 0 },
+  {
+    name: "Object",
+    aliases: ["Message", "Msg", "MessageData", "InputObject"],
+    kind: "object",
+    position: 0,
+    takesRest: true,
+  },
   { name: "ForegroundColor", kind: "string" },
   { name: "BackgroundColor", kind: "string" },
   { name: "NoNewline", kind: "switch" },
@@ -176,7 +182,7 @@ function addMember(call: Call): void {
   for (const item of inputOf(call)) {
     const name = call.args.get("Name");
     if (item instanceof Thing && name !== undefined) {
-      call.budget.list(item.properties.size + 1, call.place);
+      call.budget.list(item.properties.size + 1, call.place, 1);
       item.properties.set(toText(name), call.args.get("Value") ?? null);
     }
     if (call.args.get("PassThru") === true) call.emit(item);

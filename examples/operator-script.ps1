@@ -1,5 +1,5 @@
 # Two tenants with one address plan on two hosts, as an operator's script would set them up: the lab of two-tenants.yaml
-# without its IPv6. Import it with: hnv import examples/two-tenants.ps1 -o lab.yaml
+# without its IPv6. Import it with: hnv import examples/operator-script.ps1 -o lab.yaml
 param (
     [string]$Nic = "nic1",
     [byte]$PrefixLength = 24
