@@ -25,6 +25,7 @@ it("the imported two-tenant lab puts the same bytes on the wire, and hands the s
       /^(?:worked-[abc]|blue1-(?:tcp|udp|icmp|routed|arp|fragments)|mixed-(?:blue1|red1))-sent\.pcap$/.test(name),
     )
     .map((name) => `${name.includes("red1") ? "host1/Red1" : "host1/Blue1"}=${join(PCAPS, name)}`);
+  inputs.push(`host2/Blue2=${join(PCAPS, "blue2-tcp-sent.pcap")}`);
   const ports = ["host1/nic1", "host2/nic1", "host1/Blue1", "host2/Blue2", "host2/Blue3", "host2/Red2"];
   const runs = ["imported", "by-hand"].map(async (lab) => {
     const outs = ports.flatMap((port) => ["--out", `${port}=${at(`${lab}-${port.replace("/", "-")}.pcap`)}`]);
