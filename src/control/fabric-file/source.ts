@@ -19,6 +19,7 @@ import {
   type YAMLParseError,
 } from "yaml";
 import type { Path } from "../problem.js";
+import { Lines } from "./lines.js";
 import { TEXT_FIELDS } from "./schema.js";
 
 /** The YAML tree takes some 8 kB of memory per lookup record; this is about 100,000 of them. */
@@ -63,7 +64,7 @@ export function readSource(text: string): Source {
   if (refusal !== undefined) return unreadable(refusal);
 
   const document = parseDocument(text, { prettyErrors: false, logLevel: "error" });
-  const tree = new Tree(document, lineStarts(text));
+  const tree = new Tree(document, new Lines(text));
   const syntax = withoutEchoes(document.errors).map((error) => {
     // What is not closed is noticed at the end of the file; the place to look at is where it opens.
     const offset = NEVER_CLOSED.test(error.message) ? tree.opening(error.pos[0]) : error.pos[0];
@@ -165,13 +166,6 @@ const SYNTAX_CURES: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: "indent with spaces",
 };
 
-/** Counted here: after syntax errors the yaml package's own counter misses the line ends within scalars. */
-function lineStarts(text: string): readonly number[] {
-  const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
-  return starts;
-}
-
 /** The yaml package's tree with our reading of it. */
 class Tree {
   readonly problems: SourceProblem[] = [];
@@ -183,7 +177,8 @@ class Tree {
 
   constructor(
     private readonly document: Document,
-    private readonly lineStarts: readonly number[],
+    /** Counted by us: after syntax errors the yaml package's own counter misses the line ends within scalars. */
+    private readonly lines: Lines,
   ) {}
 
   plain(): unknown {
@@ -191,14 +186,7 @@ class Tree {
   }
 
   at(offset: number): SourcePosition {
-    let low = 0;
-    let high = this.lineStarts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (this.lineStarts[middle]! <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return { line: low + 1, column: offset - this.lineStarts[low]! + 1 };
+    return this.lines.position(offset);
   }
 
   /** Where the outermost quoted scalar or bracketed collection begins that reaches to `offset`. */

@@ -1,5 +1,7 @@
 /** A script's text, places in it, and what can be wrong there. */
 
+import { Lines } from "../fabric-file/lines.js";
+
 /** A place that people can find. */
 export interface Position {
   readonly file: string;
@@ -16,26 +18,18 @@ export interface ScriptText {
   readonly text: string;
 }
 
-/** Offsets of a text to lines and columns. A place is worked out when somebody asks for it. */
+/** A script that is being read. A place in it is an offset until somebody asks for line and column. */
 export class Script {
-  readonly #starts: number[] = [0];
+  #lines: Lines | undefined;
 
   constructor(
     readonly name: string,
     readonly text: string,
-  ) {
-    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) this.#starts.push(at + 1);
-  }
+  ) {}
 
   position(offset: number): Position {
-    let low = 0;
-    let high = this.#starts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (this.#starts[middle]! <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return { file: this.name, line: low + 1, column: offset - this.#starts[low]! + 1 };
+    this.#lines ??= new Lines(this.text);
+    return { file: this.name, ...this.#lines.position(offset) };
   }
 }
 

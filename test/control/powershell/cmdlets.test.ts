@@ -234,6 +234,26 @@ describe("NetVirtualizationProviderAddress, -ProviderRoute, -Global", () => {
   });
 });
 
+describe("Select-NetVirtualizationNextHop", () => {
+  const TENANT =
+    route("10.0.0.0/24") +
+    route("10.0.1.0/24", "", 5002) +
+    record() +
+    record("", "10.0.1.9", 5002).replace("060600000005", "060600000009");
+  it("says where a packet would go, by position and by name", () => {
+    const script = `${TENANT}$a = Select-NetVirtualizationNextHop 10.0.0.5 10.0.1.9 5001
+      Write-Host $a.NextHopAddress $a.NextHopMACAddress $a.SourceMACAddress
+      (Select-NetVirtualizationNextHop -DestinationCustomerAddress 10.0.0.5 -SourceVirtualSubnetID 5001).NextHopMACAddress`;
+    expect(printed(script)).toEqual(["10.0.1.9 060600000009 02005E000101", "060600000005"]);
+  });
+  it("and why there is no way", () => {
+    const ask = (more: string) =>
+      complaint(`${TENANT}Select-NetVirtualizationNextHop -SourceV 5001 -Destination ${more}`).code;
+    expect(ask("10.0.0.99")).toBe("NO_NEXT_HOP");
+    expect(ask("224.0.0.1")).toBe("CUSTOMER_ADDRESS_INVALID");
+  });
+});
+
 describe("Set-VMNetworkAdapter", () => {
   const adapterOf = (text: string, options = {}): unknown =>
     fabricOf(HOST + text, options).hosts[0]!.vms?.map(({ name, adapters }) => [name, ...adapters]);

@@ -11,6 +11,7 @@
  * line and column of the text.
  */
 import type { Path } from "../../problem.js";
+import { Lines } from "../lines.js";
 import type { Source, SourcePosition, SourceProblem } from "../source.js";
 import { CLASSES, classNamed, type PolicyClass, putField } from "./classes.js";
 import { documentsOf, elementsOf, JsonError, type Member, membersOf, readValue, type Span, spanAt } from "./json.js";
@@ -49,7 +50,7 @@ class PolicyReader {
   readonly #hosts: string[] = [];
   readonly #problems: SourceProblem[] = [];
   readonly #warnings: SourceProblem[] = [];
-  #lineStarts: number[] | undefined;
+  #lines: Lines | undefined;
 
   constructor(private readonly text: string) {}
 
@@ -169,21 +170,7 @@ class PolicyReader {
   }
 
   #at(offset: number): SourcePosition {
-    this.#lineStarts ??= lineStarts(this.text);
-    const starts = this.#lineStarts;
-    let low = 0;
-    let high = starts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (starts[middle]! <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return { line: low + 1, column: offset - starts[low]! + 1 };
+    this.#lines ??= new Lines(this.text);
+    return this.#lines.position(offset);
   }
-}
-
-function lineStarts(text: string): number[] {
-  const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
-  return starts;
 }

@@ -85,3 +85,23 @@ export interface Cmdlet {
   readonly isNewInR2?: boolean;
   run(call: Call): void;
 }
+
+// Tables of parameters are long; these make them short.
+
+/** Parameters of one kind that are named only. */
+export const named = (kind: ValueKind, ...names: readonly string[]): readonly ParameterSpec[] =>
+  names.map((name) => ({ name, kind }));
+
+/** Parameters of one kind at the positions 0, 1, … */
+export const positioned = (kind: ValueKind, ...names: readonly string[]): readonly ParameterSpec[] =>
+  names.map((name, position) => ({ name, kind, position }));
+
+/** Objects of the pipeline. */
+export const INPUT_OBJECT: ParameterSpec = { name: "InputObject", kind: "object", isList: true, fromPipeline: true };
+
+/** What all CIM cmdlets have: -CimSession A, B runs the cmdlet on each. */
+export const CIM: readonly ParameterSpec[] = [
+  { name: "CimSession", aliases: ["Session"], kind: "object", isList: true, isSession: true },
+  ...named("int32", "ThrottleLimit"),
+  ...named("switch", "AsJob"),
+];

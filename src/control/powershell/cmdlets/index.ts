@@ -3,6 +3,7 @@ import type { Cmdlet } from "./cmdlet.js";
 import { LANGUAGE } from "./language.js";
 import { NET_ADAPTER } from "./net-adapter.js";
 import { NET_VIRTUALIZATION } from "./net-virtualization.js";
+import { SELECT_NEXT_HOP } from "./select-next-hop.js";
 import { SESSIONS } from "./sessions.js";
 import { VM_NETWORK_ADAPTER } from "./vm-network-adapter.js";
 
@@ -28,7 +29,14 @@ const ALIASES: Readonly<Record<string, string>> = {
   oh: "Out-Host",
 };
 
-const ALL: readonly Cmdlet[] = [...NET_VIRTUALIZATION, ...VM_NETWORK_ADAPTER, ...NET_ADAPTER, ...SESSIONS, ...LANGUAGE];
+const ALL: readonly Cmdlet[] = [
+  ...NET_VIRTUALIZATION,
+  SELECT_NEXT_HOP,
+  ...VM_NETWORK_ADAPTER,
+  ...NET_ADAPTER,
+  ...SESSIONS,
+  ...LANGUAGE,
+];
 
 export const CMDLETS: ReadonlyMap<string, Cmdlet> = new Map([
   ...ALL.map((cmdlet) => [cmdlet.name.toLowerCase(), cmdlet] as const),

@@ -2,9 +2,7 @@
 import { property } from "../members.js";
 import { binary } from "../operators.js";
 import { Code, isTrue, objectsOf, oneValue, Table, Thing, toText, type Value } from "../values.js";
-import type { Call, Cmdlet, ParameterSpec } from "./cmdlet.js";
-
-const INPUT: ParameterSpec = { name: "InputObject", kind: "object", isList: true, fromPipeline: true };
+import { type Call, type Cmdlet, INPUT_OBJECT, named, type ParameterSpec, positioned } from "./cmdlet.js";
 
 /** What came through the pipeline, or as -InputObject. */
 const inputOf = (call: Call): readonly Value[] => call.input ?? objectsOf(call.args.get("InputObject") ?? null);
@@ -143,31 +141,14 @@ const MESSAGE: readonly ParameterSpec[] = [
     position: 0,
     takesRest: true,
   },
-  { name: "ForegroundColor", kind: "string" },
-  { name: "BackgroundColor", kind: "string" },
-  { name: "NoNewline", kind: "switch" },
-  { name: "NoEnumerate", kind: "switch" },
-  { name: "Separator", kind: "object" },
-  { name: "Category", kind: "string" },
-  { name: "ErrorId", kind: "string" },
-  { name: "TargetObject", kind: "object" },
+  ...named("string", "ForegroundColor", "BackgroundColor", "Category", "ErrorId"),
+  ...named("switch", "NoNewline", "NoEnumerate"),
+  ...named("object", "Separator", "TargetObject"),
 ];
-const silent = write(() => {});
-
 function show(call: Call): void {
   const names = call.args.get("Property");
   for (const item of inputOf(call)) call.show(names === undefined ? item : selected(item, objectsOf(names), call));
 }
-const SHOWN: readonly ParameterSpec[] = [
-  { name: "Property", kind: "object", position: 0 },
-  { name: "AutoSize", kind: "switch" },
-  { name: "Wrap", kind: "switch" },
-  { name: "HideTableHeaders", kind: "switch" },
-  { name: "GroupBy", kind: "object" },
-  { name: "Width", kind: "int32" },
-  INPUT,
-];
-
 function newObject(call: Call): void {
   const type = toText(call.args.get("TypeName") ?? null).toLowerCase();
   if (type.endsWith("psobject") || type === "object" || type === "system.object") {
@@ -189,126 +170,100 @@ function addMember(call: Call): void {
   }
 }
 
+/** A cmdlet that is handed all objects of the pipeline at once. */
+const forAll = (name: string, run: Cmdlet["run"], ...parameters: readonly ParameterSpec[]): Cmdlet => ({
+  name,
+  parameters: [...parameters, INPUT_OBJECT],
+  takesAll: true,
+  run,
+});
+/** The same of messages, whose own parameter is the object. */
+const ofMessages = (name: string, run: Cmdlet["run"]): Cmdlet => ({ name, parameters: MESSAGE, takesAll: true, run });
+
 export const LANGUAGE: readonly Cmdlet[] = [
-  {
-    name: "Where-Object",
-    parameters: [
-      { name: "FilterScript", kind: "block", position: 0 },
-      { name: "Property", kind: "string", position: 0 },
-      { name: "Value", kind: "object", position: 1 },
-      ...COMPARISONS.map((name): ParameterSpec => ({ name, kind: "object", aliases: [`C${name}`, `I${name}`] })),
-      INPUT,
-    ],
-    takesAll: true,
-    run: where,
-  },
-  {
-    name: "ForEach-Object",
-    parameters: [
-      { name: "Process", kind: "block", position: 0 },
-      { name: "MemberName", kind: "string", position: 0 },
-      { name: "Begin", kind: "block" },
-      { name: "End", kind: "block" },
-      INPUT,
-    ],
-    takesAll: true,
-    run: forEach,
-  },
-  {
-    name: "Select-Object",
-    parameters: [
-      { name: "Property", kind: "object", position: 0 },
-      { name: "ExpandProperty", kind: "string" },
-      { name: "First", kind: "int32" },
-      { name: "Last", kind: "int32" },
-      { name: "Skip", kind: "int32" },
-      { name: "Unique", kind: "switch" },
-      INPUT,
-    ],
-    takesAll: true,
-    run: select,
-  },
-  {
-    name: "Sort-Object",
-    parameters: [
-      { name: "Property", kind: "object", position: 0 },
-      { name: "Descending", kind: "switch" },
-      { name: "Unique", kind: "switch" },
-      INPUT,
-    ],
-    takesAll: true,
-    run: sort,
-  },
-  {
-    name: "Measure-Object",
-    parameters: [{ name: "Property", kind: "object", position: 0 }, { name: "Sum", kind: "switch" }, INPUT],
-    takesAll: true,
-    run: measure,
-  },
-  { name: "Write-Host", parameters: MESSAGE, takesAll: true, run: write((call, text) => call.say(text)) },
-  {
-    name: "Write-Output",
-    parameters: MESSAGE,
-    takesAll: true,
-    run: (call) => {
-      for (const value of call.args.has("Object") ? objectsOf(call.args.get("Object")!) : (call.input ?? []))
-        call.emit(value);
-    },
-  },
-  { name: "Write-Verbose", parameters: MESSAGE, takesAll: true, run: silent },
-  { name: "Write-Debug", parameters: MESSAGE, takesAll: true, run: silent },
-  { name: "Write-Information", parameters: MESSAGE, takesAll: true, run: silent },
-  {
-    name: "Write-Warning",
-    parameters: MESSAGE,
-    takesAll: true,
-    run: write((call, text) => call.say(`WARNING: ${text}`)),
-  },
-  {
-    name: "Write-Error",
-    parameters: MESSAGE,
-    takesAll: true,
-    run: write((call, text) => call.fail("SCRIPT_WRITES_ERROR", text)),
-  },
-  {
-    name: "Write-Progress",
-    parameters: ["Activity", "Status", "PercentComplete", "Id", "ParentId", "CurrentOperation", "SecondsRemaining"]
-      .map((name, position): ParameterSpec => ({ name, kind: "object", position }))
-      .concat({ name: "Completed", kind: "switch" }),
-    run: () => {},
-  },
-  {
-    name: "Start-Sleep",
-    parameters: [
-      { name: "Seconds", kind: "object", position: 0 },
-      { name: "Milliseconds", kind: "object" },
-    ],
-    run: () => {},
-  },
-  { name: "Out-Null", parameters: [INPUT], takesAll: true, run: () => {} },
-  ...["Out-Host", "Out-Default", "Out-String", "Format-Table", "Format-List", "Format-Wide"].map(
-    (name): Cmdlet => ({ name, parameters: SHOWN, takesAll: true, run: show }),
+  forAll(
+    "Where-Object",
+    where,
+    ...positioned("block", "FilterScript"),
+    ...positioned("string", "Property"),
+    { name: "Value", kind: "object", position: 1 },
+    ...COMPARISONS.map((name): ParameterSpec => ({ name, kind: "object", aliases: [`C${name}`, `I${name}`] })),
+  ),
+  forAll(
+    "ForEach-Object",
+    forEach,
+    ...positioned("block", "Process"),
+    ...positioned("string", "MemberName"),
+    ...named("block", "Begin", "End"),
+  ),
+  forAll(
+    "Select-Object",
+    select,
+    ...positioned("object", "Property"),
+    ...named("string", "ExpandProperty"),
+    ...named("int32", "First", "Last", "Skip"),
+    ...named("switch", "Unique"),
+  ),
+  forAll("Sort-Object", sort, ...positioned("object", "Property"), ...named("switch", "Descending", "Unique")),
+  forAll("Measure-Object", measure, ...positioned("object", "Property"), ...named("switch", "Sum")),
+  forAll("Out-Null", () => {}),
+  ...["Out-Host", "Out-Default", "Out-String", "Format-Table", "Format-List", "Format-Wide"].map((name) =>
+    forAll(
+      name,
+      show,
+      ...positioned("object", "Property"),
+      ...named("object", "GroupBy"),
+      ...named("switch", "AutoSize", "Wrap", "HideTableHeaders"),
+      ...named("int32", "Width"),
+    ),
+  ),
+  forAll(
+    "Add-Member",
+    addMember,
+    { name: "MemberType", aliases: ["Type"], kind: "string", position: 0 },
+    { name: "Name", aliases: ["NotePropertyName"], kind: "string", position: 1 },
+    { name: "Value", aliases: ["NotePropertyValue"], kind: "object", position: 2 },
+    ...named("switch", "Force", "PassThru"),
   ),
   {
     name: "New-Object",
     parameters: [
       { name: "TypeName", aliases: ["Type"], kind: "string", position: 0, isRequired: true },
       { name: "ArgumentList", aliases: ["Args"], kind: "object", position: 1 },
-      { name: "Property", kind: "object" },
+      ...named("object", "Property"),
     ],
     run: newObject,
   },
+  ofMessages(
+    "Write-Host",
+    write((call, text) => call.say(text)),
+  ),
+  ofMessages("Write-Output", (call) => {
+    for (const value of call.args.has("Object") ? objectsOf(call.args.get("Object")!) : (call.input ?? [])) {
+      call.emit(value);
+    }
+  }),
+  ofMessages(
+    "Write-Warning",
+    write((call, text) => call.say(`WARNING: ${text}`)),
+  ),
+  ofMessages(
+    "Write-Error",
+    write((call, text) => call.fail("SCRIPT_WRITES_ERROR", text)),
+  ),
+  ...["Write-Verbose", "Write-Debug", "Write-Information"].map((name) => ofMessages(name, () => {})),
   {
-    name: "Add-Member",
+    name: "Write-Progress",
     parameters: [
-      { name: "MemberType", aliases: ["Type"], kind: "string", position: 0 },
-      { name: "Name", aliases: ["NotePropertyName"], kind: "string", position: 1 },
-      { name: "Value", aliases: ["NotePropertyValue"], kind: "object", position: 2 },
-      { name: "Force", kind: "switch" },
-      { name: "PassThru", kind: "switch" },
-      INPUT,
+      ...positioned("object", "Activity", "Status", "Id"),
+      ...named("object", "PercentComplete", "ParentId", "CurrentOperation", "SecondsRemaining"),
+      ...named("switch", "Completed"),
     ],
-    takesAll: true,
-    run: addMember,
+    run: () => {},
+  },
+  {
+    name: "Start-Sleep",
+    parameters: [...positioned("object", "Seconds"), ...named("object", "Milliseconds")],
+    run: () => {},
   },
 ];

@@ -2,15 +2,8 @@
 import type { Nic } from "../hosts.js";
 import { isLike } from "../patterns.js";
 import { isList, Table, Thing, toText, Unknown, type Value } from "../values.js";
-import type { Call, Cmdlet, ParameterSpec } from "./cmdlet.js";
+import { type Call, CIM, type Cmdlet, INPUT_OBJECT, named, type ParameterSpec } from "./cmdlet.js";
 
-const SESSION: ParameterSpec = {
-  name: "CimSession",
-  aliases: ["Session"],
-  kind: "object",
-  isList: true,
-  isSession: true,
-};
 const NAME: ParameterSpec = {
   name: "Name",
   aliases: ["ifAlias", "InterfaceAlias"],
@@ -66,14 +59,12 @@ function bind(call: Call): void {
 
 const BINDING: readonly ParameterSpec[] = [
   NAME,
-  { name: "InterfaceDescription", kind: "string", isList: true },
-  { name: "ComponentID", kind: "string", isList: true },
-  { name: "DisplayName", kind: "string", isList: true },
-  { name: "AllBindings", kind: "switch" },
-  { name: "IncludeHidden", kind: "switch" },
-  { name: "InputObject", kind: "object", isList: true, fromPipeline: true },
-  { name: "PassThru", kind: "switch" },
-  SESSION,
+  ...["InterfaceDescription", "ComponentID", "DisplayName"].map(
+    (name): ParameterSpec => ({ name, kind: "string", isList: true }),
+  ),
+  ...named("switch", "AllBindings", "IncludeHidden", "PassThru"),
+  INPUT_OBJECT,
+  ...CIM,
 ];
 
 export const NET_ADAPTER: readonly Cmdlet[] = [
@@ -83,11 +74,8 @@ export const NET_ADAPTER: readonly Cmdlet[] = [
       { ...NAME, fromPipeline: true },
       { name: "InterfaceDescription", aliases: ["ifDesc"], kind: "string", isList: true },
       { name: "InterfaceIndex", aliases: ["ifIndex"], kind: "uint32", isList: true },
-      { name: "Physical", kind: "switch" },
-      { name: "IncludeHidden", kind: "switch" },
-      { name: "ThrottleLimit", kind: "int32" },
-      { name: "AsJob", kind: "switch" },
-      SESSION,
+      ...named("switch", "Physical", "IncludeHidden"),
+      ...CIM,
     ],
     run: (call) => {
       for (const nic of nicsNamed(call)) emitNic(call, nic);

@@ -5,15 +5,9 @@
 import type { Row, ScriptHost } from "../hosts.js";
 import { isEqual } from "../operators.js";
 import { isList, shown, Table, Thing, type Value } from "../values.js";
-import type { Call, Cmdlet, ParameterSpec } from "./cmdlet.js";
+import { type Call, CIM, type Cmdlet, INPUT_OBJECT, type ParameterSpec } from "./cmdlet.js";
 import { POLICY_TABLES, type PolicyTable, type Property } from "./policy-tables.js";
 
-const SESSION: readonly ParameterSpec[] = [
-  { name: "CimSession", aliases: ["Session"], kind: "object", isList: true, isSession: true },
-  { name: "ThrottleLimit", kind: "int32" },
-  { name: "AsJob", kind: "switch" },
-];
-const INPUT: ParameterSpec = { name: "InputObject", kind: "object", isList: true, fromPipeline: true };
 const PASS_THRU: ParameterSpec = { name: "PassThru", kind: "switch" };
 
 function parameterOf(property: Property, use: "new" | "filter" | "set"): ParameterSpec {
@@ -33,14 +27,14 @@ function verbsOf(table: PolicyTable): readonly Cmdlet[] {
       name: `New-${noun}`,
       parameters: [
         ...properties.filter(({ onNew }) => onNew !== "no").map((property) => parameterOf(property, "new")),
-        ...SESSION,
+        ...CIM,
       ],
       changes: true,
       run: (call) => create(table, call),
     },
     {
       name: `Get-${noun}`,
-      parameters: [...filters, ...SESSION],
+      parameters: [...filters, ...CIM],
       run: (call) => {
         for (const row of matching(table, call, properties) ?? []) call.emit(objectOf(table, row, call.host));
       },
@@ -50,16 +44,16 @@ function verbsOf(table: PolicyTable): readonly Cmdlet[] {
       parameters: [
         ...properties.filter(({ isKey }) => isKey).map((property) => parameterOf(property, "filter")),
         ...properties.filter(({ isSettable }) => isSettable).map((property) => parameterOf(property, "set")),
-        INPUT,
+        INPUT_OBJECT,
         PASS_THRU,
-        ...SESSION,
+        ...CIM,
       ],
       changes: true,
       run: (call) => change(table, call),
     },
     {
       name: `Remove-${noun}`,
-      parameters: [...filters, INPUT, PASS_THRU, ...SESSION],
+      parameters: [...filters, INPUT_OBJECT, PASS_THRU, ...CIM],
       changes: true,
       run: (call) => remove(table, call),
     },
@@ -168,7 +162,7 @@ function objectOf(table: PolicyTable, row: Row, host: string): Thing {
 const GLOBAL: readonly Cmdlet[] = [
   {
     name: "Get-NetVirtualizationGlobal",
-    parameters: [{ name: "UseExternalRouter", kind: "boolean", isList: true }, ...SESSION],
+    parameters: [{ name: "UseExternalRouter", kind: "boolean", isList: true }, ...CIM],
     run: (call) => {
       const value = call.hosts.find(call.host)?.useExternalRouter?.value ?? false;
       const wanted = call.args.get("UseExternalRouter");
@@ -179,7 +173,7 @@ const GLOBAL: readonly Cmdlet[] = [
   },
   {
     name: "Set-NetVirtualizationGlobal",
-    parameters: [{ name: "UseExternalRouter", kind: "boolean" }, INPUT, PASS_THRU, ...SESSION],
+    parameters: [{ name: "UseExternalRouter", kind: "boolean" }, INPUT_OBJECT, PASS_THRU, ...CIM],
     changes: true,
     run: (call) => {
       const value = call.args.get("UseExternalRouter");

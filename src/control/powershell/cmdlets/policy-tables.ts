@@ -11,12 +11,18 @@ import {
   checkNewLookupRecord,
   checkProviderAddresses,
   checkProviderRoutes,
+  DEFAULT_NVE_SETTINGS,
+  type HostPolicy,
   type LookupRecord,
+  LookupRecords,
+  makeHostPolicy,
+  type NveSettings,
   type ProviderAddress,
   type ProviderRoute,
   type RecordType,
   type TranslationRule,
 } from "../../../dataplane/policy/index.js";
+import type { NodeIndex } from "../../../dataplane/transposition/index.js";
 import {
   isUnspecified,
   type Mac,
@@ -267,6 +273,22 @@ const PROVIDER_ROUTES: PolicyTable = {
   refusal: (row, old, host, call) =>
     checkProviderRoutes([...others("providerRoutes", host, old, call), row].map(providerRouteOf))[0],
 };
+
+/** The tables of a host as the data plane has them. */
+export function policyOf(host: ScriptHost | undefined, mode: NveSettings["mode"]): HostPolicy {
+  const all = <T>(list: ListName, read: (row: Row) => T): readonly T[] =>
+    [...(host?.tables[list].values() ?? [])].map(read);
+  return makeHostPolicy({
+    node: 0 as NodeIndex,
+    settings: { ...DEFAULT_NVE_SETTINGS, mode, useExternalRouter: host?.useExternalRouter?.value ?? false },
+    lookupRecords: LookupRecords.from(all("lookupRecords", recordOf)),
+    customerRoutes: all("customerRoutes", customerRouteOf),
+    providerAddresses: all("providerAddresses", providerAddressOf),
+    providerRoutes: all("providerRoutes", providerRouteOf),
+    neighbors: [],
+    interfaceMtus: [],
+  });
+}
 
 export const POLICY_TABLES: readonly PolicyTable[] = [
   LOOKUP_RECORDS,

@@ -1,25 +1,23 @@
 /** Other computers: sessions, and blocks that are sent there. Nothing leaves this machine; a session is a name. */
-import { Code, isList, objectsOf, Table, Thing, toText, type Value } from "../values.js";
-import type { Call, Cmdlet, ParameterSpec } from "./cmdlet.js";
+import { Code, isList, objectsOf, Table, Thing, toText } from "../values.js";
+import { type Call, type Cmdlet, INPUT_OBJECT, named, type ParameterSpec, positioned } from "./cmdlet.js";
 
 const COMPUTERS: ParameterSpec = {
   name: "ComputerName",
-  aliases: ["CN", "Cn"],
+  aliases: ["Cn"],
   kind: "string",
   isList: true,
   position: 0,
   fromPipeline: true,
 };
+/** Of no matter where nobody is asked for a password. */
 const INDIFFERENT: readonly ParameterSpec[] = [
-  { name: "Credential", kind: "object" },
-  { name: "Authentication", kind: "string" },
-  { name: "Name", kind: "string" },
-  { name: "Port", kind: "uint32" },
-  { name: "UseSSL", kind: "switch" },
-  { name: "ThrottleLimit", kind: "int32" },
-  { name: "SessionOption", kind: "object" },
-  { name: "ConfigurationName", kind: "string" },
+  ...named("object", "Credential", "SessionOption"),
+  ...named("string", "Authentication", "ConfigurationName"),
+  ...named("uint32", "Port", "ThrottleLimit"),
+  ...named("switch", "UseSSL"),
 ];
+const NAME = named("string", "Name");
 
 function open(call: Call): void {
   const names = call.args.get("ComputerName") ?? call.host;
@@ -53,36 +51,31 @@ function invoke(call: Call): void {
     }
     for (const value of call.runOn(host, block, args)) {
       if (value instanceof Thing) value.properties.set("PSComputerName", host);
-      call.emit(value as Value);
+      call.emit(value);
     }
   }
 }
 
+const remover = (name: string, sessions: string): Cmdlet => ({
+  name,
+  parameters: [
+    { name: sessions, kind: "object", isList: true, position: 0, fromPipeline: true },
+    { ...COMPUTERS, position: 1, fromPipeline: false },
+    ...NAME,
+  ],
+  changes: true,
+  run: nothing,
+});
+
 export const SESSIONS: readonly Cmdlet[] = [
   {
     name: "New-CimSession",
-    parameters: [COMPUTERS, ...INDIFFERENT, { name: "SkipTestConnection", kind: "switch" }],
+    parameters: [COMPUTERS, ...NAME, ...INDIFFERENT, ...named("switch", "SkipTestConnection")],
     run: open,
   },
-  { name: "New-PSSession", parameters: [COMPUTERS, ...INDIFFERENT], run: open },
-  {
-    name: "Remove-CimSession",
-    parameters: [
-      { name: "CimSession", kind: "object", isList: true, position: 0, fromPipeline: true },
-      { ...COMPUTERS, position: 1, fromPipeline: false },
-    ],
-    changes: true,
-    run: nothing,
-  },
-  {
-    name: "Remove-PSSession",
-    parameters: [
-      { name: "Session", kind: "object", isList: true, position: 0, fromPipeline: true },
-      { ...COMPUTERS, position: 1, fromPipeline: false },
-    ],
-    changes: true,
-    run: nothing,
-  },
+  { name: "New-PSSession", parameters: [COMPUTERS, ...NAME, ...INDIFFERENT], run: open },
+  remover("Remove-CimSession", "CimSession"),
+  remover("Remove-PSSession", "Session"),
   {
     name: "Invoke-Command",
     parameters: [
@@ -90,11 +83,10 @@ export const SESSIONS: readonly Cmdlet[] = [
       { name: "ScriptBlock", aliases: ["Command"], kind: "block", position: 1 },
       { name: "Session", kind: "object", isList: true },
       { name: "ArgumentList", aliases: ["Args"], kind: "object" },
-      { name: "FilePath", kind: "string" },
-      { name: "AsJob", kind: "switch" },
-      { name: "HideComputerName", kind: "switch" },
-      { name: "InputObject", kind: "object", isList: true, fromPipeline: true },
-      ...INDIFFERENT.filter(({ name }) => name !== "Name"),
+      ...named("string", "FilePath"),
+      ...named("switch", "AsJob", "HideComputerName"),
+      ...INDIFFERENT,
+      INPUT_OBJECT,
     ],
     takesAll: true,
     run: invoke,
@@ -103,20 +95,13 @@ export const SESSIONS: readonly Cmdlet[] = [
     name: "Import-Module",
     parameters: [
       { name: "Name", kind: "string", isList: true, position: 0, fromPipeline: true },
-      { name: "Force", kind: "switch" },
-      { name: "Global", kind: "switch" },
-      { name: "DisableNameChecking", kind: "switch" },
-      { name: "PassThru", kind: "switch" },
+      ...named("switch", "Force", "Global", "DisableNameChecking", "PassThru"),
     ],
     run: nothing,
   },
   {
     name: "Get-Credential",
-    parameters: [
-      { name: "Credential", kind: "object", position: 0 },
-      { name: "UserName", kind: "string" },
-      { name: "Message", kind: "string" },
-    ],
+    parameters: [...positioned("object", "Credential"), ...named("string", "UserName", "Message")],
     run: (call) => call.emit(new Thing("PSCredential", new Table().set("UserName", ""), "")),
   },
 ];
