@@ -47,7 +47,7 @@ Examples:
   hnv import blue.ps1 -o imported.yaml
   hnv import blue.ps1 --json
   hnv import blue.ps1 | hnv check -
-  hnv import blue.ps1 --host example-host1 --host example-host2 --set Nic=Wnv
+  hnv import blue.ps1 --host host1 --host host2 --set Nic=Wnv
 
 What is understood is in docs/IMPORT.md. Exit status: 0 done, 1 done, but
 commands of the script failed, as they would have on real hosts, 2 wrong usage or

@@ -6,12 +6,13 @@ import { expect, it } from "vitest";
 import { innerOf, workedPacket } from "../vectors/worked-packets.js";
 import { hnv, inParallel, LABS, ROOT, shell, workplace, writePcap } from "./helpers.js";
 
-const COMMANDS = ["run", "encap", "decap", "trace", "explain", "compare", "check", "mtu", "bench", "ifaces"];
+const COMMANDS = ["run", "encap", "decap", "trace", "explain", "compare", "check", "mtu", "import", "bench", "ifaces"];
 
 /** A directory with everything that the examples of the help name. */
 function stage(): (name: string) => string {
   const at = workplace();
   cpSync(LABS.plain, at("lab.yaml"));
+  cpSync(join(ROOT, "examples/operator-script.ps1"), at("blue.ps1"));
   const vm = Array.from({ length: 20 }, () => innerOf("a"));
   const wire = Array.from({ length: 20 }, () => workedPacket("a"));
   for (const name of ["vm.pcap", "a.pcap", "b.pcap", "vm.pcapng", "b.pcapng"]) writePcap(at(name), vm);
