@@ -51,7 +51,10 @@ export interface Surroundings {
   readonly cmdlets: ReadonlyMap<string, Cmdlet>;
 }
 
-type Outputs = Value[];
+/** Takes what statements give, one after the other. */
+interface Outputs {
+  push(value: Value): unknown;
+}
 
 /** What of a call is the same for all objects that come through the pipeline. */
 interface Prepared {
@@ -59,6 +62,7 @@ interface Prepared {
   readonly args: Map<string, Value>;
   readonly hosts: readonly string[];
   readonly isExplicit: boolean;
+  readonly isPiped: boolean;
   readonly errorAction: string | null;
   readonly place: Place;
 }
@@ -80,7 +84,7 @@ export class Interpreter {
     const given = [...parameters].map(([name, value]): Given => ({ name, value }));
     try {
       this.#bindFunction(block, given, THE_SCRIPT);
-      for (const output of this.#blockBody(block, undefined)) this.around.journal.print(output);
+      this.#blockBody(block, undefined, { push: (value) => this.around.journal.print(value) });
     } catch (error) {
       if (!(error instanceof ExitSignal || error instanceof ReturnSignal || error instanceof LoopSignal)) throw error;
     }
@@ -166,8 +170,8 @@ export class Interpreter {
     }
   }
 
-  #outputsOf(statement: Statement): Outputs {
-    const out: Outputs = [];
+  #outputsOf(statement: Statement): readonly Value[] {
+    const out: Value[] = [];
     this.around.budget.within(statement.place, () => this.#statement(statement, out));
     return out;
   }
@@ -241,6 +245,7 @@ export class Interpreter {
   }
 
   #assignVariable({ scope, name }: Variable, value: Value): void {
+    if (/^(?:null|true|false)$/i.test(name)) return; // $null = … throws something away
     if (scope === "script" || scope === "global") this.#scope.root.set(name, value);
     else if (scope !== "env" && scope !== "using") this.#scope.set(name, value);
   }
@@ -316,8 +321,9 @@ export class Interpreter {
 
   #pipeline({ stages }: Extract<Statement, { kind: "pipeline" }>): readonly Value[] {
     let outputs: readonly Value[] | undefined;
-    for (const stage of stages) {
-      outputs = stage.kind === "expression" ? this.#streamed(stage.expression) : this.#command(stage, outputs);
+    for (const [index, stage] of stages.entries()) {
+      const isPiped = index < stages.length - 1;
+      outputs = stage.kind === "expression" ? this.#streamed(stage.expression) : this.#command(stage, outputs, isPiped);
     }
     return outputs ?? [];
   }
@@ -327,10 +333,12 @@ export class Interpreter {
     const value = this.#evaluate(expression);
     if (expression.kind === "step") return [];
     if (isList(value)) return value;
-    return value === null && expression.kind === "call" ? [] : [value];
+    const isVoid =
+      expression.kind === "call" || (expression.kind === "cast" && /^(?:system\.)?void$/i.test(expression.type));
+    return value === null && isVoid ? [] : [value];
   }
 
-  #command(command: CommandCall, input: readonly Value[] | undefined): readonly Value[] {
+  #command(command: CommandCall, input: readonly Value[] | undefined, isPiped: boolean): readonly Value[] {
     const { budget, cmdlets, journal } = this.around;
     budget.spend(1 + (input?.length ?? 0), command.place);
     const target = this.#evaluate(command.name);
@@ -338,7 +346,7 @@ export class Interpreter {
       const given = this.#given(command);
       if (command.invocation === ".") {
         this.#bindFunction(target.block, given, "the block");
-        return this.#blockBody(target.block, input);
+        return this.#outputsOfBlock(target.block, input);
       }
       return this.#callBlock(target.block, given, input, "the block");
     }
@@ -352,7 +360,7 @@ export class Interpreter {
       journal.skip(name, command.place);
       return [];
     }
-    return this.#cmdlet(cmdlet, command, input);
+    return this.#cmdlet(cmdlet, command, input, isPiped);
   }
 
   /** The command line's arguments as values. */
@@ -376,10 +384,15 @@ export class Interpreter {
     return this.#evaluate(expression);
   }
 
-  #cmdlet(cmdlet: Cmdlet, command: CommandCall, input: readonly Value[] | undefined): readonly Value[] {
-    const out: Outputs = [];
+  #cmdlet(
+    cmdlet: Cmdlet,
+    command: CommandCall,
+    input: readonly Value[] | undefined,
+    isPiped: boolean,
+  ): readonly Value[] {
+    const out: Value[] = [];
     try {
-      const { assigned, prepared } = this.#prepare(cmdlet, command);
+      const { assigned, prepared } = this.#prepare(cmdlet, command, isPiped);
       const pipelined = cmdlet.parameters.find((parameter) => parameter.fromPipeline && !assigned.has(parameter.name));
       if (input === undefined || cmdlet.takesAll) {
         this.#runCmdlet(prepared, input, out);
@@ -391,7 +404,9 @@ export class Interpreter {
       }
       for (const item of input) {
         const args = new Map(prepared.args).set(pipelined.name, convertArgument(item, pipelined));
-        this.#runCmdlet({ ...prepared, args }, input, out);
+        // An object of another computer is handled there, unless the command names one.
+        const origin = item instanceof Thing && !prepared.isExplicit ? item.origin : null;
+        this.#runCmdlet({ ...prepared, args, hosts: origin === null ? prepared.hosts : [origin] }, input, out);
       }
       return out;
     } catch (error) {
@@ -400,7 +415,11 @@ export class Interpreter {
     }
   }
 
-  #prepare(cmdlet: Cmdlet, command: CommandCall): { assigned: ReadonlySet<string>; prepared: Prepared } {
+  #prepare(
+    cmdlet: Cmdlet,
+    command: CommandCall,
+    isPiped: boolean,
+  ): { assigned: ReadonlySet<string>; prepared: Prepared } {
     const { hosts, journal } = this.around;
     if (cmdlet.isNewInR2 && hosts.mode === "2012") {
       throw new BindingError("NEW_IN_R2", `${cmdlet.name} came with Windows Server 2012 R2`);
@@ -432,13 +451,14 @@ export class Interpreter {
       hosts:
         sessions === undefined ? [this.#host] : objectsOf(sessions).map((session) => sessionHost(session, this.#host)),
       isExplicit: sessions !== undefined,
+      isPiped,
       errorAction: args.has("ErrorAction") ? toText(args.get("ErrorAction")!) : null,
       place: command.place,
     };
     return { assigned: new Set(args.keys()), prepared };
   }
 
-  #runCmdlet(prepared: Prepared, input: readonly Value[] | undefined, out: Outputs): void {
+  #runCmdlet(prepared: Prepared, input: readonly Value[] | undefined, out: Value[]): void {
     const { cmdlet, args, place } = prepared;
     const missing = cmdlet.parameters.filter((parameter) => parameter.isRequired && !args.has(parameter.name));
     if (missing.length > 0) {
@@ -472,6 +492,8 @@ export class Interpreter {
       hosts,
       budget,
       place: prepared.place,
+      isPiped: prepared.isPiped,
+      newGuid: () => this.#newGuid(prepared.place),
       emit: (value) => {
         if (prepared.isExplicit && value instanceof Thing) value.properties.set("PSComputerName", host);
         budget.list(0, prepared.place);
@@ -506,7 +528,7 @@ export class Interpreter {
   ): readonly Value[] {
     return this.#inScope(new Scope(this.#scope), block.place, () => {
       this.#bindFunction(block, given, name);
-      return this.#blockBody(block, input);
+      return this.#outputsOfBlock(block, input);
     });
   }
 
@@ -564,9 +586,14 @@ export class Interpreter {
     }
   }
 
+  #outputsOfBlock(block: Block, input: readonly Value[] | undefined): readonly Value[] {
+    const out: Value[] = [];
+    this.#blockBody(block, input, out);
+    return out;
+  }
+
   /** The body of a block, with $input, and with its process part once for each object. */
-  #blockBody(block: Block, input: readonly Value[] | undefined): readonly Value[] {
-    const out: Outputs = [];
+  #blockBody(block: Block, input: readonly Value[] | undefined, out: Outputs): void {
     if (input) this.#scope.set("input", input);
     const piped = block.parameters.find(({ fromPipeline }) => fromPipeline);
     try {
@@ -582,7 +609,6 @@ export class Interpreter {
     } catch (signal) {
       if (!(signal instanceof ReturnSignal)) throw signal;
     }
-    return out;
   }
 
   #returning(work: () => void): void {
@@ -596,7 +622,7 @@ export class Interpreter {
   /** As ForEach-Object and Where-Object run theirs: in the caller's scope, $_ being the item. */
   #runHere(code: Code, item: Value): readonly Value[] {
     return this.around.budget.within(code.block.place, () =>
-      this.#withItem(item, () => this.#blockBody(code.block, code.block.process ? [item] : undefined)),
+      this.#withItem(item, () => this.#outputsOfBlock(code.block, code.block.process ? [item] : undefined)),
     );
   }
 
@@ -620,7 +646,7 @@ export class Interpreter {
           args.map((value) => ({ name: null, value })),
           "the block",
         );
-        return this.#blockBody(code.block, undefined);
+        return this.#outputsOfBlock(code.block, undefined);
       });
     } finally {
       this.#host = before;
@@ -671,7 +697,7 @@ export class Interpreter {
         return expression.items.map((item) => this.#evaluate(item));
       case "array":
       case "subexpression": {
-        const out: Outputs = [];
+        const out: Value[] = [];
         budget.within(place, () => this.#statements(expression.body, out));
         budget.list(out.length, place);
         return expression.kind === "array" ? out : oneValue(out);

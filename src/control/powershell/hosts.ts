@@ -147,6 +147,17 @@ export class ScriptHosts {
     return this.#hosts.get(name.toLowerCase());
   }
 
+  /** A locally administered MAC address that no adapter has. */
+  makeUpMac(): string {
+    const used = new Set(
+      this.all.flatMap((host) => [...host.vms.values()].flatMap((vm) => vm.adapters.map(({ mac }) => mac))),
+    );
+    for (let number = 1; ; number++) {
+      const mac = `02155D${number.toString(16).toUpperCase().padStart(6, "0")}`;
+      if (!used.has(mac)) return mac;
+    }
+  }
+
   get all(): readonly ScriptHost[] {
     return [...this.#hosts.values()];
   }

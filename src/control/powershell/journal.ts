@@ -1,6 +1,6 @@
 /** What a script's run has to say: errors, warnings, what was skipped, and the script's own output. Each list is bounded, and counts what it leaves out. */
 import { type Place, type Position, positionOf, type ScriptError } from "./script.js";
-import { Table, Thing, toText, type Value } from "./values.js";
+import { Table, Thing, toText, Unknown, type Value } from "./values.js";
 
 export interface Message extends Position {
   readonly code: string;
@@ -83,7 +83,9 @@ export class Journal {
     }
     const entries = properties.entries();
     const width = Math.max(0, ...entries.map(([name]) => name.length));
-    for (const [name, inner] of entries) this.say(`${name.padEnd(width)} : ${toText(inner)}`);
+    for (const [name, inner] of entries) {
+      this.say(`${name.padEnd(width)} : ${inner instanceof Unknown ? "" : toText(inner)}`);
+    }
     this.say("");
   }
 }

@@ -24,7 +24,11 @@ export const NUMBER = /^[-+]?(?:0x[0-9a-f]+|\d+(?:\.\d+)?)(?:l|u|ul|kb|mb|gb)?$/
 export class Lexer {
   #at = 0;
 
-  constructor(protected readonly script: Script) {}
+  constructor(
+    protected readonly script: Script,
+    /** Forgives what copying from pages does to scripts. */
+    protected readonly isLenient: boolean,
+  ) {}
 
   protected get at(): number {
     return this.#at;
@@ -77,13 +81,24 @@ export class Lexer {
     for (;;) {
       const character = this.peek();
       if (isSpace(character)) this.skip();
-      else if (character === "`" && isNewline(this.peek(1))) {
-        this.skip();
-        this.skipLineEnd();
-      } else if (character === "#") while (!this.isAtEnd && !isNewline(this.peek())) this.skip();
+      else if (character === "`" && this.#isContinued()) this.#skipContinuation();
+      else if (character === "#") while (!this.isAtEnd && !isNewline(this.peek())) this.skip();
       else if (character === "<" && this.peek(1) === "#") this.#skipBlockComment();
       else return;
     }
+  }
+
+  /** Is the backtick here the last of its line? PowerShell takes no blanks behind it. */
+  #isContinued(): boolean {
+    let ahead = 1;
+    while (this.isLenient && isSpace(this.peek(ahead))) ahead++;
+    return isNewline(this.peek(ahead));
+  }
+
+  #skipContinuation(): void {
+    this.skip();
+    while (isSpace(this.peek())) this.skip();
+    this.skipLineEnd();
   }
 
   #skipBlockComment(): void {

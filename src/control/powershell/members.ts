@@ -5,10 +5,12 @@ import {
   guidThing,
   isList,
   numberIn,
+  objectsOf,
   readGuidText,
   shown,
   Table,
   Thing,
+  toEven,
   toInteger,
   toText,
   type Value,
@@ -123,6 +125,21 @@ function trimmed(subject: string, characters: string | undefined, atStart: boole
 }
 
 const LIST_METHODS: Readonly<Record<string, Method>> = {
+  // An ArrayList is a list here, and so a list can grow.
+  add: (value, [item], { budget, place }) => {
+    const list = value as Value[];
+    budget.list(list.length + 1, place, 1);
+    list.push(item ?? null);
+    return null;
+  },
+  addrange: (value, [items], { budget, place }) => {
+    const list = value as Value[];
+    const more = [...objectsOf(items ?? null)];
+    budget.list(list.length + more.length, place, more.length);
+    for (const item of more) list.push(item);
+    return null;
+  },
+  toarray: (value) => value,
   contains: (value, [item]) =>
     (value as readonly Value[]).some((candidate) => toText(candidate) === toText(item ?? null)),
   indexof: (value, [item]) =>
@@ -231,8 +248,12 @@ export function staticMember(type: string, name: string, args: readonly Value[] 
       return Math.abs(numberIn(first) ?? 0);
     case "math::pow":
       return (numberIn(first) ?? 0) ** (numberIn(second) ?? 0);
-    case "environment::machinename":
-      return null;
+    case "math::round":
+      return toEven(numberIn(first) ?? 0);
+    case "collections.arraylist::new":
+    case "collections.generic.list[string]::new":
+    case "collections.generic.list[object]::new":
+      return [];
     default:
       throw new OperatorError(`[${type}]::${name} is not known here`);
   }

@@ -7,7 +7,7 @@
  */
 import { isDash, isDigit, isDoubleQuote, isLetter, isNewline, isSingleQuote, isWordCharacter } from "./characters.js";
 import { Lexer, NUMBER, numberValue } from "./lexer.js";
-import { LimitReached, type Place, type Script } from "./script.js";
+import { LimitReached, type Place } from "./script.js";
 import type { Block, Expression, Statement, Variable } from "./syntax.js";
 
 /** Brackets, blocks and operators within each other. */
@@ -30,13 +30,6 @@ export abstract class ExpressionParser extends Lexer {
   #depth = 0;
   /** Calls that stand as arguments without brackets around them; only where that is taken. */
   readonly bareCalls: Place[] = [];
-
-  constructor(
-    script: Script,
-    protected readonly isLenient: boolean,
-  ) {
-    super(script);
-  }
 
   /** Statements up to a closing bracket, which is taken. */
   protected abstract statementsUntil(close: string, from: number): readonly Statement[];

@@ -98,7 +98,7 @@ class KnownVms {
   readonly #owners = new Map<string, Set<string>>();
 
   constructor(
-    hosts: ScriptHosts,
+    private readonly hosts: ScriptHosts,
     private readonly journal: Journal,
   ) {
     this.#hosts = hosts.all;
@@ -174,13 +174,10 @@ class KnownVms {
   }
 
   #madeUpMac(vm: Vm, adapter: Adapter): string {
-    const used = new Set(this.#macs.values());
-    let number = 1;
-    const mac = (): string => `02155D${number.toString(16).toUpperCase().padStart(6, "0")}`;
-    while (used.has(mac())) number++;
-    const message = `the MAC address of ${vm.name} is not known, and made up: ${mac()}`;
+    adapter.mac = this.hosts.makeUpMac();
+    const message = `the MAC address of ${vm.name} is not known, and made up: ${adapter.mac}`;
     this.journal.warn("VM_MAC_MADE_UP", message, adapter.place, "write -VMName into its lookup records");
-    return mac();
+    return adapter.mac;
   }
 
   #document(host: ScriptHost, adapter: Adapter): { readonly mac: string } {

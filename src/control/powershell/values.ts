@@ -38,6 +38,8 @@ export class Thing {
     readonly text: string | null = null,
     /** What a cmdlet that takes such objects wants to know and scripts do not see. */
     readonly behind: unknown = null,
+    /** The computer that a CIM object came from: commands that it is piped to act there. */
+    readonly origin: string | null = null,
   ) {}
 }
 
@@ -53,10 +55,13 @@ export class TypeName {
 
 /**
  * What the real host would know and we do not: the MAC address of an adapter that no command has described. It is what a script first
- * compares it with, if it can be.
+ * compares it with, if it can be; and where a script wants to have it, it is made up.
  */
 export class Unknown {
-  constructor(readonly suppose: (text: string) => boolean) {}
+  constructor(
+    readonly suppose: (text: string) => boolean,
+    readonly reveal: () => string,
+  ) {}
 }
 
 export class ConversionError extends Error {}
@@ -87,7 +92,7 @@ function textOf(value: Value, room: { left: number; depth: number }): string {
   if (value instanceof Table) return "System.Collections.Hashtable";
   if (value instanceof Code) return "{ … }";
   if (value instanceof TypeName) return value.name;
-  if (value instanceof Unknown) return "";
+  if (value instanceof Unknown) return value.reveal();
   if (value instanceof Thing && value.text !== null) return value.text;
   if (room.depth >= 8) return "…";
   room.depth++;

@@ -318,6 +318,16 @@ describe("Set-VMNetworkAdapter", () => {
     expect(made.lab).toContain("mac: 02-15-5D-00-00-01");
   });
 
+  it("a MAC that the script wants to have is made up, once, and goes into its records", () => {
+    const text = `${HOST}$mac = (Get-VMNetworkAdapter -VMName Blue1).MacAddress
+      ${record().replace("060600000005", "$mac").replace("192.168.4.22", "192.168.4.11")}
+      Get-VMNetworkAdapter -VMName Blue1 | where { $_.MacAddress -eq "$mac" } | Set-VMNetworkAdapter -VirtualSubnetId 5001`;
+    const imported = importing(text);
+    expect(imported).toMatchObject({ errors: [], problems: [], warnings: [{ code: "VM_MAC_MADE_UP", line: 2 }] });
+    expect(imported.lab).toContain("{ name: Blue1, adapters: [{ mac: 02-15-5D-00-00-01, vsid: 5001 }] }");
+    expect(imported.lab).toContain("macAddress: 02155D000001");
+  });
+
   it("VMs that no command names are those of the records, with their VSIDs", () => {
     const far = record("", "10.0.0.7").replace("060600000005", "060600000007");
     expect(adapterOf(record("-VMName Blue1").replace("192.168.4.22", "192.168.4.11") + far)).toEqual([

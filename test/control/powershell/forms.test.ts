@@ -48,6 +48,12 @@ it("a backtick at the end of a line, with LF and with CRLF", () => {
   for (const end of ["`\n", "`\r\n"]) expect(recordsOf(record().replaceAll(" -", ` ${end}    -`))).toEqual([RECORD]);
 });
 
+it("a backtick with blanks behind it, which PowerShell does not take: only with --lenient", () => {
+  const blank = HOST + record().replace(" -MAC", " `  \n -MAC");
+  expect(complaint(blank)).toMatchObject({ code: "SCRIPT_SYNTAX", line: 3 });
+  expect(importing(blank, { lenient: true })).toMatchObject({ problems: [], errors: [], warnings: [] });
+});
+
 it("parameters on following lines: an error that names --lenient, and with it a part of the command above", () => {
   const wrapped = record().replaceAll(" -", "\n    -");
   expect(complaint(HOST + wrapped)).toMatchObject({

@@ -89,7 +89,7 @@ describe("which host a command acts on", () => {
       New-NetVirtualizationProviderRoute -CimSession $s, h2 -InterfaceIndex 13 -DestinationPrefix 0.0.0.0/0 -NextHop 192.168.4.1 | Out-Null
       Write-Host (Get-NetVirtualizationProviderRoute -CimSession h1, h2 | select -ExpandProperty PSComputerName)
       Write-Host (Get-NetVirtualizationProviderRoute | measure).Count
-      Get-NetVirtualizationProviderRoute -CimSession h2 | Remove-NetVirtualizationProviderRoute -CimSession h2`;
+      Get-NetVirtualizationProviderRoute -CimSession h2 | Remove-NetVirtualizationProviderRoute`; // there, where the objects are from
     expect(printed(script)).toEqual(["h1 h2", "0"]);
     expect(fabricOf(script).providerRoutes).toEqual([
       { host: "h1", interfaceIndex: 1, destinationPrefix: "0.0.0.0/0", nextHop: "192.168.4.1", metric: 0 },

@@ -300,6 +300,20 @@ it("rule 10: what nobody takes is printed", () => {
   ).toEqual(["text", "5", "", "UseExternalRouter : False", "PSComputerName    : host1", ""]);
 });
 
+it("rule 10: in the order in which it comes, also before the script ends itself", () => {
+  expect(printed('"a"; Write-Host b; "c"; $null = "d"; [void]"e"; $null; return; "f"')).toEqual(["a", "b", "c", ""]);
+  expect(printed('"a"; exit 3; "b"')).toEqual(["a"]);
+});
+
+it("lists that grow, new GUIDs, tables one entry after the other", () => {
+  const script = `$list = New-Object System.Collections.ArrayList; $list.Add("a") | Out-Null; [void]$list.Add("b"); $list.AddRange(@("c", "d"))
+    $other = [System.Collections.Generic.List[string]]::new(); $other.Add("x")
+    Write-Host "$list $($list.Count) $other"
+    foreach ($entry in ([ordered]@{ Blue = 5001; Red = 6001 }).GetEnumerator()) { Write-Host "$($entry.Key)=$($entry.Value)" }
+    Write-Host (New-Guid).Guid.Length`;
+  expect(printed(script)).toEqual(["a b c d 4 x", "Blue=5001", "Red=6001", "36"]);
+});
+
 it("Where-Object, ForEach-Object, Select-Object and Sort-Object in their short forms", () => {
   const script = `$all = @{ n = 3; v = "c" }, @{ n = 1; v = "a" }, @{ n = 2; v = "b" } | % { [pscustomobject]$_ }
     Write-Host ($all | ? n -gt 1 | select -ExpandProperty v)
@@ -309,11 +323,12 @@ it("Where-Object, ForEach-Object, Select-Object and Sort-Object in their short f
   expect(printed(script)).toEqual(["c b", "a b c", "@{v=c; twice=6}", "a b"]);
 });
 
-it("switch: values, wildcards, regular expressions, default", () => {
-  const script = `switch (2) { 1 { Write-Host one } 2 { Write-Host two; break } default { Write-Host none } }
+it("switch: values, conditions, wildcards, regular expressions, default", () => {
+  const script = `switch (7) { { $_ -gt 5 } { Write-Host many } 7 { Write-Host seven } }
+    switch (2) { 1 { Write-Host one } 2 { Write-Host two; break } default { Write-Host none } }
     switch -Wildcard ("host12") { "host*" { Write-Host any } "*2" { Write-Host second } }
     switch -Regex ("b7") { "^a" { 1 } default { Write-Host other } }`;
-  expect(printed(script)).toEqual(["two", "any", "second", "other"]);
+  expect(printed(script)).toEqual(["many", "seven", "two", "any", "second", "other"]);
 });
 
 it("what is not known is skipped, with its line, and gives nothing", () => {

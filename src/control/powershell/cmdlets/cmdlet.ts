@@ -62,6 +62,9 @@ export interface Call {
   readonly hosts: ScriptHosts;
   readonly budget: Budget;
   readonly place: Place;
+  /** Does another command of the pipeline take what it emits? */
+  readonly isPiped: boolean;
+  newGuid(): string;
   emit(value: Value): void;
   /** An error of this command, which goes on. */
   fail(code: string, message: string, cure?: string): void;

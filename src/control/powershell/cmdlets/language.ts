@@ -1,7 +1,7 @@
 /** Cmdlets that handle objects of the pipeline and text, whatever these are about. */
 import { property } from "../members.js";
 import { binary } from "../operators.js";
-import { Code, isTrue, objectsOf, oneValue, Table, Thing, toText, type Value } from "../values.js";
+import { Code, guidThing, isTrue, objectsOf, oneValue, Table, Thing, toText, type Value } from "../values.js";
 import { type Call, type Cmdlet, INPUT_OBJECT, named, type ParameterSpec, positioned } from "./cmdlet.js";
 
 /** What came through the pipeline, or as -InputObject. */
@@ -156,7 +156,8 @@ function newObject(call: Call): void {
     const properties = new Table();
     if (given instanceof Table) for (const [name, value] of given.entries()) properties.set(name, value);
     call.emit(new Thing("PSCustomObject", properties));
-  } else call.fail("UNKNOWN_TYPE", `objects of the type ${type} are not known here`);
+  } else if (/(?:^|\.)(?:arraylist|list\[(?:string|object)\])$/.test(type)) call.emit([]);
+  else call.fail("UNKNOWN_TYPE", `objects of the type ${type} are not known here`);
 }
 
 function addMember(call: Call): void {
@@ -225,6 +226,7 @@ export const LANGUAGE: readonly Cmdlet[] = [
     { name: "Value", aliases: ["NotePropertyValue"], kind: "object", position: 2 },
     ...named("switch", "Force", "PassThru"),
   ),
+  { name: "New-Guid", parameters: [], run: (call) => call.emit(guidThing(call.newGuid())) },
   {
     name: "New-Object",
     parameters: [

@@ -34,7 +34,12 @@ function nicsNamed(call: Call): readonly Nic[] {
 function emitNic(call: Call, nic: Nic): void {
   const host = call.hosts.host(call.host);
   const isMadeUp = nic.name === UNNAMED;
-  const name = isMadeUp ? new Unknown((text) => host.renameNic(nic, plainName(text))) : nic.name;
+  const name = isMadeUp
+    ? new Unknown(
+        (text) => host.renameNic(nic, plainName(text)),
+        () => nic.name,
+      )
+    : nic.name;
   const properties = new Table()
     .set("Name", name)
     .set("InterfaceAlias", name)
@@ -44,7 +49,7 @@ function emitNic(call: Call, nic: Nic): void {
     .set("MacAddress", null)
     .set("Status", "Up")
     .set("PSComputerName", call.host);
-  call.emit(new Thing("NetAdapter", properties, null, nic));
+  call.emit(new Thing("NetAdapter", properties, null, nic, call.host));
 }
 
 /** The component of the module; the second is a misprint that goes round. */

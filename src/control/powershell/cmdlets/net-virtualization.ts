@@ -156,7 +156,7 @@ function objectOf(table: PolicyTable, row: Row, host: string): Thing {
   const shownRow = new Table();
   for (const { name } of table.properties) shownRow.set(name, row.properties[name] ?? null);
   shownRow.set("PSComputerName", host);
-  return new Thing(`NetVirtualization${table.name}`, shownRow, null, row);
+  return new Thing(`NetVirtualization${table.name}`, shownRow, null, row, host);
 }
 
 const GLOBAL: readonly Cmdlet[] = [

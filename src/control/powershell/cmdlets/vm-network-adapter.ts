@@ -88,7 +88,7 @@ function get(call: Call): void {
     ? [...host.vms.values()].flatMap((vm) => vm.adapters.map((adapter): AdapterReference => ({ vm, adapter })))
     : adaptersOf(call);
   for (const reference of references) call.emit(objectOf(reference, call));
-  if (call.args.has("Name") || call.args.has("VMNetworkAdapter")) return;
+  if (!call.isPiped || call.args.has("Name")) return; // nobody to look for a further one
   for (const vm of isAll ? [] : vmsOf(call)) {
     if (vm.adapters.some(({ mac }) => mac === null)) continue;
     call.emit(objectOf({ vm, adapter: null }, call));
@@ -97,27 +97,42 @@ function get(call: Call): void {
 
 function objectOf(reference: AdapterReference, call: Call): Thing {
   const { vm, adapter } = reference;
-  const unlessSaid = (said: string | null | undefined, suppose: (text: string) => boolean): Value =>
-    said ?? new Unknown(suppose);
+  const name = new Unknown(
+    (text) => supposeText(reference, "name", text),
+    () => adapter?.name ?? DEFAULT_NAME,
+  );
+  const switchName = new Unknown(
+    (text) => supposeText(reference, "switchName", text),
+    () => adapter?.switchName ?? "",
+  );
+  const mac = new Unknown(
+    (text) => supposeMac(reference, text, call),
+    () => macOf(reference, call),
+  );
   const properties = new Table()
-    .set(
-      "Name",
-      unlessSaid(adapter?.name, (text) => supposeText(reference, "name", text)),
-    )
+    .set("Name", adapter?.name ?? name)
     .set("VMName", vm.name)
-    .set(
-      "MacAddress",
-      unlessSaid(adapter?.mac, (text) => supposeMac(reference, text, call)),
-    )
-    .set(
-      "SwitchName",
-      unlessSaid(adapter?.switchName, (text) => supposeText(reference, "switchName", text)),
-    )
+    .set("MacAddress", adapter?.mac ?? mac)
+    .set("SwitchName", adapter?.switchName ?? switchName)
     .set("VirtualSubnetId", adapter?.settings.get("vsid") ?? 0)
     .set("IsManagementOs", vm.name === MANAGEMENT_OS)
     .set("ComputerName", call.host)
     .set("PSComputerName", call.host);
   return new Thing("VMNetworkAdapter", properties, null, reference);
+}
+
+/** The name that Hyper-V gives adapters. */
+const DEFAULT_NAME = "Network Adapter";
+
+/** A script that wants to have the MAC address, to write it into a record, gets one. */
+function macOf({ vm, adapter }: AdapterReference, call: Call): string {
+  if (!adapter) return "";
+  if (adapter.mac === null) {
+    adapter.mac = call.hosts.makeUpMac();
+    const message = `the script asks for the MAC address of ${vm.name}, which nobody has told: ${adapter.mac} is made up`;
+    call.warn("VM_MAC_MADE_UP", message);
+  }
+  return adapter.mac;
 }
 
 /** Is this the adapter with that MAC? Unless its own is known, it is, if no other one of the VM has it. */
