@@ -21,7 +21,12 @@ import {
   windowsReason,
 } from "./dataplane/index.js";
 import { type HostPolicy, type HostPolicyChange, PolicyError } from "./dataplane/policy/index.js";
-import { type ControlCounters, type LearningCounters, queryNextHop } from "./dataplane/slowpath/index.js";
+import {
+  type ControlCounters,
+  type LearningCounters,
+  type MembershipCounters,
+  queryNextHop,
+} from "./dataplane/slowpath/index.js";
 import type { PortIndex } from "./dataplane/transposition/index.js";
 import { Address, formatAddress, formatMac, type Mac, parseAddress, type Vsid } from "./dataplane/wire/index.js";
 import { kernelModule } from "./kernel-file.js";
@@ -146,6 +151,8 @@ export interface LabCounters {
   readonly flows: FlowCounters;
   /** What hosts have learnt of VMs' addresses, by name; those that were taught nothing are left out. */
   readonly learning: Readonly<Record<string, LearningCounters>>;
+  /** The provider groups that hosts are in, by name; hosts without any are left out. */
+  readonly memberships: Readonly<Record<string, MembershipCounters>>;
 }
 
 export interface FrameAtPort {
@@ -267,6 +274,7 @@ export class EmulatedLab {
       totals: engine.totals(),
       flows: engine.flowCounters(),
       learning: this.#lab.learning(),
+      memberships: this.#lab.memberships(),
     };
   }
 

@@ -12,7 +12,7 @@ import {
   windowsNumber,
   windowsReason,
 } from "../dataplane/index.js";
-import type { ControlCounters, LearningCounters } from "../dataplane/slowpath/index.js";
+import type { ControlCounters, LearningCounters, MembershipCounters } from "../dataplane/slowpath/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import type { Lab } from "../vswitch/index.js";
 import { countOf, formatNumber, painter, table } from "./terminal.js";
@@ -147,6 +147,13 @@ export const controlReport = (results: Readonly<Record<string, ControlCounters>>
   Object.entries(results).map(
     ([host, { sent, held, redirects }]) =>
       `${host}: ${countOf(sent, "control message")} sent, ${held} held back, ${countOf(redirects, "redirect")} obeyed`,
+  );
+
+/** A line for each host that is in provider groups. */
+export const membershipReport = (memberships: Readonly<Record<string, MembershipCounters>>): string[] =>
+  Object.entries(memberships).map(
+    ([host, { groups, refused, sent, queries, held }]) =>
+      `${host}: in ${countOf(groups, "provider group")}${refused > 0 ? ` (${refused} too many)` : ""}, ${countOf(sent, "message")} sent, ${countOf(queries, "query", "queries")} heeded, ${held} held back`,
   );
 
 /** What each host has learnt, and what it was taught in vain. */

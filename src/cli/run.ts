@@ -32,6 +32,7 @@ import {
   engineReport,
   engineResult,
   learningReport,
+  membershipReport,
   SCHEMA_VERSION,
 } from "./results.js";
 import { countOf, err, formatSeconds, out, painter, printJson, table } from "./terminal.js";
@@ -414,6 +415,7 @@ interface Account {
 function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, events }: Account): unknown {
   const controlled = controlResults(lab);
   const learning = lab.learning();
+  const memberships = lab.memberships();
   return {
     schemaVersion: SCHEMA_VERSION,
     ...engineResult(lab.engine, counters),
@@ -423,6 +425,7 @@ function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, eve
     events: { count: events.count, first: events.results() },
     ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
     ...(Object.keys(learning).length > 0 && { learning }),
+    ...(Object.keys(memberships).length > 0 && { memberships }),
     workers,
     elapsedMs,
   };
@@ -452,6 +455,7 @@ function printReport(
   print("");
   for (const line of engineReport(engineResult(lab.engine, counters))) print(line);
   for (const line of controlReport(controlResults(lab))) print(line);
+  for (const line of membershipReport(lab.memberships())) print(line);
   for (const line of learningReport(lab.learning())) print(line);
   const told = events.report();
   if (told.length > 0) {

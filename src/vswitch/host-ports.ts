@@ -116,6 +116,9 @@ export class HostPorts implements LocalPorts {
   hasVsid(vsid: Vsid): boolean {
     return this.#owners.has(vsid);
   }
+  vsids(): Iterable<Vsid> {
+    return [...this.#owners.keys()].filter((vsid) => vsid !== NO_VSID);
+  }
   nicPort(interfaceIndex: number): PortIndex {
     return this.#nics[interfaceIndex - 1]!;
   }

@@ -16,6 +16,7 @@ import {
 } from "../dataplane/policy/index.js";
 import {
   type ControlCounters,
+  type MembershipCounters,
   type NodeState,
   type NodeWork,
   type NveEffect,
@@ -34,6 +35,10 @@ export class HostState implements NodeState {
   /** As it was written, for when the host loses it. */
   readonly settings: HostSettings;
   #snapshot: HostSnapshot;
+  /** Since time has begun: has something settled at the next tick. */
+  #later: ((effect: NveEffect) => void) | null = null;
+  /** That has been asked for, and is to come. */
+  #isFollowing = false;
 
   constructor(settings: HostSettings, node: NodeIndex, ports: ReadonlyMap<string, PortIndex>) {
     this.name = settings.name;
@@ -74,10 +79,12 @@ export class HostState implements NodeState {
   }
 
   begin(work: NodeWork): void {
+    this.#later = (effect) => work.setTimer(work.nowMs, effect);
     this.#snapshot.state.begin(this.#nveWork(work));
   }
 
   settle(effect: Effect, work: NodeWork): void {
+    if (effect.kind === "groupsChanged") this.#isFollowing = false;
     this.#snapshot.state.settle(effect as NveEffect, this.#nveWork(work));
   }
 
@@ -103,23 +110,37 @@ export class HostState implements NodeState {
     return this.#snapshot.state.control.counters;
   }
 
+  get membershipCounters(): MembershipCounters {
+    return this.#snapshot.state.memberships.counters;
+  }
+
+  /** The host joins and leaves provider groups at the next tick, after all that happens now. */
+  #groupsMayChange(): void {
+    if (this.#isFollowing || !this.#later || this.#snapshot.policy.settings.resolve !== "wire") return;
+    this.#isFollowing = true;
+    this.#later({ kind: "groupsChanged" });
+  }
+
   /** Changes the policy, as a cmdlet does, and names the stamps that move with it. Throws a PolicyError where a cmdlet would refuse. */
   changePolicy(change: HostPolicyChange): readonly Stamp[] {
     const { policy, stamps } = changeHostPolicy(this.#snapshot.policy, change);
     this.#snapshot = { ...this.#snapshot, policy };
     this.#snapshot.state.control.redirects.forget(stamps);
+    if (mayChangeGroups(change, this.#snapshot)) this.#groupsMayChange();
     return [...stamps, ...this.#snapshot.state.learned.policyChanged(change, this.#snapshot)];
   }
 
   /** The ports come, go, or change their state; names the stamps that move. */
   changePorts(ports: HostPorts, changed: Iterable<PortIndex>): readonly Stamp[] {
     this.#snapshot = { ...this.#snapshot, ports };
+    this.#groupsMayChange();
     return [ANY_STAMP, providerStamp(this.node), ...[...changed].map(portStamp)];
   }
 
   /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
   forget(): readonly Stamp[] {
-    this.#snapshot = { ...this.#snapshot, state: new NveState(this.node, this.controlCounters) };
+    const counted = { control: this.controlCounters, memberships: this.membershipCounters };
+    this.#snapshot = { ...this.#snapshot, state: new NveState(this.node, counted) };
     return this.#changeAll({
       lookupRecords: LookupRecords.from([]),
       customerRoutes: [],
@@ -147,6 +168,27 @@ export class HostState implements NodeState {
       ...this.changePolicy({ kind: "customerRoutesReplaced", routes: parts.customerRoutes }),
       ...this.changePolicy({ kind: "providerReplaced", ...parts.provider }),
     ];
+  }
+}
+
+/** Can the change bring provider groups, take them away, or change where they are heard? */
+function mayChangeGroups(change: HostPolicyChange, { policy, ports }: HostSnapshot): boolean {
+  switch (change.kind) {
+    case "recordAdded":
+    case "recordRemoved":
+    case "recordReplaced": {
+      const { membersMoved } = policy.lookupRecords;
+      return membersMoved === null || [...membersMoved].some((vsid) => ports.hasVsid(vsid));
+    }
+    case "recordsReplaced":
+    case "settingsReplaced":
+      return true;
+    case "providerReplaced":
+      return change.providerAddresses !== undefined;
+    case "customerRoutesReplaced":
+    case "pathMtuLearnt":
+    case "pathMtuExpired":
+      return false;
   }
 }
 

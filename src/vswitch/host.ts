@@ -4,7 +4,7 @@
  *     adapter ─► format ─► tag ─► bridge group ─► source MAC ─► VLAN ─► storm limit ─► guards ─► NVE outbound ─► NIC, or an adapter here
  *                                                                                         ├─ without VSID: layer-2 switch
  *                                                                                         └─ with isolation: perhaps filtered, or an extension's
- *     NIC     ─► receive queue ─► ARP and ND for provider addresses ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
+ *     NIC     ─► receive queue ─► ARP and ND for provider addresses, IGMP and MLD ─► layer-2 switch (for adapters without VSID) ─► NVE inbound ─► adapter with (VSID, MAC), or pass
  *
  * Each arrow is a layer; the order is that of the Windows Server 2012 R2 switch.
  */
@@ -17,6 +17,7 @@ import {
   type Node,
   OUTBOUND_LAYERS,
   type Pipeline,
+  providerMembership,
   providerResolution,
   receiveQueue,
   reentryAt,
@@ -45,7 +46,7 @@ const TO_EXTENSION: Pipeline<HostSnapshot> = {
   unreadable: Reason.INVALID_PACKET,
 };
 const FROM_NIC: Pipeline<HostSnapshot> = {
-  layers: [providerResolution, switchFromNic, ...INBOUND_LAYERS],
+  layers: [providerResolution, providerMembership, switchFromNic, ...INBOUND_LAYERS],
   unreadable: Reason.RX_ETH_SHORT,
 };
 

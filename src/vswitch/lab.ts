@@ -10,7 +10,7 @@
 
 import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
 import { type HostPolicy, type HostPolicyChange, type NveSettings, STAMP_COUNT } from "../dataplane/policy/index.js";
-import type { ControlCounters, LearningCounters, Node } from "../dataplane/slowpath/index.js";
+import type { ControlCounters, LearningCounters, MembershipCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Mac, Vsid } from "../dataplane/wire/index.js";
 import { disagreement } from "./agreement.js";
@@ -139,6 +139,12 @@ export class Lab {
     const state = this.#hosts.get(host);
     if (!state) throw new RangeError(`no host is named ${host}`);
     this.engine.moveStamps(state.changePolicy(change));
+  }
+
+  /** The provider groups that hosts are in, and what was said about them, by name; hosts without any are left out. */
+  memberships(): Readonly<Record<string, MembershipCounters>> {
+    const all = [...this.#hosts].map(([name, { membershipCounters }]) => [name, membershipCounters] as const);
+    return Object.fromEntries(all.filter(([, { groups, refused, sent }]) => groups + refused + sent > 0));
   }
 
   /** What the hosts have learnt of VMs' addresses, by name; those that were taught nothing are left out. */

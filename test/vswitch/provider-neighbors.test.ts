@@ -1,12 +1,8 @@
 /** Hosts that find each other on the provider network by themselves (`resolve: wire`): whole labs, through the engine. */
 import { describe, expect, test } from "vitest";
-import { loadFabricFile } from "../../src/control/index.js";
-import { reasonName, type TimedEvent } from "../../src/dataplane/index.js";
-import { formatAddress } from "../../src/dataplane/wire/index.js";
-import { kernelModule } from "../../src/kernel-file.js";
-import { Lab } from "../../src/vswitch/index.js";
 import { arp, frame, hexOf, icmpv6, ip, neighborMessage, tagged, udp } from "../engine/build.js";
 import { isTsharkAvailable, tsharkFields } from "../oracles/tshark.js";
+import { TimedLab } from "./timed-lab.js";
 
 const BLUE1 = "06-06-00-00-00-05";
 const BLUE2 = "06-06-00-00-00-07";
@@ -38,46 +34,9 @@ hosts:
     vms: [{ name: Blue2, adapters: [{ mac: ${BLUE2}, vsid: 5001, addresses: [10.0.0.7] }] }]
 `;
 
-class Bench {
-  readonly lab: Lab;
-  readonly events: TimedEvent[] = [];
-  #nowMs = 0;
-
+class Bench extends TimedLab {
   constructor(options: LabOptions = {}) {
-    const loaded = loadFabricFile(text(options), "lab");
-    if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join("\n"));
-    this.lab = new Lab(loaded.lab, { kernel: kernelModule(), onEvent: (event) => this.events.push(event) });
-  }
-
-  /** Each end as `verdict at port` or `REASON at port`, at this time. */
-  send(port: string, bytes: Uint8Array, ms = this.#nowMs): string[] {
-    this.#nowMs = ms;
-    const { engine } = this.lab;
-    const at = this.lab.port(port)!;
-    return this.#texts(engine.send([{ port: at, frame: bytes }], BigInt(ms) * 1_000_000n));
-  }
-
-  /** What the hosts did by themselves until then. */
-  wait(ms: number): string[] {
-    this.#nowMs = ms;
-    return this.#texts(this.lab.engine.sendNothing(BigInt(ms) * 1_000_000n));
-  }
-
-  #texts(ends: ReturnType<Lab["engine"]["send"]>): string[] {
-    const { engine } = this.lab;
-    return ends.map(({ verdict, port, reason }) =>
-      verdict === "dropped"
-        ? `${reasonName(reason)} at ${engine.ports[port]!.name}`
-        : `${verdict} at ${engine.ports[port]!.name}`,
-    );
-  }
-
-  neighbors(host: string): string[] {
-    return this.lab.policyOf(host)!.neighbors.all.map(({ address }) => formatAddress(address));
-  }
-
-  states(host: string): string[] {
-    return this.lab.policyOf(host)!.providerAddresses.all.map(({ addressState }) => addressState);
+    super(text(options));
   }
 }
 

@@ -66,6 +66,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     heldAnswers: engine.heldAnswers,
     controlled: controlResults(lab),
     learning: lab.learning(),
+    memberships: lab.memberships(),
     captures: captures.map(({ frames, lost }) => ({ frames, lost })),
   });
   const round = (): number => {

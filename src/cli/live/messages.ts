@@ -46,6 +46,8 @@ export interface LiveState {
   readonly controlled: ReturnType<typeof controlResults>;
   /** Of hosts that learn records. */
   readonly learning: ReturnType<Lab["learning"]>;
+  /** Of hosts that are in provider groups. */
+  readonly memberships: ReturnType<Lab["memberships"]>;
   /** Frames that were given to be written, and that found no room, in the order of the job. */
   readonly captures: readonly { readonly frames: number; readonly lost: number }[];
   /** Of several threads: what came in to each. */

@@ -26,6 +26,7 @@ import {
   engineReport,
   engineResult,
   learningReport,
+  membershipReport,
   SCHEMA_VERSION,
 } from "../results.js";
 import { countOf, err, formatNumber, formatSeconds, out, painter, table } from "../terminal.js";
@@ -317,7 +318,7 @@ class LiveRun {
   }
 
   #result(state: LiveState): unknown {
-    const { elapsedMs, counters, heldAnswers, inByWorker, controlled, learning } = state;
+    const { elapsedMs, counters, heldAnswers, inByWorker, controlled, learning, memberships } = state;
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "result",
@@ -327,6 +328,7 @@ class LiveRun {
       events: { count: this.#told.count, first: this.#told.results() },
       ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
       ...(Object.keys(learning).length > 0 && { learning }),
+      ...(Object.keys(memberships).length > 0 && { memberships }),
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
       inByWorker,
@@ -353,7 +355,7 @@ class LiveRun {
   }
 
   #printReport(state: LiveState): void {
-    const { elapsedMs, counters, interfaces, heldAnswers, controlled, learning } = state;
+    const { elapsedMs, counters, interfaces, heldAnswers, controlled, learning, memberships } = state;
     const paint = painter();
     const [head, ...rows] = table([
       ["interface", "bound to", "received", "sent", "lost before", "refused"],
@@ -369,7 +371,8 @@ class LiveRun {
     });
     out("");
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
-    for (const line of [...controlReport(controlled), ...learningReport(learning)]) out(line);
+    for (const line of controlReport(controlled)) out(line);
+    for (const line of [...membershipReport(memberships), ...learningReport(learning)]) out(line);
     const told = this.#told.report();
     for (const line of told.length > 0 ? ["", ...told, ""] : []) out(line);
     for (const { port, file, frames, lost, files } of this.#captures(state)) {

@@ -43,6 +43,7 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     told: states.flatMap(({ told }) => told),
     controlled: states[0]!.controlled, // a lab that learns or sends such messages is not shared
     learning: states[0]!.learning,
+    memberships: states[0]!.memberships,
     heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
     captures: states[0]!.captures.map((_, index) => ({
       frames: states.reduce((sum, { captures }) => sum + captures[index]!.frames, 0),

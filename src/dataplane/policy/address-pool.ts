@@ -46,6 +46,13 @@ export class AddressPool {
     return this.chunks[Math.floor(number / CHUNK)]![number % CHUNK]!;
   }
 
+  /** All that are in use. */
+  *[Symbol.iterator](): IterableIterator<Address> {
+    for (const { words } of this.table.pages()) {
+      for (let at = 0; at < words.length; at += ROW_WORDS) if (words[at] !== 0) yield this.at(words[at + NUMBER]!);
+    }
+  }
+
   draft(): AddressPoolDraft {
     return new AddressPoolDraft(this.table.draft(), this.chunks.slice(), this.given, this.free);
   }

@@ -27,7 +27,7 @@
  *     0  used | list | family | kind (2) | VSID (24)       1, 2  MAC (0 for the wildcard list)       3  n       4–7  as a row's 1–4
  */
 import { strict as assert } from "node:assert";
-import { Address, type AddressFamily, sameAddress } from "../wire/address.js";
+import { Address, type AddressFamily, isMulticast, sameAddress } from "../wire/address.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 import { AddressPool, type AddressPoolDraft } from "./address-pool.js";
 import type { LookupRecord, LookupRecordTable, RecordType, TranslationRule } from "./policy.js";
@@ -153,6 +153,10 @@ export class LookupRecords implements LookupRecordTable {
 
   hasProviderAddress(address: Address): boolean {
     return this.providers.has(address);
+  }
+
+  providerGroups(): readonly Address[] {
+    return [...this.providers].filter(isMulticast);
   }
 
   providerAddressesOf(vsid: Vsid): readonly Address[] {

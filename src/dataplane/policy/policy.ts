@@ -119,6 +119,8 @@ export interface LookupRecordTable {
   findNat(providerAddress: Address): LookupRecord | undefined;
   /** Has any record this provider address? */
   hasProviderAddress(address: Address): boolean;
+  /** The distinct multicast provider addresses of all records. */
+  providerGroups(): readonly Address[];
   /** The distinct provider addresses of a virtual subnet's records whose rule is TranslationMethodEncap, in no particular order. */
   providerAddressesOf(vsid: Vsid): readonly Address[];
   /** Has the virtual subnet any L2Only record whose rule is TranslationMethodEncap? */

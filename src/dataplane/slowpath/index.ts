@@ -43,6 +43,7 @@ export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
 export type { CustomerAddressEvent, LearningCounters } from "./nve/learned-addresses.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
+export type { MembershipCounters } from "./nve/memberships.js";
 export { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./nve/next-hop.js";
 export { type NextHopAnswer, type NextHopQuery, type NoNextHopAnswer, queryNextHop } from "./nve/next-hop-query.js";
 export {
@@ -57,6 +58,7 @@ export {
 } from "./nve/offload.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
 export { inVlan } from "./nve/provider-frames.js";
+export { providerMembership } from "./nve/provider-membership.js";
 export { providerResolution } from "./nve/provider-resolution.js";
 export { chooseQueue, INDIRECTION_TABLE_SIZE, receiveQueue } from "./nve/receive-queue.js";
 export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redirects.js";

@@ -14,6 +14,7 @@ export * from "./entropy.js";
 export * from "./ethernet.js";
 export * from "./fragmentation.js";
 export * from "./gre.js";
+export * from "./group-membership.js";
 export * from "./icmp.js";
 export * from "./icmpv6.js";
 export * from "./ipv4.js";

@@ -27,6 +27,7 @@ import {
   type NveSnapshot,
   NveState,
   OUTBOUND_LAYERS,
+  providerMembership,
   providerResolution,
   type Redirect,
 } from "../../../src/dataplane/slowpath/index.js";
@@ -192,6 +193,13 @@ class TestPorts implements LocalPorts {
   hasVsid(vsidOf: Vsid): boolean {
     return this.find((settings) => settings.kind === "adapter" && settings.vsid === vsidOf) !== undefined;
   }
+  vsids(): Iterable<Vsid> {
+    const adapters = Object.values(this.ports).filter(({ kind }) => kind === "adapter");
+    return new Set(adapters.map(({ vsid }) => vsid));
+  }
+  isUp(): boolean {
+    return true;
+  }
   nicPort(interfaceIndex: number): PortIndex {
     return this.find((settings) => settings.kind === "nic" && settings.interfaceIndex === interfaceIndex)!;
   }
@@ -243,7 +251,7 @@ function makeHost(
     () => snapshot,
     (_snapshot, ingress) =>
       ports.settingsOf(ingress).kind === "nic"
-        ? { layers: [providerResolution, ...INBOUND_LAYERS], unreadable: Reason.RX_ETH_SHORT }
+        ? { layers: [providerResolution, providerMembership, ...INBOUND_LAYERS], unreadable: Reason.RX_ETH_SHORT }
         : { layers: OUTBOUND_LAYERS, unreadable: Reason.INVALID_PACKET },
   );
   return testHost(testNode, policy, ports, node(index));

@@ -33,6 +33,10 @@ export interface LocalPorts {
   portsOf(vsid: Vsid): readonly PortIndex[];
   /** Is any adapter of the host in this virtual subnet? */
   hasVsid(vsid: Vsid): boolean;
+  /** The virtual subnets of adapters that are up. */
+  vsids(): Iterable<Vsid>;
+  /** A NIC without a link is down, and the adapter of a VM that does not run. */
+  isUp(port: PortIndex): boolean;
   /** The NIC's port by its interface index, or the team's that owns it. */
   nicPort(interfaceIndex: number): PortIndex;
   nicMac(port: PortIndex): Mac;

@@ -6,6 +6,7 @@ import type { NodeIndex } from "../../transposition/transposition.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { LearnedAddresses, type LearningEffect } from "./learned-addresses.js";
+import { type MembershipCounters, type MembershipEffect, Memberships } from "./memberships.js";
 import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
@@ -18,7 +19,8 @@ export type NveEffect =
   | ControlEffect
   | PathMtuEffect
   | ReassemblyEffect
-  | LearningEffect;
+  | LearningEffect
+  | MembershipEffect;
 
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
@@ -26,14 +28,21 @@ export class NveState {
   readonly reassembly = new Reassembly();
   readonly learned = new LearnedAddresses();
   readonly control: ControlState;
+  readonly memberships: Memberships;
 
   /** `counted`: what a host has counted before it lost its memory. */
-  constructor(node: NodeIndex, counted?: ControlCounters) {
-    this.control = new ControlState(node, counted);
+  constructor(
+    node: NodeIndex,
+    counted?: { readonly control: ControlCounters; readonly memberships: MembershipCounters },
+  ) {
+    this.control = new ControlState(node, counted?.control);
+    this.memberships = new Memberships(counted?.memberships);
   }
 
   begin(work: NveWork): void {
-    if (work.policy.settings.resolve === "wire") this.duplicates.begin(work);
+    if (work.policy.settings.resolve !== "wire") return;
+    this.duplicates.begin(work);
+    this.memberships.settle({ kind: "groupsChanged" }, work);
   }
 
   settle(effect: NveEffect, work: NveWork): void {
@@ -65,6 +74,13 @@ export class NveState {
       case "addressTaught":
       case "addressSilence":
         this.learned.settle(effect, work);
+        break;
+      case "groupsChanged":
+      case "groupQuery":
+      case "groupReported":
+      case "groupsTold":
+      case "groupAnswer":
+        this.memberships.settle(effect, work);
         break;
     }
   }

@@ -461,6 +461,7 @@ describe("explanations", () => {
     const notes = strict.explain(workedPacket("a"), NIC);
     expect([...notes.keys()]).toEqual([
       "provider address resolution",
+      "provider group membership",
       "provider address",
       "NVGRE header",
       "outer source",
