@@ -21,7 +21,8 @@ up() {
   ip link add nic1 netns "$prefix-host1" mtu 1600 type veth peer name wire netns "$prefix-ovs" mtu 1600
   ip link add guest netns "$prefix-ovs" type veth peer name eth0 netns "$prefix-blue2"
   ip -n "$prefix-host1" link set nic1 up
-  for device in wire guest; do ip -n "$prefix-ovs" link set "$device" up; done
+  ip -n "$prefix-ovs" link set wire up arp off # Open vSwitch answers for its address there, and the kernel shall not
+  ip -n "$prefix-ovs" link set guest up
 
   # Open vSwitch: a private database and a private switch.
   mkdir -p "$out/ovs"
@@ -40,7 +41,6 @@ up() {
     options:remote_ip=192.168.4.11 options:key=flow options:packet_type=legacy_l2
   inside ovs ip addr add 192.168.4.22/24 dev phy
   inside ovs ip link set phy up mtu 1600
-  inside ovs ovs-appctl -t "$out/ovs/switch.ctl" tnl/neigh/set phy 192.168.4.11 02:00:c0:a8:04:0b >/dev/null
   # The GRE key is the VSID (5001 is 0x1389) in 24 bits and the FlowID in 8.
   inside ovs ovs-ofctl add-flow "unix:$out/ovs/int.mgmt" 'in_port=1,actions=set_field:0x138900->tun_id,output:2'
   inside ovs ovs-ofctl add-flow "unix:$out/ovs/int.mgmt" 'in_port=2,tun_id=0x138900/0xffffff00,actions=output:1'
@@ -62,6 +62,9 @@ up() {
   ip -n "$prefix-blue1" addr add 10.0.0.5/24 dev eth0
   ip -n "$prefix-blue2" addr add 10.0.0.7/24 dev eth0
   for name in blue1 blue2; do ip -n "$prefix-$name" link set eth0 up; done
+  # The host sends nothing before it knows that nobody else has its provider address; then both sides ask each other where they are.
+  until grep -q "^host1 uses" "$out/host1.log"; do sleep 0.1; done
+  until inside blue1 ping -c 1 -W 1 10.0.0.7 >/dev/null; do :; done
   echo "up; try: ip netns exec $prefix-blue1 ping 10.0.0.7"
 }
 

@@ -49,6 +49,8 @@ up() {
     ip -n "$guest" link set lo up
     ip -n "$guest" link set eth0 up
   done <<<"$guests"
+  # Hosts send nothing before they know that nobody else has their provider address.
+  for host in host1 host2; do until grep -q "^$host uses" "$out/$host.log"; do sleep 0.1; done; done
   echo "up; try: ip netns exec $(namespace Blue1) ping 10.0.0.7"
 }
 

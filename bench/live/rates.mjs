@@ -17,8 +17,9 @@ import {
   veth,
 } from "./namespaces.mjs";
 
-/** `forward` is a port outside of HNV, whose frames the virtual switch passes on as they are. */
+/** `forward` is a port outside of HNV, whose frames the virtual switch passes on as they are. Nobody on the wire answers. */
 const LAB = (vsid) => `apiVersion: hnv/v1
+settings: { resolve: static }
 routingDomains:
   - { name: Blue, id: "{11111111-2222-3333-4444-000000005001}", subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }] }
 provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }

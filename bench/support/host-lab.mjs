@@ -42,6 +42,7 @@ export function hostLab(records, limits = {}) {
     ],
     providerRoutes: [],
     neighbors: [far, ELSEWHERE].map((address) => ({ address, mac: FAR_NIC_MAC })),
+    neighborsOnWire: null,
     customerRoutes: [
       {
         routingDomainID: "{11111111-2222-3333-4444-000000005001}",

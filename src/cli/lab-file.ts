@@ -4,7 +4,7 @@ import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
 import type { EngineLimits, TimedEvent } from "../dataplane/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { kernelModule } from "../kernel-file.js";
-import { Lab, type LabSettings } from "../vswitch/index.js";
+import { type HostSettings, Lab, type LabSettings } from "../vswitch/index.js";
 import { CliError, usageError } from "./errors.js";
 
 export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
@@ -37,7 +37,8 @@ function reasonOf(error: unknown, what: string): string {
 /** A fabric file without mistakes; all of them at once otherwise. */
 export const loadLabFile = (path: string): LoadedLab => loadLabText(readLabText(path), path);
 
-function loadLabText(text: string, path: string): LoadedLab {
+/** As `loadLabFile`, of the file's text. */
+export function loadLabText(text: string, path: string): LoadedLab {
   const loaded = loadFabricFile(text, path);
   if (!loaded.ok) throw new CliError(2, loaded.problems.map(problemLine));
   return loaded;
@@ -53,26 +54,35 @@ export const openLab = (path: string): Lab => makeLab(readLabText(path), path);
 export interface LabChoices extends EngineLimits {
   /** MTUs that NICs have in fact, by port name. */
   readonly mtus?: Readonly<Record<string, number>>;
+  /** Hosts that look for their neighbors on a wire, unless the lab says otherwise. */
+  readonly onWire?: readonly string[];
 }
 
 /** A lab of the text of a fabric file, ready to run. */
-export function makeLab(
+export const makeLab = (
   text: string,
   path: string,
-  { mtus = {}, ...limits }: LabChoices = {},
+  choices: LabChoices = {},
+  onEvent?: (event: TimedEvent) => void,
+): Lab => buildLab(loadLabText(text, path).lab, choices, onEvent);
+
+/** A lab of settings that were read, ready to run. */
+export function buildLab(
+  settings: LabSettings,
+  { mtus = {}, onWire = [], ...limits }: LabChoices = {},
   onEvent: (event: TimedEvent) => void = () => {},
 ): Lab {
-  const { lab } = loadLabText(text, path);
-  return new Lab(withMtus(lab, mtus), { kernel: kernelModule(), onEvent, ...limits });
+  const hosts = settings.hosts.map((host) => {
+    const nics = host.nics.map((nic) => ({ ...nic, mtu: mtus[`${host.name}/${nic.name}`] ?? nic.mtu }));
+    return { ...(onWire.includes(host.name) ? withWire(host) : host), nics };
+  });
+  return new Lab({ ...settings, hosts }, { kernel: kernelModule(), onEvent, ...limits });
 }
 
-const withMtus = (lab: LabSettings, mtus: Readonly<Record<string, number>>): LabSettings => ({
-  ...lab,
-  hosts: lab.hosts.map((host) => ({
-    ...host,
-    nics: host.nics.map((nic) => ({ ...nic, mtu: mtus[`${host.name}/${nic.name}`] ?? nic.mtu })),
-  })),
-});
+const withWire = (host: HostSettings): HostSettings =>
+  host.neighborsOnWire === null
+    ? host
+    : { ...host, nve: { ...host.nve, resolve: "wire" }, neighbors: host.neighborsOnWire };
 
 const PORTS_SHOWN = 12;
 

@@ -42,6 +42,7 @@ export {
 export type { LiveCounters, LiveInterface, LiveShare, SlotCounts } from "./live/live-interface.js";
 export {
   deviceOfLive,
+  hasStations,
   isLiveUri,
   isShareable,
   LIVE_SCHEMES,

@@ -104,7 +104,8 @@ function sharedState({ name, snapshot, learns }: HostState): string | null {
   const { resolve, reassembly } = snapshot.policy.settings;
   if (learns) return `what VMs of ${name} say about their addresses decides about all flows`;
   if (snapshot.ports.limitsStorms()) return `storm limits on ${name} count the frames of all flows`;
-  if (resolve === "wire") return `${name} asks for its neighbors, for all flows together`;
+  if (resolve === "wire")
+    return `${name} looks for its neighbors on the wire, for all flows together (resolve: static does not)`;
   return reassembly ? `${name} puts fragments together` : null;
 }
 

@@ -9,10 +9,16 @@
  */
 
 import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
-import { type HostPolicy, type HostPolicyChange, type NveSettings, STAMP_COUNT } from "../dataplane/policy/index.js";
+import {
+  type HostPolicy,
+  type HostPolicyChange,
+  type NveSettings,
+  type ProviderAddress,
+  STAMP_COUNT,
+} from "../dataplane/policy/index.js";
 import type { ControlCounters, LearningCounters, MembershipCounters, Node } from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
-import type { Mac, Vsid } from "../dataplane/wire/index.js";
+import { formatAddress, type Mac, type Vsid } from "../dataplane/wire/index.js";
 import { disagreement } from "./agreement.js";
 import { type ChangingLab, carryOut } from "./carry-out.js";
 import type { LabChange } from "./changes.js";
@@ -31,6 +37,12 @@ export interface LabOptions extends EngineLimits {
   readonly kernel: WebAssembly.Module;
   /** Hears what the nodes tell (`TimedEvent`). */
   readonly onEvent?: (event: TimedEvent) => void;
+}
+
+export interface ProviderAddressState {
+  readonly host: string;
+  readonly address: string;
+  readonly state: ProviderAddress["addressState"];
 }
 
 export class Lab {
@@ -127,6 +139,19 @@ export class Lab {
   /** The policy in force on a host; undefined for a name that is no host's. */
   policyOf(host: string): HostPolicy | undefined {
     return this.#hosts.get(host)?.snapshot.policy;
+  }
+
+  /** The provider addresses of hosts that find out on a wire whether they may use them, and what they know about them. */
+  providerAddressStates(): readonly ProviderAddressState[] {
+    return [...this.#hosts].flatMap(([host, { snapshot }]) => {
+      const { settings, providerAddresses } = snapshot.policy;
+      if (settings.resolve !== "wire") return [];
+      return providerAddresses.all.map(({ providerAddress, addressState }) => ({
+        host,
+        address: formatAddress(providerAddress),
+        state: addressState,
+      }));
+    });
   }
 
   /** What a host has sent and obeyed of REDIRECT and UNREACHABLE; undefined for a name that is no host's. */
@@ -230,7 +255,8 @@ function makeGateway(settings: GatewaySettings, node: NodeIndex, ports: Readonly
   return makeGatewayNode(new GatewayState(settings, node, { external: ports.get(externalPortName(name))!, inside }));
 }
 
-const providerPortName = (host: string, nic: string): string => `${PROVIDER_NAME}/${host}.${nic}`;
+/** The port of the provider network that a host's NIC is linked to. */
+export const providerPortName = (host: string, nic: string): string => `${PROVIDER_NAME}/${host}.${nic}`;
 
 function makeProvider(settings: LabSettings, ports: ReadonlyMap<string, PortIndex>): Node {
   const nicMacs = new Map<Mac, PortIndex>();

@@ -39,6 +39,11 @@ export interface HostSettings {
   readonly providerAddresses: readonly ProviderAddressSettings[];
   readonly providerRoutes: readonly ProviderRoute[];
   readonly neighbors: readonly Neighbor[];
+  /**
+   * The neighbors that stay known where the host looks for the others on a wire; null: the lab says itself whether it does
+   * (`nve.resolve`), and whoever runs it has no choice.
+   */
+  readonly neighborsOnWire: readonly Neighbor[] | null;
   readonly customerRoutes: readonly CustomerRoute[];
   /** Hosts with the same records share one table object. */
   readonly lookupRecords: LookupRecordTable;

@@ -1,18 +1,18 @@
 /** One emulated host and Open vSwitch's userspace GRE on a cable, with a guest behind each. */
 import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
 import { type OvsEndpoint, startOvsEndpoint } from "../oracles/ovs-endpoint.js";
-import { BLUE1, BLUE2, type LiveHnv, type LiveObject, settle, startHost } from "./live-lab.js";
-import { LABS } from "./paths.js";
+import { BLUE1, BLUE2, type LiveHnv, type LiveObject, labFile, settle, startHost } from "./live-lab.js";
 
 export interface Cable {
-  readonly labFile: string;
+  /** `settings:` of the lab. */
+  readonly settings: Parameters<typeof labFile>[0];
   /** What Open vSwitch sends with. */
   readonly flowId: number;
   readonly mtu: number;
   readonly guestMtu: number;
 }
 
-const CABLE: Cable = { labFile: LABS.plain, flowId: 0, mtu: 1600, guestMtu: 1500 };
+const CABLE: Cable = { settings: {}, flowId: 0, mtu: 1600, guestMtu: 1500 };
 
 export interface OvsLab {
   readonly lab: NetnsLab;
@@ -30,7 +30,7 @@ export async function buildOvsLab(cable: Partial<Cable> = {}): Promise<OvsLab> {
   }
 }
 
-async function build(lab: NetnsLab, { labFile, flowId, mtu, guestMtu }: Cable): Promise<OvsLab> {
+async function build(lab: NetnsLab, { settings, flowId, mtu, guestMtu }: Cable): Promise<OvsLab> {
   await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "ovs", device: "wire" }, mtu);
   await lab.veth({ namespace: "ovs", device: "guest" }, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
   await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
@@ -41,11 +41,11 @@ async function build(lab: NetnsLab, { labFile, flowId, mtu, guestMtu }: Cable): 
     address: "192.168.4.22/24",
     mac: "02:00:c0:a8:04:16",
     mtu,
-    peer: { address: "192.168.4.11", mac: "02:00:c0:a8:04:0b" },
+    peer: "192.168.4.11",
     vsid: 5001,
     flowId,
   });
-  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile, mtu: guestMtu });
+  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile(settings), mtu: guestMtu });
   return { lab, hnv, ovs };
 }
 

@@ -1,11 +1,9 @@
 /** One emulated host against Open vSwitch's userspace GRE, on a cable, with a guest behind each. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import type { OvsEndpoint } from "../oracles/ovs-endpoint.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
-import { LABS, workplace } from "./helpers.js";
 import { BLUE1, BLUE2, expectConserved, iperf, ping, startHost, transfer, until } from "./live-lab.js";
 import { buildOvsLab, type Cable, expectNothingRefused, type OvsLab } from "./live-ovs-lab.js";
 
@@ -38,9 +36,7 @@ describe.skipIf(missing !== null)("hnv and Open vSwitch", () => {
     ["zero", 0],
     ["hash", 0x5a],
   ])("FlowID %s: ARP and ping, full frames, TCP both ways", { timeout: 90_000 }, async (ours, flowId) => {
-    const labFile = workplace()("lab.yaml");
-    writeFileSync(labFile, `${readFileSync(LABS.plain, "utf8")}settings: { flowId: ${ours} }\n`);
-    const { lab, hnv } = await build({ labFile, flowId });
+    const { lab, hnv } = await build({ settings: { flowId: ours }, flowId });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     expect(await ping(lab, BLUE2, BLUE1.address, 2, "-s", "1472", "-M", "do")).toBe(2);
     for (const [from, to] of [

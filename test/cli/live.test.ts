@@ -1,19 +1,20 @@
 /** `hnv run` on live interfaces: hosts, guests and peers in network namespaces of their own. */
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import { hasProgram, run, warnSkipped } from "../oracles/programs.js";
 import { fuzzLive } from "../support/live-fuzz.js";
-import { HNV, hnv, LABS, ROOT, withoutControlMessages, workplace } from "./helpers.js";
+import { HNV, hnv, LABS, ROOT, workplace } from "./helpers.js";
 import {
   BLUE1,
   BLUE2,
   expectConserved,
   type Guest,
   LiveHnv,
+  labFile,
   ping,
   RED1,
   RED2,
@@ -41,8 +42,7 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     timeout: 90_000,
   }, async () => {
     lab = await twoHosts([BLUE1, BLUE2]);
-    const file = workplace()("lab.yaml");
-    writeFileSync(file, withoutControlMessages(LABS.plain));
+    const file = labFile({ resolve: "static", sendControlMessages: false, acceptRedirect: false });
     const host1 = await startHost(lab, "host1", [BLUE1], { file, options: ["--workers", "2"] });
     const host2 = await startHost(lab, "host2", [BLUE2], { file, options: ["--workers", "2"] });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
@@ -144,14 +144,19 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     for (const { result } of await Promise.all([host1.end(), host2.end()])) expectConserved(result);
   });
 
-  test("provider addresses are made sure of and resolved on the wire", { timeout: 60_000 }, async () => {
-    const file = workplace()("lab.yaml");
-    writeFileSync(file, `${readFileSync(LABS.plain, "utf8")}settings: { resolve: wire }\n`);
+  test("without a word of the lab, provider addresses are made sure of and resolved on the wire", {
+    timeout: 60_000,
+  }, async () => {
+    const file = LABS.plain;
     lab = await twoHosts([BLUE1, BLUE2]);
     const host1 = await startHost(lab, "host1", [BLUE1], { file });
     const host2 = await startHost(lab, "host2", [BLUE2], { file });
+    const states = () => [host1, host2].map((host) => host.objects().at(-1)?.providerAddresses[0]?.state);
+    await until("a first look", () => !states().includes(undefined));
+    expect(states()).toEqual(["Tentative", "Tentative"]);
+    expect(await ping(lab, BLUE1, BLUE2.address, 1)).toBe(0);
     // Nothing is sent from an address before three probes, a second apart, have stayed unanswered.
-    await until("the addresses to be usable", async () => (await ping(lab!, BLUE1, BLUE2.address, 1)) === 1);
+    await until("the addresses to be usable", () => states().every((state) => state === "Preferred"));
     expect(await ping(lab, BLUE2, BLUE1.address)).toBe(5);
     const { sent, received } = await transfer(lab, BLUE1, BLUE2, 4 * MEBIBYTE);
     expect(received).toBe(sent);
@@ -159,7 +164,39 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
       expectConserved(result);
       expect(result.events.count).toBeGreaterThan(0);
       expect(result.events.first).toHaveLength(result.events.count);
+      expect(result.events.first!.map(({ kind }) => kind)).toContain("neighborChanged");
+      expect(result.drops).toContainEqual(expect.objectContaining({ reason: "TX_NO_PA" }));
     }
+  });
+
+  test("an address that somebody else has is not used, which is said", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1", "peer"]);
+    await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
+    await lab.exec("peer", "ip", "addr", "add", "192.168.4.11/24", "dev", "wire");
+    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
+    await live.ready();
+    await until("the other one to be noticed", () => live.stderr !== "");
+    expect(live.stderr).toBe("hnv: host1: somebody else has 192.168.4.11; nothing is sent from it, nor received\n");
+    const { result } = await live.end();
+    expect(result.providerAddresses).toEqual([{ host: "host1", address: "192.168.4.11", state: "Duplicate" }]);
+  });
+
+  test("hosts that look for their neighbors get one worker", { timeout: 60_000 }, async () => {
+    lab = await createNetnsLab(["host1", "peer"]);
+    await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
+    const live = new LiveHnv(lab, "host1", [
+      LABS.plain,
+      "--bind",
+      "host1/nic1=afpacket:nic1",
+      "--workers",
+      "2",
+      "--json",
+    ]);
+    await live.ready();
+    expect(live.stderr).toBe(
+      "hnv: one worker instead of 2, because host1 looks for its neighbors on the wire, for all flows together (resolve: static does not)\n",
+    );
+    expect((await live.end()).status).toBe(0);
   });
 
   test("NICs on AF_XDP", { timeout: 60_000 }, async () => {
@@ -178,7 +215,8 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
   test.each([
     ["VLAN-tagged provider network", LABS.vlan],
     ["IPv6 provider network", LABS.v6],
-  ])("%s", { timeout: 60_000 }, async (_, file) => {
+  ])("%s", { timeout: 60_000 }, async (_, base) => {
+    const file = labFile({}, base);
     lab = await twoHosts([BLUE1, BLUE2]);
     const host1 = await startHost(lab, "host1", [BLUE1], { file });
     await startHost(lab, "host2", [BLUE2], { file });
@@ -207,7 +245,7 @@ describe.skipIf(missing !== null)("one host", () => {
     }
     const start = (host: string, port: string, device: string) =>
       new LiveHnv(lab!, host, [
-        LABS.plain,
+        labFile(),
         "--bind",
         `${host}/nic1=afpacket:nic1`,
         "--bind",

@@ -4,7 +4,7 @@
  *     guest's veth ── int ── gre (key=flow, legacy_l2) ═ native tunnel ═ phy (provider address) ── wire
  *
  * One virtual subnet; what comes from the guest leaves with its VSID and this FlowID, what comes with the VSID, under any FlowID, goes
- * to the guest. Neighbours of the provider network are given, so that nobody has to answer ARP there.
+ * to the guest. Both sides find each other by ARP.
  */
 import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -24,7 +24,8 @@ export interface OvsEndpointSettings {
   readonly address: string;
   readonly mac: string;
   readonly mtu: number;
-  readonly peer: { readonly address: string; readonly mac: string };
+  /** The other side's provider address. */
+  readonly peer: string;
   readonly vsid: number;
   readonly flowId: number;
 }
@@ -111,14 +112,14 @@ async function configure(
     ...["set", "interface", "phy", `mtu_request=${mtu}`, "--"],
     ...["--may-exist", "add-port", "int", guest, "--", "set", "interface", guest, "ofport_request=1", "--"],
     ...["--may-exist", "add-port", "int", "gre0", "--", "set", "interface", "gre0", "type=gre", "ofport_request=2"],
-    ...[`options:remote_ip=${peer.address}`, "options:key=flow", "options:packet_type=legacy_l2"],
+    ...[`options:remote_ip=${peer}`, "options:key=flow", "options:packet_type=legacy_l2"],
   );
   // 2. The provider address, on the bridge's own device.
   await exec("ip", "addr", "replace", address, "dev", "phy");
+  await exec("ip", "link", "set", wire, "arp", "off"); // or the kernel would answer for it there, with another MAC
   await exec("ip", "link", "set", "phy", "up", "mtu", String(mtu));
   const route = async (): Promise<string> => exec("ovs-appctl", "-t", at("switch.ctl"), "ovs/route/show");
   await until("the route to be known", async () => (await route()).includes("dev phy"));
-  await exec("ovs-appctl", "-t", at("switch.ctl"), "tnl/neigh/set", "phy", peer.address, peer.mac);
   // 3. Flows: the GRE key is the VSID in 24 bits and the FlowID in 8.
   const addFlow = (flow: string): Promise<string> =>
     exec("ovs-ofctl", "-O", "OpenFlow13", "add-flow", `unix:${at("int.mgmt")}`, flow);

@@ -18,13 +18,13 @@ import {
   iperf,
   LiveHnv,
   type LiveObject,
+  labFile,
   startHost,
   transfer,
   twoHosts,
   until,
 } from "../cli/live-lab.js";
 import { buildOvsLab, expectNothingRefused } from "../cli/live-ovs-lab.js";
-import { LABS } from "../cli/paths.js";
 import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import { hasProgram } from "../oracles/programs.js";
@@ -85,7 +85,7 @@ async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promi
   const macs = `smac=${BLUE1.mac.replaceAll(":", "-")},dmac=${BLUE2.mac.replaceAll(":", "-")}`;
   const generator = `gen:proto=icmp,src=${BLUE1.address},dst=${BLUE2.address},${macs},size=imix,flows=500,newflows=20,count=${frames}`;
   const binds = ["--bind", "host1/nic1=afpacket:nic1", "--bind", `host1/Blue1=${generator}`];
-  const host1 = new LiveHnv(lab, "host1", [LABS.plain, ...binds, "--json"]);
+  const host1 = new LiveHnv(lab, "host1", [labFile(), ...binds, "--json"]);
   await host1.ready();
 
   // 2. Until everything was sent and answered.

@@ -8,7 +8,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BLUE1, BLUE2, expectBalanced, LiveHnv, type LiveObject, outputOf, settle, until } from "../cli/live-lab.js";
+import {
+  BLUE1,
+  BLUE2,
+  expectBalanced,
+  LiveHnv,
+  type LiveObject,
+  labFile,
+  outputOf,
+  settle,
+  until,
+} from "../cli/live-lab.js";
 import { HNV, LABS, ROOT } from "../cli/paths.js";
 import { createNetnsLab, type NetnsLab } from "../oracles/netns.js";
 import { run } from "../oracles/programs.js";
@@ -66,7 +76,7 @@ async function fuzz(lab: NetnsLab, folder: string, seconds: number, seed: number
   }
   await lab.veth({ namespace: "hosts", device: "nic1" }, { namespace: "wire", device: "wire" }, 1600);
   const binds = ["host2/nic1=afpacket:nic1", "host1/Blue1=tap:blue1", "host2/Blue2=tap:blue2"];
-  const hnv = new LiveHnv(lab, "hosts", [LABS.plain, ...binds.flatMap((bind) => ["--bind", bind]), "--json"]);
+  const hnv = new LiveHnv(lab, "hosts", [labFile(), ...binds.flatMap((bind) => ["--bind", bind]), "--json"]);
   await hnv.ready();
   const { address6: _, ...guest } = BLUE1;
   await settle(lab, guest, { namespace: "hosts", device: "blue1" });

@@ -90,6 +90,7 @@ export function makeBenchLab(one: BenchCase, kernel: WebAssembly.Module): BenchL
             address: providerAddress(outer),
             mac: nicMac,
           })),
+          neighborsOnWire: null,
           customerRoutes: [onLinkRoute(inner)],
           lookupRecords: records.build(),
         },

@@ -67,6 +67,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     controlled: controlResults(lab),
     learning: lab.learning(),
     memberships: lab.memberships(),
+    providerAddresses: lab.providerAddressStates(),
     captures: captures.map(({ frames, lost }) => ({ frames, lost })),
   });
   const round = (): number => {
@@ -75,6 +76,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   };
   const pause = makePause(interfaces, round);
 
+  forwarder.idle(clock.nowNs); // nodes begin now, and not with the first frame
   tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
   const mtus = new NicMtus(lab, bindings);
   let reportAt = 0;

@@ -3,7 +3,7 @@ import type { TimedEvent } from "../../dataplane/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
 import type { CaptureFormat, LiveCounters, LiveShare } from "../../io/index.js";
-import type { Lab } from "../../vswitch/index.js";
+import type { Lab, ProviderAddressState } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
 import type { Counters, controlResults } from "../results.js";
@@ -48,6 +48,8 @@ export interface LiveState {
   readonly learning: ReturnType<Lab["learning"]>;
   /** Of hosts that are in provider groups. */
   readonly memberships: ReturnType<Lab["memberships"]>;
+  /** Of hosts with a wire. */
+  readonly providerAddresses: readonly ProviderAddressState[];
   /** Frames that were given to be written, and that found no room, in the order of the job. */
   readonly captures: readonly { readonly frames: number; readonly lost: number }[];
   /** Of several threads: what came in to each. */

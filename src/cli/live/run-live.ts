@@ -18,7 +18,7 @@ import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
 import { EventLog } from "../events.js";
-import { type LabChoices, makeLab, readLabText, requirePort } from "../lab-file.js";
+import { buildLab, type LabChoices, loadLabText, readLabText, requirePort } from "../lab-file.js";
 import type { PortValue } from "../options.js";
 import {
   type Counters,
@@ -34,9 +34,12 @@ import { workersFor } from "../workers/workers-for.js";
 import { type CaptureEnd, type CaptureOptions, CaptureThread, checkCaptures } from "./capture-thread.js";
 import { checkerLines } from "./checker-report.js";
 import { forward } from "./forward.js";
+import { hostsOnWire } from "./hosts-on-wire.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
 import { EventLoopPause } from "./pause.js";
 import {
+  addressLines,
+  duplicateLines,
   eventLine,
   eventsBetween,
   type LiveEvent,
@@ -73,12 +76,15 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   );
   checkDevices(options.bind);
   const text = readLabText(labFile);
-  const plain = makeLab(text, labFile);
+  const { lab: settings } = loadLabText(text, labFile);
+  const onWire = hostsOnWire(settings, options.bind);
+  const plain = buildLab(settings, { onWire });
   const ports = options.bind.map(({ port }) => requirePort(plain, port));
   const mtus = mtusOf(plain, options.bind);
   for (const line of mtuLines(plain, mtus)) err(line);
   const choices: LabChoices = {
     mtus,
+    onWire,
     decisionsPerBurst: DECISIONS_PER_BURST,
     answersPerSecond: ANSWERS_PER_SECOND,
     ...(options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity }),
@@ -293,6 +299,8 @@ class LiveRun {
     this.#status.clear();
     const events = eventsBetween(this.options.bind, this.#before, state);
     for (const event of events) err(eventLine(event));
+    if (!this.options.json) for (const line of addressLines(this.#before, state)) out(line);
+    for (const line of duplicateLines(this.#before, state)) err(line);
     if (this.options.json) out(JSON.stringify(isLast ? this.#result(state) : this.#statusResult(state, rates, events)));
     else if (isLast) this.#printReport(state);
     else this.#status.show(statusText(state, rates));
@@ -310,6 +318,7 @@ class LiveRun {
       flows: counters.flows,
       slowPathOverload: overloadOf(counters),
       heldAnswers,
+      providerAddresses: state.providerAddresses,
       interfaceEvents: events.map(({ port, event }) => ({ port, event })),
       events: { count: this.#told.count },
       interfaces: this.#interfaces(state),
@@ -329,6 +338,7 @@ class LiveRun {
       ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
       ...(Object.keys(learning).length > 0 && { learning }),
       ...(Object.keys(memberships).length > 0 && { memberships }),
+      providerAddresses: state.providerAddresses,
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
       inByWorker,

@@ -1,6 +1,7 @@
 /** What a live run says while it runs: rates of the last second, and what happened to its interfaces. */
 import { type ReasonName, reasonName } from "../../dataplane/index.js";
 import type { LiveCounters } from "../../io/index.js";
+import type { ProviderAddressState } from "../../vswitch/index.js";
 import type { PortValue } from "../options.js";
 import { countOf, formatNumber } from "../terminal.js";
 import { sumCounters } from "../workers/counters.js";
@@ -44,6 +45,7 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     controlled: states[0]!.controlled, // a lab that learns or sends such messages is not shared
     learning: states[0]!.learning,
     memberships: states[0]!.memberships,
+    providerAddresses: states[0]!.providerAddresses,
     heldAnswers: states.reduce((sum, state) => sum + state.heldAnswers, 0),
     captures: states[0]!.captures.map((_, index) => ({
       frames: states.reduce((sum, { captures }) => sum + captures[index]!.frames, 0),
@@ -83,9 +85,9 @@ function reasonRates(before: LiveState | undefined, now: LiveState, rate: (count
   return Object.fromEntries([...counts].filter(([, count]) => count > 0).map(([name, count]) => [name, rate(count)]));
 }
 
-/** `12 s  in 10,234/s  delivered 10,200/s  dropped 34/s (TX_UNANSWERED 34)  12 flows` */
+/** `12 s  in 10,234/s  delivered 10,200/s  dropped 34/s (TX_UNANSWERED 34)  12 flows`, and provider addresses that are not in use. */
 export function statusText(
-  { elapsedMs, counters }: LiveState,
+  { elapsedMs, counters, providerAddresses }: LiveState,
   { in: entered, delivered, dropped, reasons, heldAnswers }: Rates,
 ): string {
   const named = Object.entries(reasons).map(([name, rate]) => `${name} ${formatNumber(rate)}`);
@@ -96,7 +98,27 @@ export function statusText(
     `dropped ${formatNumber(dropped)}/s${named.length > 0 ? ` (${named.join(", ")})` : ""}`,
     ...(heldAnswers > 0 ? [`answers held back ${formatNumber(heldAnswers)}/s`] : []),
     countOf(counters.flows.entries, "flow"),
+    ...providerAddresses
+      .filter(({ state }) => state !== "Preferred")
+      .map(({ address, state }) => `${address} ${state}`),
   ].join("  ");
+}
+
+/** What has become of provider addresses since, as long as nothing is wrong with them. */
+export const addressLines = (before: LiveState | undefined, now: LiveState): string[] =>
+  changedAddresses(before, now).flatMap(({ host, address, state }) => {
+    if (state === "Tentative") return [`${host} finds out whether somebody else has ${address}`];
+    return state === "Preferred" ? [`${host} uses ${address}`] : [];
+  });
+
+export const duplicateLines = (before: LiveState | undefined, now: LiveState): string[] =>
+  changedAddresses(before, now)
+    .filter(({ state }) => state === "Duplicate")
+    .map(({ host, address }) => `hnv: ${host}: somebody else has ${address}; nothing is sent from it, nor received`);
+
+function changedAddresses(before: LiveState | undefined, now: LiveState): readonly ProviderAddressState[] {
+  const known = new Map(before?.providerAddresses.map(({ host, address, state }) => [`${host} ${address}`, state]));
+  return now.providerAddresses.filter(({ host, address, state }) => state !== known.get(`${host} ${address}`));
 }
 
 /** Something that happened to an interface. */

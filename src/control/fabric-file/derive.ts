@@ -103,6 +103,7 @@ export function deriveLab(file: FabricFile): LabSettings {
       providerAddresses: addresses,
       providerRoutes: providerRoutes(file, host, addresses, plan),
       neighbors: (nve.resolve === "wire" ? written : neighbors)(host.name), // the wire tells the others
+      neighborsOnWire: saysResolve(file, host) ? null : written(host.name),
       customerRoutes: routesAt(gateways.some((gateway) => gateway.host === h) ? h : -1)(host.name),
       lookupRecords: tableOf(recordsIn(isModal ? nve.mode : "2012R2")(host.name)),
     };
@@ -114,6 +115,9 @@ export function deriveLab(file: FabricFile): LabSettings {
     events: deriveEvents(file),
   };
 }
+
+const saysResolve = (file: FabricFile, host: HostDocument): boolean =>
+  (host.settings?.resolve ?? file.settings?.resolve) !== undefined;
 
 function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
   const settings: SettingsDocument = { ...file.settings, ...host.settings };

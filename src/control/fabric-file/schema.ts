@@ -75,8 +75,7 @@ const settings = z
     }),
     resolve: z.enum(["static", "wire"]).optional().meta({
       description:
-        "wire: hosts ask for provider neighbors, and answer for their provider addresses, by ARP and ND. static: all are known.",
-      default: "static",
+        "wire: hosts ask for provider neighbors, and answer for their provider addresses, by ARP and ND. static: all are known. Left out: wire for hosts that a live run puts on a network, else static.",
     }),
     duplicateAddressDetection: z.boolean().optional().meta({
       description: "With resolve: wire, find out whether a provider address is free before using it.",

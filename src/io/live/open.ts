@@ -30,6 +30,8 @@ interface Kind {
   readonly isShareable?: true;
   /** Are settings of the device changed while it is open? */
   readonly changesDevice?: true;
+  /** Is it a network, with stations that ask and answer by ARP and neighbor discovery? */
+  readonly hasStations?: true;
   /** Does it work by the event loop of the main thread (`evented.ts`), and not by a descriptor? */
   readonly needsEventLoop?: true;
 }
@@ -39,6 +41,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   afpacket: {
     isShareable: true,
     changesDevice: true,
+    hasStations: true,
     deviceIn: (argument) => argument,
     mtuOf: mtuOfDevice,
     load: async () => {
@@ -48,6 +51,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   cap: {
     needsEventLoop: true,
+    hasStations: true,
     deviceIn: (argument) => (process.platform === "linux" ? argument : null),
     mtuOf: mtuBySysfs,
     load: async () => {
@@ -85,6 +89,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   tap: {
     isShareable: true,
+    hasStations: true,
     deviceIn: (argument) => argument,
     load: async () => {
       const { TapInterface } = await import("./tap.js");
@@ -93,6 +98,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   xdp: {
     changesDevice: true,
+    hasStations: true,
     deviceIn: (argument) => argument.replace(/#.*$/s, ""),
     mtuOf: (argument) => mtuOfDevice(argument.replace(/#.*$/s, "")),
     load: async () => {
@@ -115,6 +121,9 @@ export async function openLive(uri: string, memory: PacketMemory, place: LivePla
 
 /** Can several threads have a part each of what the URI names? */
 export const isShareable = (uri: string): boolean => parse(uri).kind.isShareable === true;
+
+/** Is there a network behind the URI, whose stations ask and answer? */
+export const hasStations = (uri: string): boolean => parse(uri).kind.hasStations === true;
 
 /** Must it be opened in the main thread, whose event loop gets turns? */
 export const needsEventLoop = (uri: string): boolean => parse(uri).kind.needsEventLoop === true;
