@@ -37,13 +37,17 @@ process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
 
 /**
- * A file with the lab of another and `settings`, in which hosts use their provider addresses at once: to find out whether they are free takes
+ * A file with the lab of another, `settings` and more, in which hosts use their provider addresses at once: to find out whether they are free takes
  * three seconds, which one test waits for.
  */
-export function labFile(settings: Readonly<Record<string, string | boolean>> = {}, base: string = LABS.plain): string {
+export function labFile(
+  settings: Readonly<Record<string, string | boolean>> = {},
+  base: string = LABS.plain,
+  more = "",
+): string {
   const file = join(folder, `${files++}.yaml`);
   const all = JSON.stringify({ duplicateAddressDetection: false, ...settings });
-  writeFileSync(file, `${readFileSync(base, "utf8")}\nsettings: ${all}\n`);
+  writeFileSync(file, `${readFileSync(base, "utf8")}\nsettings: ${all}\n${more}`);
   return file;
 }
 
@@ -110,6 +114,8 @@ export interface LiveObject {
   readonly interfaceEvents?: readonly { readonly port: string; readonly event: string }[];
   /** Of hosts that look for their neighbors on a wire. */
   readonly providerAddresses: readonly { readonly host: string; readonly address: string; readonly state: string }[];
+  /** Of hosts that are in provider groups. */
+  readonly memberships?: Readonly<Record<string, { readonly groups: number; readonly queries: number }>>;
   /** What nodes told. */
   readonly events: { readonly count: number; readonly first?: readonly Readonly<Record<string, unknown>>[] };
   readonly totals: Record<"in" | "delivered" | "dropped" | "passed" | "consumed" | "copies" | "injected", number>;

@@ -194,7 +194,18 @@ describe.skipIf(!isTsharkAvailable())("joining and leaving", () => {
       "1",
       "",
     ]);
-    expect(host.says(5_000)).toEqual([{ ms: 1_000, text: "vlan 103 ff02::16 type 143: TO_EX ff18::99" }]);
+    expect(host.says(5_000)).toEqual([
+      { ms: 1_000, text: "vlan 103 ff02::16 type 143: TO_EX ff02::1:ff00:11, TO_EX ff18::99" },
+    ]);
+  });
+
+  it("RFC 4861 §7.2.1: a host is in the groups in which neighbor discovery asks for its addresses, before it asks itself", () => {
+    const host = new Host({ ...V6, records: [], detection: true });
+    const [join, probe] = host.waitFor(0).map(({ frame }) => frame);
+    expect(read([{ frame: join!, ms: 0 }])[0]!.text).toBe("vlan 103 ff02::16 type 143: TO_EX ff02::1:ff00:11");
+    expect(tsharkFields([probe!], ["icmpv6.nd.ns.target_address"])[0]!["icmpv6.nd.ns.target_address"]).toEqual([
+      "2001:db8:4::11",
+    ]);
   });
 
   it("says nothing without a VM in the subnet, without records of groups, in 2012, and where resolution is static", () => {
@@ -469,13 +480,14 @@ m('ff18::99', ICMPv6MLReport(mladdr='ff18::99'))
       host.hears(queries[name]!, ms);
       return host.says(ms + 5_000).map(({ text: what }) => what);
     };
-    expect(said("mld", 10_000)).toEqual(["vlan 103 ff02::16 type 143: IS_EX ff18::99"]);
+    expect(said("mld", 10_000)).toEqual(["vlan 103 ff02::16 type 143: IS_EX ff02::1:ff00:11, IS_EX ff18::99"]);
     expect(said("mldGroup", 20_000)).toEqual(["vlan 103 ff02::16 type 143: IS_EX ff18::99"]);
     expect(said("mldFar", 30_000)).toEqual([]);
-    expect(said("mldV1", 40_000)).toEqual(["vlan 103 ff18::99 type 131: ff18::99"]);
+    const own = "vlan 103 ff02::1:ff00:11 type 131: ff02::1:ff00:11";
+    expect(said("mldV1", 40_000)).toEqual([own, "vlan 103 ff18::99 type 131: ff18::99"]);
     host.hears(queries.mldV1!, 50_000);
     host.hears(queries.mldReport!, 50_001);
-    expect(host.says(55_000)).toEqual([]);
+    expect(host.says(55_000).map(({ text: what }) => what)).toEqual([own]);
     const [one] = host.recordsOf("ff18::99");
     host.lab.changePolicy("host1", { kind: "recordRemoved", record: one! });
     expect(host.says(60_000).map(({ text: what }) => what)).toEqual(["vlan 103 ff02::2 type 132: ff18::99"]);

@@ -189,7 +189,8 @@ describe.skipIf(!isTsharkAvailable)("as tshark reads them", () => {
       "icmpv6.opt.linkaddr",
       "icmpv6.checksum.status",
     ];
-    const read = tsharkFields(v6, fields).map((each) => fields.map((field) => each[field]!.join()));
+    const all = tsharkFields(v6, fields).map((each) => fields.map((field) => each[field]!.join()));
+    const read = all.filter((each) => each[2] !== "ff02::16"); // groups are another test's
     const group = "ff02::1:ff00:22";
     const question = ["103", "2001:db8:4::11", group, "2001:db8:4::22", NIC1.toLowerCase().replaceAll("-", ":"), "1"];
     expect(read).toEqual([question, question, question, ["103", "::", "ff02::1:ff00:11", "2001:db8:4::11", "", "1"]]);

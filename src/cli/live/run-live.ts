@@ -318,6 +318,7 @@ class LiveRun {
       flows: counters.flows,
       slowPathOverload: overloadOf(counters),
       heldAnswers,
+      ...(Object.keys(state.memberships).length > 0 && { memberships: state.memberships }),
       providerAddresses: state.providerAddresses,
       interfaceEvents: events.map(({ port, event }) => ({ port, event })),
       events: { count: this.#told.count },

@@ -30,12 +30,16 @@ export class DuplicateDetection {
   /** When each address was defended last. */
   readonly #defendedMs = new Map<string, number>();
 
-  begin(work: NveWork): void {
+  /** No address is in use before it is known to be free. */
+  markTentative(work: NveWork): void {
     if (!work.policy.settings.duplicateAddressDetection) return;
-    for (const { providerAddress } of work.policy.providerAddresses.all) {
+    for (const { providerAddress } of work.policy.providerAddresses.all)
       this.#setState(providerAddress, "Tentative", work);
-      this.settle({ kind: "addressProbe", address: providerAddress, sent: 0 }, work);
-    }
+  }
+
+  begin(work: NveWork): void {
+    for (const { providerAddress: address } of work.policy.providerAddresses.all)
+      this.settle({ kind: "addressProbe", address, sent: 0 }, work);
   }
 
   settle(effect: DuplicateEffect, work: NveWork): void {

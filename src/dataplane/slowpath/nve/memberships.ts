@@ -5,13 +5,14 @@
  *     policy, ports ─► groups wanted ─► joined or left: told at once, and once more a second later
  *     query ──────────────────────────► answered within the time that it gives
  *
+ * Wanted are the groups of the VMs' virtual subnets, and those in which neighbor discovery asks for the host's IPv6 addresses.
  * A host speaks on each network of its provider addresses on its own, in the VLAN of the address (`Link`). It says nothing about sources:
  * whoever sends to a group of the tenants, the copy is wanted.
  *
  * Where the RFCs ask for random delays these hash MAC and group, which spreads hosts as well and gives the same in every run. Everything is bounded:
  * groups, queries that are heeded, sources that are remembered, reports that answer.
  */
-import type { ProviderAddress } from "../../policy/policy.js";
+import type { HostPolicy, ProviderAddress } from "../../policy/policy.js";
 import type { PortIndex } from "../../transposition/transposition.js";
 import { type Address, type AddressFamily, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
@@ -25,6 +26,8 @@ import {
 } from "../../wire/group-membership.js";
 import { AnswerLimit } from "../answer-limit.js";
 import { leaveMessage, membershipReports, olderReport, type Reporter } from "../responders/group-membership.js";
+import { solicitedNodeOf } from "../responders/neighbor-discovery.js";
+import type { LocalPorts } from "./local-ports.js";
 import { inVlan } from "./provider-frames.js";
 import { groupAddresses, ownGroups } from "./provider-groups.js";
 import type { NveWork } from "./work.js";
@@ -156,28 +159,18 @@ export class Memberships {
 
   /** Joins and leaves, so that the host is in the groups that its policy and ports ask for now. */
   #follow(work: NveWork): void {
-    const wanted = new Map<string, ProviderAddress>();
-    for (const pa of groupAddresses(work.policy, work.ports)) {
-      const { interfaceIndex, vlanID: vlan, providerAddress } = pa;
-      const key = keyOf({ port: work.ports.nicPort(interfaceIndex), vlan, family: providerAddress.family });
-      if (!wanted.has(key)) wanted.set(key, pa);
-    }
-    const groups = wanted.size > 0 ? ownGroups(work.policy, work.ports) : [];
+    const wanted = wantedGroups(work.policy, work.ports);
     this.#counters.refused = 0;
     for (const link of this.#links.values()) {
       if (wanted.has(link.key)) continue;
       this.#setGroups(link, [], work);
       this.#links.delete(link.key);
     }
-    for (const [key, from] of wanted) {
+    for (const [key, { from, groups }] of wanted) {
       const link = this.#links.get(key) ?? newLink(key, from);
       this.#links.set(key, link);
       link.from = from;
-      this.#setGroups(
-        link,
-        groups.filter(({ family }) => family === from.providerAddress.family),
-        work,
-      );
+      this.#setGroups(link, groups, work);
     }
   }
 
@@ -298,6 +291,39 @@ export class Memberships {
 const NOTHING_COUNTED: MembershipCounters = { groups: 0, refused: 0, sent: 0, queries: 0, held: 0 };
 
 const keyOf = ({ port, vlan, family }: ArrivalPlace): string => `${port} ${vlan} ${family}`;
+
+/** On each network: who reports there, and which groups. */
+function wantedGroups(
+  policy: HostPolicy,
+  ports: LocalPorts,
+): ReadonlyMap<string, { from: ProviderAddress; groups: Address[] }> {
+  const wanted = new Map<string, { from: ProviderAddress; groups: Address[] }>();
+  const add = (from: ProviderAddress, groups: readonly Address[]): void => {
+    const { interfaceIndex, vlanID: vlan, providerAddress } = from;
+    const key = keyOf({ port: ports.nicPort(interfaceIndex), vlan, family: providerAddress.family });
+    const before = wanted.get(key);
+    if (before) before.groups.push(...groups);
+    else wanted.set(key, { from, groups: [...groups] });
+  };
+  for (const pa of solicitedAddresses(policy, ports)) add(pa, [solicitedNodeOf(pa.providerAddress)]);
+  const own = ownGroups(policy, ports);
+  for (const pa of groupAddresses(policy, ports))
+    add(
+      pa,
+      own.filter(({ family }) => family === pa.providerAddress.family),
+    );
+  return wanted;
+}
+
+/** RFC 4861 §7.2.1, RFC 4862 §5.4.2: who asks for an IPv6 address, or whether it is free, asks a group of it, which its host is in. */
+const solicitedAddresses = ({ providerAddresses }: HostPolicy, ports: LocalPorts): readonly ProviderAddress[] =>
+  providerAddresses.all.filter(
+    ({ providerAddress, addressState, interfaceIndex }) =>
+      providerAddress.family === 6 &&
+      addressState !== "Invalid" &&
+      addressState !== "Duplicate" &&
+      ports.isUp(ports.nicPort(interfaceIndex)),
+  );
 
 const newLink = (key: string, from: ProviderAddress): Link => ({
   key,

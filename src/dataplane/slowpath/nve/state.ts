@@ -41,8 +41,9 @@ export class NveState {
 
   begin(work: NveWork): void {
     if (work.policy.settings.resolve !== "wire") return;
+    this.duplicates.markTentative(work);
+    this.memberships.settle({ kind: "groupsChanged" }, work); // before the probes, so that others' probes are heard
     this.duplicates.begin(work);
-    this.memberships.settle({ kind: "groupsChanged" }, work);
   }
 
   settle(effect: NveEffect, work: NveWork): void {

@@ -2,7 +2,7 @@
  * Neighbor discovery as a responder sees it (RFC 4861): what a message says, and the advertisement that answers a solicitation.
  */
 import type { ParsedFrame, ParsedIp } from "../../packet/parse.js";
-import { type Address, isMulticast, isUnspecified } from "../../wire/address.js";
+import { Address, isMulticast, isUnspecified } from "../../wire/address.js";
 import { parseAddress } from "../../wire/address-text.js";
 import type { Mac } from "../../wire/bytes.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV6, writeEthernet } from "../../wire/ethernet.js";
@@ -29,6 +29,7 @@ import {
 } from "../../wire/icmpv6.js";
 import { PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
 import { IPV6_LENGTH, writeIpv6 } from "../../wire/ipv6.js";
+import { groupMacOf } from "../../wire/mac.js";
 import type { Asking } from "./arp.js";
 import type { Message, Question } from "./message.js";
 
@@ -117,9 +118,8 @@ export function neighborSolicitation({ mac, address, target, targetMac }: Asking
   const at = ipAt + IPV6_LENGTH;
   const payloadLength = ND_NEIGHBOR_LENGTH + (address ? MAC_OPTION_LENGTH : 0);
   const frame = new Uint8Array(at + payloadLength);
-  const group = { ...SOLICITED_NODES, w3: (SOLICITED_NODES.w3 | (target.w3 & 0x00ff_ffff)) >>> 0 };
-  const groupMac = (0x3333_0000_0000 + group.w3) as Mac; // RFC 2464 §7
-  writeEthernet(frame, 0, targetMac ?? groupMac, mac, ETHERTYPE_IPV6);
+  const group = solicitedNodeOf(target);
+  writeEthernet(frame, 0, targetMac ?? groupMacOf(group), mac, ETHERTYPE_IPV6);
   writeIpv6(frame, ipAt, {
     source: address ?? UNSPECIFIED_IPV6,
     destination: targetMac === null ? group : target,
@@ -131,6 +131,16 @@ export function neighborSolicitation({ mac, address, target, targetMac }: Asking
   setIcmpv6Checksum(frame, ipAt, at, frame.length);
   return frame;
 }
+
+/** The group in which an address is asked for (RFC 4291 §2.7.1). */
+export const solicitedNodeOf = ({ w3 }: Address): Address =>
+  new Address(
+    6,
+    SOLICITED_NODES.w0,
+    SOLICITED_NODES.w1,
+    SOLICITED_NODES.w2,
+    (SOLICITED_NODES.w3 | (w3 & 0xff_ffff)) >>> 0,
+  );
 
 const SOLICITED_NODES = parseAddress("ff02::1:ff00:0")!;
 const UNSPECIFIED_IPV6 = parseAddress("::")!;
