@@ -7,13 +7,12 @@
  *                          other ── port3 ┘
  */
 import { afterEach, describe, expect, test } from "vitest";
-import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
+import { bridgeMissing, createNetnsLab, type NetnsLab } from "../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../oracles/programs.js";
 import { BLUE1, BLUE2, expectConserved, labFile, ping, startHost, until } from "./live-lab.js";
 import { LABS } from "./paths.js";
 
-const missing =
-  netnsMissing() ?? (hasProgram("bridge") && hasProgram("ping") ? null : "bridge or ping is not installed");
+const missing = bridgeMissing() ?? (hasProgram("ping") ? null : "ping is not installed (Debian package iputils-ping)");
 if (missing) warnSkipped("hosts on a bridge that prunes multicast", missing);
 
 let lab: NetnsLab | undefined;

@@ -39,17 +39,29 @@ export function netnsMissing(): string | null {
   return known;
 }
 
+/** What is missing for bridges in them, or null. */
+export const bridgeMissing = (): string | null =>
+  netnsMissing() ??
+  (firstMissing(["bridge"]) ? "bridge is not installed (Debian package iproute2)" : null) ??
+  (canAdd("bridge0", "type", "bridge") ? null : "this kernel has no bridges");
+
 function findMissing(): string | null {
   if (process.platform !== "linux") return "network namespaces need Linux";
   const program = firstMissing(["ip", "ethtool"]);
   if (program) return `${program} is not installed (Debian packages iproute2, ethtool)`;
   if (process.getuid?.() !== 0) return "network namespaces need root";
-  const probe = `hnv-t-${process.pid}-probe`;
-  if (runSync("ip", ["netns", "add", probe]) === null) return "this system does not permit new network namespaces";
-  const hasVeth =
-    runSync("ip", ["-n", probe, "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"]) !== null;
-  runSync("ip", ["netns", "del", probe]);
+  const hasVeth = canAdd("probe0", "type", "veth", "peer", "name", "probe1");
+  if (hasVeth === null) return "this system does not permit new network namespaces";
   return hasVeth ? null : "this kernel has no veth devices";
+}
+
+/** Can `ip link add` make such a device? null: there is no namespace to make it in. */
+function canAdd(...device: string[]): boolean | null {
+  const probe = `hnv-t-${process.pid}-probe`;
+  if (runSync("ip", ["netns", "add", probe]) === null) return null;
+  const made = runSync("ip", ["-n", probe, "link", "add", ...device]) !== null;
+  runSync("ip", ["netns", "del", probe]);
+  return made;
 }
 
 export const isAvailable = (): boolean => netnsMissing() === null;

@@ -24,6 +24,9 @@ const record = (vsid: number, ca: string, group: string): string =>
   `{ virtualSubnetID: ${vsid}, customerAddress: "${ca}", macAddress: 06-06-00-00-00-77, providerAddress: "${group}" }`;
 
 const RECORDS = [record(5001, "239.1.2.3", "239.9.9.9"), record(5001, "255.255.255.255", "239.9.9.1")];
+/** Each of another group. */
+const manyRecords = (count: number): string[] =>
+  Array.from({ length: count }, (_, n) => record(5001, `239.1.${n >> 8}.${n & 255}`, `239.9.${n >> 8}.${n & 255}`));
 const V6: LabOptions = {
   addresses: '{ address: "2001:db8:4::11" }',
   subnets: '{ prefix: "2001:db8:4::/64", vlan: 103, mtu: 1600 }',
@@ -311,10 +314,7 @@ describe.skipIf(!isTsharkAvailable())("joining and leaving", () => {
   });
 
   it("at most 256 groups, in as many reports as the MTU needs", () => {
-    const many = Array.from({ length: 300 }, (_, n) =>
-      record(5001, `239.1.${n >> 8}.${n & 255}`, `239.9.${n >> 8}.${n & 255}`),
-    );
-    const host = new Host({ records: many });
+    const host = new Host({ records: manyRecords(300) });
     const frames = host.waitFor(0).map(({ frame }) => frame);
     const counts = tsharkFields(frames, ["igmp.num_grp_recs", "ip.len"]);
     expect(counts.map((each) => Number(each["igmp.num_grp_recs"]))).toEqual([196, 60]);
@@ -340,6 +340,8 @@ describe.skipIf(!isTsharkAvailable() || !isScapyAvailable())("queriers", () => {
       "other",
       "odd",
       "report",
+      "manySources",
+      "v2soon",
       "mld",
       "mldGroup",
       "mldFar",
@@ -362,6 +364,8 @@ q('224.0.0.1', v3(), [])
 q('239.7.7.7', v3(gaddr='239.7.7.7'))
 q('224.0.0.1', IGMP(type=0x11, mrcode=100)/Raw(b'\\0'))
 q('239.9.9.9', IGMP(type=0x16, gaddr='239.9.9.9'))
+q('239.9.9.9', v3(gaddr='239.9.9.9', numsrc=65, srcaddrs=['10.9.1.%d' % n for n in range(65)]))
+q('224.0.0.1', IGMP(type=0x11, mrcode=1))
 m('ff02::1', ICMPv6MLQuery2(mrd=1000))
 m('ff18::99', ICMPv6MLQuery2(mrd=1000, mladdr='ff18::99'))
 m('ff02::1', ICMPv6MLQuery2(mrd=1000), '2001:db8::1')
@@ -498,6 +502,23 @@ m('ff18::99', ICMPv6MLReport(mladdr='ff18::99'))
     for (let n = 0; n < 500; n++) host.hears(queries.general!, 10_000);
     expect(host.says(30_000)).toHaveLength(1);
     expect(host.counters).toMatchObject({ queries: 100, held: 400 });
+  });
+
+  it("of more sources than 64 the whole group is told", () => {
+    const host = settled();
+    host.hears(queries.manySources!, 10_000);
+    expect(host.says(30_000).map(({ text: said }) => said)).toEqual(["vlan 103 224.0.0.22 type 0x22: IS_EX 239.9.9.9"]);
+  });
+
+  it("at most 256 reports answer in a second", () => {
+    const host = settled({ records: manyRecords(256) });
+    const before = host.counters.sent;
+    for (const ms of [10_000, 10_200]) host.hears(queries.v2soon!, ms);
+    host.waitFor(10_900);
+    const { sent, held } = host.counters;
+    expect(sent - before).toBeGreaterThanOrEqual(256);
+    expect(held).toBe(512 - (sent - before));
+    expect(held).toBeGreaterThan(150);
   });
 
   it("hosts do not all answer at once", () => {

@@ -41,12 +41,12 @@ const OLDER_QUERIER_MS = 260_000;
 /** Answers come so soon even if a query gives more time: as much as version 2 could give. */
 const RESPONSE_MAX_MS = 25_500;
 /** Most groups that a host is in, counted on each of its networks. */
-export const GROUPS_MAX = 256;
-export const QUERIES_PER_SECOND = 100;
+const GROUPS_MAX = 256;
+const QUERIES_PER_SECOND = 100;
 /** Frames that answer queries. */
-export const REPORTS_PER_SECOND = 256;
+const REPORTS_PER_SECOND = 256;
 /** Most sources of a group that an answer names; of more the whole group is told, which says as much. */
-export const SOURCES_MAX = 64;
+const SOURCES_MAX = 64;
 
 export type MembershipEffect =
   /** The policy or the ports are others: which groups are wanted now? */
