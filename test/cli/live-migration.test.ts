@@ -26,6 +26,7 @@ const vm = (name: string, { mac, address }: typeof BLUE1): string =>
   `, vms: [{ name: ${name}, adapters: [{ mac: "${mac}", vsid: 5001, addresses: [${address}] }] }]`;
 const LAB = `
 apiVersion: hnv/v1
+settings: { duplicateAddressDetection: false }
 routingDomains:
   - { name: Blue, id: "{11111111-2222-3333-4444-000000005001}", subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }] }
 provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
