@@ -26,6 +26,7 @@ describe("docs/POLICY-COVERAGE.md", () => {
       ["Other routers", upTo(4)],
       ["Broadcast and multicast", upTo(8)],
       ["Inbound", upTo(5)],
+      ["IP Rewrite", upTo(12)],
       ["Ingress checks", upTo(8)],
       ["DHCP and learning", upTo(15)],
       ["Situations", upTo(12)],

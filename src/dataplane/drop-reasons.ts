@@ -64,6 +64,7 @@ const ROWS = [
     "The provider address stands for a customer address (TranslationMethodNat), but the source stands for none of the same routing domain.",
   ),
   row("RX_NAT_FAMILY", WNV, "The customer address that a provider address stands for is of the other family."),
+  row("RX_NAT_ERROR", WNV, "A router's ICMP error about a packet of IP Rewrite is not believed, or is of no use."),
   row("RX_MOVED", WNV, "The destination VM has moved to another host."),
   row("RX_NO_LOCAL_DST", WNV, "No port of the virtual subnet on this host owns the inner destination MAC."),
   row("RX_CTRL", WNV, "An NVGRE control message; this host does not act on them."),

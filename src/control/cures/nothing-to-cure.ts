@@ -36,6 +36,7 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.RX_MOVED, "the sender will learn where the VM is now"],
   [Reason.RX_NO_LOCAL_DST, "no VM of the lab has this MAC in this virtual subnet, and no record says so"],
   [Reason.RX_NAT_SOURCE, "the packet does not say whose it is"],
+  [Reason.RX_NAT_ERROR, "the message is about nothing that the VM has sent, or could not be true"],
   [Reason.RX_NAT_FAMILY, "IP Rewrite cannot change the family of a packet"],
   [Reason.RX_CTRL, "the host goes by its records"],
   [Reason.RX_CTRL_MALFORMED, "the message was damaged on its way, or made up"],

@@ -128,14 +128,15 @@ function keyCoversTransport(bytes: Uint8Array, verdict: Decision["verdict"], fra
 
 /**
  * The kernel tests the guards of the first output only, and sums up the lengths that all allow. What else may refuse one copy and not
- * another, TTL, a transport header cut short and the congestion marks of a popped header, is decided packet by packet.
+ * another, TTL, a transport header cut short where only some get new addresses, and the congestion marks of a popped header, is
+ * decided packet by packet.
  */
 function guardsAgree(verdict: Decision["verdict"]): boolean {
   if (verdict.kind !== "forward" || verdict.outputs.length === 1) return true;
   const { outputs } = verdict;
   return (
     outputs.length <= OUTPUTS_KEPT_MAX &&
-    outputs.every(({ pop, decrementTtl, address }) => !pop && !decrementTtl && !address)
+    outputs.every(({ pop, decrementTtl, address }) => !pop && !decrementTtl && address === outputs[0]!.address)
   );
 }
 

@@ -12,8 +12,8 @@ import { type AddressRewrite, readdress } from "../transposition/index.js";
 import { setU16, u8, u16 } from "../wire/bytes.js";
 import { checksumSum, updateChecksumOfPart } from "../wire/checksum.js";
 import { hasFlowPorts } from "../wire/entropy.js";
-import { ICMP_LENGTH, isIcmpError } from "../wire/icmp.js";
-import { isIcmpv6Error } from "../wire/icmpv6.js";
+import { ICMP_LENGTH, icmpChecksumIsRight, isIcmpError } from "../wire/icmp.js";
+import { icmpv6ChecksumIsRight, isIcmpv6Error } from "../wire/icmpv6.js";
 import {
   IPV4_LENGTH,
   ipv4DestinationAt,
@@ -23,6 +23,7 @@ import {
   ipv4ProtocolAt,
   ipv4SourceAt,
   ipv4TosAt,
+  ipv4TotalLengthAt,
   ipv4TtlAt,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
@@ -31,6 +32,7 @@ import {
   IPV6_LENGTH,
   ipv6DestinationAt,
   ipv6HopLimitAt,
+  ipv6PayloadLengthAt,
   ipv6SourceAt,
   ipv6TrafficClassAt,
   walkIpv6Extensions,
@@ -48,14 +50,27 @@ export function isErrorMessage({ ip }: ParsedFrame): boolean {
     : ip.protocol === PROTOCOL_ICMPV6 && isIcmpv6Error(type);
 }
 
+/** The packet that the error message `ip` quotes; null if no whole IP header is there. Its `end` is where the quote ends. */
+export function quotedPacket(frame: Uint8Array, { family, transportAt, end }: ParsedIp): ParsedIp | null {
+  const at = transportAt + ICMP_LENGTH;
+  return family === 4 ? quotedIpv4(frame, at, end) : quotedIpv6(frame, at, end);
+}
+
+/** Of the quoted packet as it was when it met the one that complains. */
+export const quotedLength = (frame: Uint8Array, { family, at }: ParsedIp): number =>
+  family === 4 ? ipv4TotalLengthAt(frame, at) : IPV6_LENGTH + ipv6PayloadLengthAt(frame, at);
+
+/** Does the checksum of the ICMP or ICMPv6 message `ip` hold? */
+export const messageIsIntact = (frame: Uint8Array, { family, at, transportAt, end }: ParsedIp): boolean =>
+  family === 4 ? icmpChecksumIsRight(frame, transportAt, end) : icmpv6ChecksumIsRight(frame, at, transportAt, end);
+
 /**
  * Changes the packet quoted by the error message in `frame`, which is one, as `rewriteOf` says, and the message's checksum with it. Nothing
- * changes if no whole IP header is quoted. Of the quoted packet `end` is where the quote ends.
+ * changes if no whole IP header is quoted.
  */
 export function rewriteQuoted(frame: Uint8Array, rewriteOf: (quoted: ParsedIp) => AddressRewrite): void {
   const ip = parseFrame(frame, 0, frame.length)!.ip!;
-  const at = ip.transportAt + ICMP_LENGTH;
-  const quoted = ip.family === 4 ? quotedIpv4(frame, at, ip.end) : quotedIpv6(frame, at, ip.end);
+  const quoted = quotedPacket(frame, ip);
   if (quoted === null) return;
   const before = checksumSum(frame, ip.transportAt, ip.end);
   readdress(frame, quoted, rewriteOf(quoted));

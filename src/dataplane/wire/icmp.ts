@@ -17,6 +17,8 @@ export const ICMP_LENGTH = 8;
 
 export const ICMP_ECHO_REPLY = 0;
 export const ICMP_UNREACHABLE = 3;
+/** Deprecated by RFC 6633: to be ignored. */
+export const ICMP_SOURCE_QUENCH = 4;
 export const ICMP_REDIRECT = 5;
 export const ICMP_ECHO_REQUEST = 8;
 /** RFC 1256. */
@@ -44,10 +46,17 @@ export const icmpIdentifierAt = (frame: Uint8Array, at: number): number => u16(f
 export const icmpSequenceAt = (frame: Uint8Array, at: number): number => u16(frame, at + REST + 2);
 /** Of "fragmentation needed"; 0 from routers older than RFC 1191. */
 export const icmpNextHopMtuAt = (frame: Uint8Array, at: number): number => u16(frame, at + REST + 2);
+/** The checksum is left to `setIcmpChecksum`. */
+export const setIcmpNextHopMtu = (frame: Uint8Array, at: number, mtu: number): void =>
+  setU16(frame, at + REST + 2, mtu);
 
 /** Does the message quote the packet it complains about? */
 export const isIcmpError = (type: number): boolean =>
-  type === ICMP_UNREACHABLE || type === 4 || type === ICMP_REDIRECT || type === ICMP_TIME_EXCEEDED || type === 12;
+  type === ICMP_UNREACHABLE ||
+  type === ICMP_SOURCE_QUENCH ||
+  type === ICMP_REDIRECT ||
+  type === ICMP_TIME_EXCEEDED ||
+  type === 12;
 
 /** Does the checksum over the message [at, end) add up? There is no pseudo header. */
 export const icmpChecksumIsRight = (frame: Uint8Array, at: number, end: number): boolean =>

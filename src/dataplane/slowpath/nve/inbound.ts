@@ -7,14 +7,14 @@
  */
 import { Reason } from "../../drop-reasons.js";
 import type { ParsedFrame } from "../../packet/parse.js";
-import type { HostPolicy, LookupRecord, ProviderAddress } from "../../policy/policy.js";
+import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
 import { macRecordStamp, providerStamp, recordStamp, routesStamp } from "../../policy/stamps.js";
 import { type Address, isLinkLocal, isUnicast, isUnspecified, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
 import { BROADCAST_MAC, formatMac, isGroupMac } from "../../wire/mac.js";
 import { vidOf } from "../../wire/vlan.js";
-import { consumeAs, dropFor, passFor } from "../evaluate.js";
+import { dropFor, passFor } from "../evaluate.js";
 import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
 import { isAddressResolution, isArp, isNeighborDiscovery, readMessage } from "./address-resolution.js";
 import { controlMessage, controlText, tellSendingHost } from "./control-messages.js";
@@ -24,13 +24,12 @@ import { holdFragment } from "./hold-fragment.js";
 import { receiveRewritten } from "./ip-rewrite.js";
 import { learnFromFlood } from "./learning.js";
 import type { LocalPorts } from "./local-ports.js";
-import { isTooBigMessage, pathMtuMessage } from "./path-mtu.js";
+import { isTooBigMessage, takePathMtu } from "./path-mtu.js";
 import { memberAddress } from "./provider-groups.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
 import { findAnyByMac } from "./records.js";
 import { copiesHere } from "./replicate.js";
 import { isKnownVsid, type NveSnapshot } from "./snapshot.js";
-import type { NveEffect } from "./state.js";
 
 /**
  * Rows 2 to 9: an IP packet with GRE for one of our provider addresses. One that stands for a customer address takes nothing but packets of
@@ -62,30 +61,15 @@ const providerAddress: Layer<NveSnapshot> = {
     if (pa.addressState !== "Preferred" && pa.addressState !== "Deprecated") {
       return drop(packet, context, Reason.RX_PA_STATE, `the provider address is ${pa.addressState}`, pa);
     }
-    const rewritten = member || isNeighborDiscovery(parsed) ? undefined : policy.lookupRecords.findNat(ip.destination);
+    const rewritten = isNeighborDiscovery(parsed) ? undefined : policy.lookupRecords.findNat(ip.destination);
     if (rewritten) return receiveRewritten(snapshot, packet, rewritten, context);
-    if (!member && isTooBigMessage(packet.bytes, ip)) return toldPathMtu(policy, packet, pa, context);
+    const told = !member && isTooBigMessage(packet.bytes, ip) ? takePathMtu(policy, packet, pa, context) : null;
+    if (told) return told;
     if (!isGre(packet.bytes, ip)) return pass(packet, context, `protocol ${ip.protocol}, not GRE`);
     if (context.observer) tell(context.observer, frameText(parsed), "GRE for a provider address of this host", pa);
     return CONTINUE;
   },
 };
-
-/** A router could not forward something that this provider address has sent; what it quotes is payload. */
-function toldPathMtu(policy: HostPolicy, packet: PacketView, pa: ProviderAddress, context: LayerContext): Outcome {
-  context.doNotCache();
-  const message = pathMtuMessage(policy, packet.bytes, packet.parsed.ip!, pa);
-  if (message === null) return pass(packet, context, "an ICMP error about other traffic than NVGRE");
-  if (message.kind === "ignored") {
-    return drop(packet, context, Reason.RX_PATH_MTU_IGNORED, `an ICMP error about NVGRE, ignored: ${message.why}`);
-  }
-  const { destination, mtu } = message;
-  context.raise<NveEffect>({ kind: "pathMtu", destination, mtu });
-  if (context.observer) {
-    tell(context.observer, frameText(packet.parsed), `the path to ${formatAddress(destination)} carries ${mtu} octets`);
-  }
-  return consumeAs(Reason.RX_PATH_MTU);
-}
 
 /** Row 2: the NIC's MAC, that of a provider address, or broadcast. */
 function isOurMac(policy: HostPolicy, ports: LocalPorts, packet: PacketView): boolean {

@@ -14,7 +14,7 @@ import { Reason } from "../../drop-reasons.js";
 import type { ParsedIp } from "../../packet/parse.js";
 import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
 import { membersStamp, natStamp, providerStamp, routesStamp } from "../../policy/stamps.js";
-import { apply, type Forward } from "../../transposition/index.js";
+import type { Forward } from "../../transposition/index.js";
 import { type Address, isMulticast, isUnicast, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
@@ -23,7 +23,7 @@ import { formatMac, groupMacOf } from "../../wire/mac.js";
 import { makeTci, vidOf } from "../../wire/vlan.js";
 import { consumeAs, dropFor, forwardOf } from "../evaluate.js";
 import { CONSUME, type LayerContext, type Outcome, type PacketView } from "../layer.js";
-import { isErrorMessage, rewriteQuoted } from "../quoted-packet.js";
+import { isErrorMessage } from "../quoted-packet.js";
 import { isAddressResolution } from "./address-resolution.js";
 import { finishChecksum } from "./checksum-offload.js";
 import { deliverLocally } from "./deliver.js";
@@ -31,6 +31,8 @@ import { askForNextHop, isRefusal, isTooBig, type Refusal, wayTo } from "./encap
 import { flowText, frameText, keyText, tell } from "./explain.js";
 import { isLargeSend } from "./large-send.js";
 import { insteadOfOversize } from "./oversize.js";
+import { copiesHere } from "./replicate.js";
+import { customerAddressIn, inOneDomain, tellOfRouter, withQuote } from "./rewritten-errors.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** Sends the packet to the VM of the next hop's record, whose rule is TranslationMethodNat. */
@@ -180,7 +182,10 @@ function sentText({ address, ethernet }: Forward): string {
   return `IP Rewrite: ${ends}, ${formatMac(source)} -> ${formatMac(destination)}, ${vlan}`;
 }
 
-/** Takes a packet for a provider address of this host that stands for the customer address of `destination`. */
+/**
+ * Takes a packet for a provider address that stands for the customer address of `destination`: one of this host, or a group's that it
+ * is in.
+ */
 export function receiveRewritten(
   snapshot: NveSnapshot,
   packet: PacketView,
@@ -192,93 +197,74 @@ export function receiveRewritten(
   const ip = parsed.ip!;
   const { virtualSubnetID: vsid } = destination;
 
-  // 1. Whose address is the source?
+  // 1. Whose address is the source? A router's on the way, if it complains.
   context.consulted(natStamp(context.node, ip.source));
   context.consulted(routesStamp(context.node));
   const source = senderFor(destination, policy, ip);
   if (isRefusal(source)) {
+    if (source.isStranger && isErrorMessage(parsed)) return tellOfRouter(snapshot, packet, destination, context);
     if (context.observer) tell(context.observer, frameText(parsed), source.why(), destination);
     return dropFor(source.reason);
   }
 
   // 2. What it was.
+  const isGroup = isMulticast(destination.customerAddress);
   plan.vsid = vsid;
   plan.removeTag = true;
-  plan.destinationMac = destination.macAddress;
+  plan.destinationMac = isGroup ? groupMacOf(destination.customerAddress) : destination.macAddress;
   plan.sourceMac = source.virtualSubnetID === vsid ? source.macAddress : policy.gatewayMac(vsid);
   plan.address = { source: source.customerAddress, destination: destination.customerAddress };
   if (context.observer) {
     const was = `${formatAddress(source.customerAddress)} -> ${formatAddress(destination.customerAddress)}`;
     tell(context.observer, frameText(parsed), `IP Rewrite: was ${was} in VSID ${vsid}`, destination);
   }
-  const outcome = deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
-  const toCustomer = (address: Address): Address | undefined => {
-    const record = policy.lookupRecords.findNat(address);
-    return record && inOneDomain(policy, record.virtualSubnetID, vsid) ? record.customerAddress : undefined;
-  };
-  return withQuote(packet, outcome, toCustomer, context);
+  const outcome = isGroup
+    ? deliverCopies(snapshot, packet, context)
+    : deliverLocally(snapshot, packet, context, Reason.RX_NO_LOCAL_DST);
+  return withQuote(packet, outcome, customerAddressIn(policy, vsid), context);
 }
 
-/** The record that the source of a packet for `destination` stands for: one of the same routing domain, of another host. */
-function senderFor(destination: LookupRecord, policy: HostPolicy, ip: ParsedIp): LookupRecord | Refusal {
+function deliverCopies(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): Outcome {
+  const outputs = copiesHere(snapshot, packet, context);
+  if (context.observer)
+    tell(context.observer, frameText(packet.parsed), `a copy each for ${outputs.length} adapters of this host`);
+  return outputs.length > 0 ? { kind: "forward", outputs } : dropFor(Reason.RX_NO_LOCAL_DST);
+}
+
+/** Why a source stands for nobody who may send here. */
+interface Unknown extends Refusal {
+  /** No record stands for it at all: it may be a router's. */
+  readonly isStranger: boolean;
+}
+
+/**
+ * The record that the source of a packet for `destination` stands for: one of the same routing domain, of another host; for a group one of
+ * the same virtual subnet, which no group packet leaves.
+ */
+function senderFor(destination: LookupRecord, policy: HostPolicy, ip: ParsedIp): LookupRecord | Unknown {
   const text = (): string => formatAddress(ip.source);
+  const refuse = (reason: Reason, why: () => string): Unknown => ({ reason, why, isStranger: false });
   if (!isUnicast(ip.source) || policy.providerAddresses.find(ip.source)) {
-    return { reason: Reason.RX_OUTER_SRC, why: () => `${text()} is one of our own addresses, or not unicast` };
+    return refuse(Reason.RX_OUTER_SRC, () => `${text()} is one of our own addresses, or not unicast`);
   }
   const source = policy.lookupRecords.findNat(ip.source);
   if (!source) {
-    return {
-      reason: Reason.RX_NAT_SOURCE,
-      why: () => `${text()} stands for no customer address (TranslationMethodNat)`,
-    };
+    const why = () => `${text()} stands for no customer address (TranslationMethodNat)`;
+    return { reason: Reason.RX_NAT_SOURCE, why, isStranger: true };
   }
   const { virtualSubnetID: vsid, customerAddress: ca } = source;
-  if (!inOneDomain(policy, vsid, destination.virtualSubnetID)) {
-    const why = () => `${text()} stands for ${keyText(vsid, ca)}, of another routing domain`;
-    return { reason: Reason.RX_NAT_SOURCE, why };
+  const isGroup = isMulticast(destination.customerAddress);
+  const { virtualSubnetID: there } = destination;
+  const mayReach = isGroup ? vsid === there : inOneDomain(policy, vsid, there);
+  if (!mayReach) {
+    const elsewhere = `of another ${isGroup ? "virtual subnet" : "routing domain"}`;
+    return refuse(Reason.RX_NAT_SOURCE, () => `${text()} stands for ${keyText(vsid, ca)}, ${elsewhere}`);
   }
   const misfit = [source, destination].find(({ customerAddress }) => customerAddress.family !== ip.family);
   if (!misfit) return source;
   const why = () => `${formatAddress(misfit.customerAddress)} is of the other family and cannot be put back`;
-  return { reason: Reason.RX_NAT_FAMILY, why };
+  return refuse(Reason.RX_NAT_FAMILY, why);
 }
-
-/** Without customer routes a virtual subnet is all by itself. */
-function inOneDomain({ customerRoutes }: HostPolicy, a: Vsid, b: Vsid): boolean {
-  return a === b || (customerRoutes.routingDomainOf(a)?.vsids.includes(b) ?? false);
-}
-
-/**
- * An error message carries the packet that it is about; its addresses are changed like those of the message, each that a record
- * stands for. That is nothing the kernel does, so the message is made here and sent in the packet's place.
- */
-function withQuote(
-  packet: PacketView,
-  outcome: Outcome,
-  translate: (address: Address) => Address | undefined,
-  context: LayerContext,
-): Outcome {
-  if (outcome.kind !== "forward" || !isErrorMessage(packet.parsed)) return outcome;
-  for (const forward of outcome.outputs) {
-    const frame = apply(forward, packet.bytes.subarray(packet.start, packet.end), noIdentification);
-    if (typeof frame === "number") return dropFor(frame);
-    rewriteQuoted(frame, ({ source, destination, family }) => {
-      const inFamily = (address: Address | undefined, old: Address): Address =>
-        address?.family === family ? address : old;
-      return {
-        source: inFamily(translate(source), source),
-        destination: inFamily(translate(destination), destination),
-      };
-    });
-    context.emit(forward.output, frame);
-  }
-  if (context.observer) tell(context.observer, frameText(packet.parsed), "changed in the packet that it quotes too");
-  return CONSUME;
-}
-
-const noIdentification = (): number => {
-  throw new Error("no outer header is written");
-};
 
 /** The record of a CA in the routing domain of a virtual subnet whose rule is TranslationMethodNat. */
 function natOf({ lookupRecords, customerRoutes }: HostPolicy, vsid: Vsid, address: Address): LookupRecord | undefined {

@@ -11,33 +11,30 @@
  *
  * The quote is too short to say which VM sent the packet inside. The next packet that does not fit is answered, or cut.
  */
+import { Reason } from "../../drop-reasons.js";
 import type { ParsedIp } from "../../packet/parse.js";
 import type { HostPolicy, ProviderAddress } from "../../policy/policy.js";
-import { type Address, addressAt, sameAddress } from "../../wire/address.js";
-import { u16, u32 } from "../../wire/bytes.js";
+import { type Address, sameAddress } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
+import { u32 } from "../../wire/bytes.js";
 import { ETHERTYPE_TEB } from "../../wire/ethernet.js";
 import { GRE_KEY_PRESENT } from "../../wire/gre.js";
 import {
   ICMP_FRAGMENTATION_NEEDED,
   ICMP_LENGTH,
   ICMP_UNREACHABLE,
-  icmpChecksumIsRight,
   icmpCodeAt,
   icmpNextHopMtuAt,
   icmpTypeAt,
 } from "../../wire/icmp.js";
-import { ICMPV6_LENGTH, ICMPV6_PACKET_TOO_BIG, icmpv6ChecksumIsRight, icmpv6MtuAt } from "../../wire/icmpv6.js";
-import {
-  IPV4_LENGTH,
-  ipv4DontFragmentAt,
-  ipv4HeaderLengthAt,
-  ipv4ProtocolAt,
-  ipv4TotalLengthAt,
-  PROTOCOL_GRE,
-  PROTOCOL_ICMP,
-  PROTOCOL_ICMPV6,
-} from "../../wire/ipv4.js";
-import { IPV6_LENGTH, IPV6_MTU_MIN, ipv6NextHeaderAt, ipv6PayloadLengthAt } from "../../wire/ipv6.js";
+import { ICMPV6_PACKET_TOO_BIG, icmpv6MtuAt } from "../../wire/icmpv6.js";
+import { PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
+import { IPV6_MTU_MIN } from "../../wire/ipv6.js";
+import { consumeAs, dropFor } from "../evaluate.js";
+import type { LayerContext, Outcome, PacketView } from "../layer.js";
+import { messageIsIntact, quotedLength, quotedPacket } from "../quoted-packet.js";
+import { frameText, tell } from "./explain.js";
+import type { NveEffect } from "./state.js";
 
 /** What every IPv4 path is taken to carry; a lower report is raised to it. */
 const IPV4_PATH_MTU_MIN = 576;
@@ -47,36 +44,64 @@ export type PathMtuMessage =
   | { readonly kind: "ignored"; readonly why: string };
 
 /**
+ * A router could not forward something that this provider address has sent. What the message (`isTooBigMessage`) quotes is payload; null if
+ * that is other traffic than NVGRE.
+ */
+export function takePathMtu(
+  policy: HostPolicy,
+  packet: PacketView,
+  pa: ProviderAddress,
+  context: LayerContext,
+): Outcome | null {
+  context.doNotCache();
+  const { bytes, parsed } = packet;
+  const message = pathMtuMessage(policy, bytes, parsed.ip!, pa);
+  if (message === null) return null;
+  if (message.kind === "ignored") {
+    if (context.observer)
+      tell(context.observer, frameText(parsed), `an ICMP error about NVGRE, ignored: ${message.why}`, pa);
+    return dropFor(Reason.RX_PATH_MTU_IGNORED);
+  }
+  const { destination, mtu } = message;
+  context.raise<NveEffect>({ kind: "pathMtu", destination, mtu });
+  if (context.observer)
+    tell(context.observer, frameText(parsed), `the path to ${formatAddress(destination)} carries ${mtu} octets`);
+  return consumeAs(Reason.RX_PATH_MTU);
+}
+
+/**
  * What a "too big" message (`isTooBigMessage`) that has reached the provider address `pa` tells about an NVGRE packet of ours; null if it is
  * about something else.
  */
-export function pathMtuMessage(
+function pathMtuMessage(
   policy: HostPolicy,
   bytes: Uint8Array,
   ip: ParsedIp,
   pa: ProviderAddress,
 ): PathMtuMessage | null {
-  const quote = ip.family === 4 ? quotedIpv4(bytes, ip) : quotedIpv6(bytes, ip);
-  if (!quote || !sameAddress(quote.source, pa.providerAddress)) return null;
+  const quoted = quotedPacket(bytes, ip);
+  if (!quoted || !isNvgre(bytes, quoted) || !sameAddress(quoted.source, pa.providerAddress)) return null;
 
-  const { destination } = quote;
-  const isRight =
-    ip.family === 4
-      ? icmpChecksumIsRight(bytes, ip.transportAt, ip.end)
-      : icmpv6ChecksumIsRight(bytes, ip.at, ip.transportAt, ip.end);
-  if (!isRight) return ignored("its checksum is wrong");
-  if (!quote.dontFragment) return ignored("it quotes a packet without DF");
+  const { destination } = quoted;
+  if (!messageIsIntact(bytes, ip)) return ignored("its checksum is wrong");
   if (!policy.lookupRecords.hasProviderAddress(destination)) return ignored("no lookup record names the destination");
-  const mtu = ip.family === 4 ? icmpNextHopMtuAt(bytes, ip.transportAt) : icmpv6MtuAt(bytes, ip.transportAt);
-  if (ip.family === 4 && mtu === 0) return ignored("it tells no MTU, as routers before RFC 1191 do");
-  if (ip.family === 6 && mtu < IPV6_MTU_MIN) return ignored(`${mtu} octets are less than any IPv6 path carries`);
-  if (mtu >= quote.length) return ignored(`the packet of ${quote.length} octets would have fitted ${mtu}`);
-
-  const believed = ip.family === 4 ? Math.max(mtu, IPV4_PATH_MTU_MIN) : mtu;
+  const mtu = believedMtu(bytes, ip, quoted);
+  if (typeof mtu === "string") return ignored(mtu);
   const known = policy.pathMtus.find(destination);
-  if (known !== undefined && known < believed) return ignored(`a smaller path MTU of ${known} is known`);
+  if (known !== undefined && known < mtu) return ignored(`a smaller path MTU of ${known} is known`);
   if (known === undefined && policy.pathMtus.isFull) return ignored("so many paths are known that there is no room");
-  return { kind: "learnt", destination, mtu: believed };
+  return { kind: "learnt", destination, mtu };
+}
+
+/** The MTU that a "too big" message `ip` tells, as far as it can be true of the packet that it quotes; or why it cannot. */
+export function believedMtu(bytes: Uint8Array, ip: ParsedIp, quoted: ParsedIp): number | string {
+  if (!quoted.dontFragment) return "it quotes a packet without DF";
+  const mtu = ip.family === 4 ? icmpNextHopMtuAt(bytes, ip.transportAt) : icmpv6MtuAt(bytes, ip.transportAt);
+  if (ip.family === 4 && mtu === 0) return "it tells no MTU, as routers before RFC 1191 do";
+  if (ip.family === 6 && mtu < IPV6_MTU_MIN) return `${mtu} octets are less than any IPv6 path carries`; // RFC 8201 §4
+  const length = quotedLength(bytes, quoted);
+  if (mtu >= length) return `the packet of ${length} octets would have fitted ${mtu}`;
+  return ip.family === 4 ? Math.max(mtu, IPV4_PATH_MTU_MIN) : mtu;
 }
 
 const ignored = (why: string): PathMtuMessage => ({ kind: "ignored", why });
@@ -93,40 +118,8 @@ export function isTooBigMessage(
   return protocol === PROTOCOL_ICMP && type === ICMP_UNREACHABLE && code === ICMP_FRAGMENTATION_NEEDED;
 }
 
-/** The packet that a message quotes, if it is NVGRE; only its first octets are there. */
-interface Quote {
-  readonly source: Address;
-  readonly destination: Address;
-  readonly dontFragment: boolean;
-  /** Of the packet as it was. */
-  readonly length: number;
-}
-
-function quotedIpv4(bytes: Uint8Array, { transportAt, end }: ParsedIp): Quote | null {
-  const at = transportAt + ICMP_LENGTH;
-  if (end - at < IPV4_LENGTH || u16(bytes, at) >>> 12 !== 4 || ipv4ProtocolAt(bytes, at) !== PROTOCOL_GRE) return null;
-  if (!isNvgre(bytes, at + ipv4HeaderLengthAt(bytes, at), end)) return null;
-  return {
-    source: addressAt(4, bytes, at + 12),
-    destination: addressAt(4, bytes, at + 16),
-    dontFragment: ipv4DontFragmentAt(bytes, at),
-    length: ipv4TotalLengthAt(bytes, at),
-  };
-}
-
-function quotedIpv6(bytes: Uint8Array, { transportAt, end }: ParsedIp): Quote | null {
-  const at = transportAt + ICMPV6_LENGTH;
-  if (end - at < IPV6_LENGTH || u16(bytes, at) >>> 12 !== 6 || ipv6NextHeaderAt(bytes, at) !== PROTOCOL_GRE)
-    return null;
-  if (!isNvgre(bytes, at + IPV6_LENGTH, end)) return null;
-  return {
-    source: addressAt(6, bytes, at + 8),
-    destination: addressAt(6, bytes, at + 24),
-    dontFragment: true,
-    length: IPV6_LENGTH + ipv6PayloadLengthAt(bytes, at),
-  };
-}
-
-/** The four octets with which all that we send begins (RFC 7637 §3.2). */
-const isNvgre = (bytes: Uint8Array, at: number, end: number): boolean =>
-  end - at >= 4 && u32(bytes, at) === GRE_KEY_PRESENT * 0x1_0000 + ETHERTYPE_TEB;
+/** The protocol and the four octets with which all that we send begins (RFC 7637 §3.2). */
+const isNvgre = (bytes: Uint8Array, { protocol, transportAt, end }: ParsedIp): boolean =>
+  protocol === PROTOCOL_GRE &&
+  end - transportAt >= 4 &&
+  u32(bytes, transportAt) === GRE_KEY_PRESENT * 0x1_0000 + ETHERTYPE_TEB;

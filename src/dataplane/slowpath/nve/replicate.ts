@@ -32,8 +32,8 @@ function askForCopies({ settings }: HostPolicy, { unresolved }: Refusal, context
 }
 
 /**
- * From an adapter to all others of its virtual subnet, here and elsewhere. `rewritten`: the copy that IP Rewrite sends besides, or why
- * it cannot.
+ * From an adapter to all others of its virtual subnet, here and elsewhere. `rewritten`: the copy of IP Rewrite that serves all other
+ * hosts, or why there can be none.
  */
 export function replicate(
   snapshot: NveSnapshot,
@@ -46,7 +46,7 @@ export function replicate(
   const here = copiesHere(snapshot, packet, context);
   const elsewhere: Forward[] = [];
   let refused: Reason | undefined;
-  const receivers = elsewhereTo(policy, packet, context);
+  const receivers = typeof rewritten === "object" ? [] : elsewhereTo(policy, packet, context);
   for (const member of receivers) {
     const way = wayTo(policy, packet, member);
     const isUnsent = isRefusal(way) ? way.reason : tooBigFor(way.innerMtu, packet, context);

@@ -1,15 +1,8 @@
-/**
- * IP Rewrite (TranslationMethodNat), row by row of what is known of it. Two hosts whose NICs end outside of the lab, so that what is on the wire can
- * be seen, and be sent to the other host. Frames and their checksums are made without help of the code under test.
- */
+/** IP Rewrite (TranslationMethodNat), row by row of what is known of it. */
 import { describe, expect, it } from "vitest";
-import { loadFabricFile } from "../../../../src/control/index.js";
 import type { LookupRecord } from "../../../../src/dataplane/policy/index.js";
-import type { PortIndex } from "../../../../src/dataplane/transposition/index.js";
 import { parseAddress, type Vsid } from "../../../../src/dataplane/wire/index.js";
-import { kernelModule } from "../../../../src/kernel-file.js";
-import { EmulatedLab, type FrameEnd } from "../../../../src/library.js";
-import { Lab } from "../../../../src/vswitch/index.js";
+import { createLab, type EmulatedLab } from "../../../../src/library.js";
 import {
   addressBytes,
   arp,
@@ -27,96 +20,32 @@ import {
 } from "../../../engine/build.js";
 import { isScapyAvailable, scapyFrames } from "../../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../../oracles/tshark.js";
-
-const [NIC1, NIC2] = ["02-00-C0-A8-04-0B", "02-00-C0-A8-04-16"];
-const [BLUE1, BLUE2, BLUE3] = ["06-06-00-00-00-05", "06-06-00-00-00-07", "06-06-00-00-00-09"];
-const [GATEWAY, GATEWAY_5002] = ["02-00-5E-00-01-01", "06-06-00-00-02-01"];
-const [BLUE_ID, RED_ID] = ["{11111111-2222-3333-4444-000000005001}", "{11111111-2222-3333-4444-000000006001}"];
-const VLAN = 103;
-
-/** Red1 and Red2 have the addresses and the MACs of Blue1 and Blue2, and PAs of their own. Blue5 is encapsulated. */
-const RECORDS = [
-  `{ virtualSubnetID: 5001, customerAddress: 10.0.0.5, macAddress: ${BLUE1}, providerAddress: 192.168.4.101, rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 5001, customerAddress: 10.0.0.7, macAddress: ${BLUE2}, providerAddress: 192.168.4.102, rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 5002, customerAddress: 10.0.1.9, macAddress: ${BLUE3}, providerAddress: 192.168.4.103, rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 5001, customerAddress: "fd00:10::5", macAddress: ${BLUE1}, providerAddress: "2001:db8:4::101", rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 5001, customerAddress: "fd00:10::7", macAddress: ${BLUE2}, providerAddress: "2001:db8:4::102", rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 6001, customerAddress: 10.0.0.5, macAddress: ${BLUE1}, providerAddress: 192.168.4.201, rule: TranslationMethodNat }`,
-  `{ virtualSubnetID: 6001, customerAddress: 10.0.0.7, macAddress: ${BLUE2}, providerAddress: 192.168.4.202, rule: TranslationMethodNat }`,
-  "{ virtualSubnetID: 5001, customerAddress: 10.0.0.10, macAddress: 06-06-00-00-00-0A, providerAddress: 192.168.4.22 }",
-  `{ virtualSubnetID: 5002, customerAddress: 10.0.1.1, macAddress: ${GATEWAY_5002}, providerAddress: 169.254.254.254 }`,
-];
-const labText = (records: readonly string[] = RECORDS, more = "", blue1 = ""): string => `
-apiVersion: hnv/v1
-hosts:
-  - name: host1
-    mtu: 1500
-    nics: [{ name: nic1, mac: ${NIC1} }]
-    providerAddresses: [${pas(["192.168.4.11", "192.168.4.101", "192.168.4.201", "2001:db8:4::101"])}]
-    vms:
-      - { name: Blue1, adapters: [{ mac: ${BLUE1}, vsid: 5001${blue1 && `, ${blue1}`} }] }
-      - { name: Red1, adapters: [{ mac: ${BLUE1}, vsid: 6001 }] }
-  - name: host2
-    mtu: 1500
-    nics: [{ name: nic1, mac: ${NIC2} }]
-    providerAddresses: [${pas(["192.168.4.22", "192.168.4.102", "192.168.4.103", "192.168.4.202", "2001:db8:4::102"])}]
-    vms:
-      - { name: Blue2, adapters: [{ mac: ${BLUE2}, vsid: 5001 }] }
-      - { name: Blue3, adapters: [{ mac: ${BLUE3}, vsid: 5002 }] }
-      - { name: Red2, adapters: [{ mac: ${BLUE2}, vsid: 6001 }] }
-      - { name: Blue5, adapters: [{ mac: 06-06-00-00-00-0A, vsid: 5001 }] }
-customerRoutes:
-  - { routingDomainID: "${BLUE_ID}", virtualSubnetID: 5001, destinationPrefix: 10.0.0.0/24, nextHop: 0.0.0.0 }
-  - { routingDomainID: "${BLUE_ID}", virtualSubnetID: 5001, destinationPrefix: "fd00:10::/64", nextHop: "::" }
-  - { routingDomainID: "${BLUE_ID}", virtualSubnetID: 5002, destinationPrefix: 10.0.1.0/24, nextHop: 0.0.0.0 }
-  - { routingDomainID: "${RED_ID}", virtualSubnetID: 6001, destinationPrefix: 10.0.0.0/24, nextHop: 0.0.0.0 }
-${more}lookupRecords:
-${records.map((record) => `  - ${record}\n`).join("")}`;
-const pas = (addresses: readonly string[]): string =>
-  addresses
-    .map((address) => `{ address: "${address}", prefixLength: ${address.includes(":") ? 64 : 24}, vlan: ${VLAN} }`)
-    .join(", ");
-/** Every port ends outside of the lab. */
-function lab(records?: readonly string[], more?: string, blue1?: string): EmulatedLab {
-  const loaded = loadFabricFile(labText(records, more, blue1), "ip-rewrite.yaml");
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
-  const built = new Lab(loaded.lab, { kernel: kernelModule() });
-  for (const port of built.engine.ports.keys()) built.engine.setPeer(port as PortIndex, null);
-  return new EmulatedLab(built);
-}
-const changed = (from: string, to: string): EmulatedLab => {
-  const records = RECORDS.map((record) => record.replace(from, to));
-  expect(records).not.toEqual(RECORDS);
-  return lab(records);
-};
-
-/** What is at an address: its PA, and the MACs between Blue1 and its peer. */
-const V4 = { from: "10.0.0.5", to: "10.0.0.7", fromPa: "192.168.4.101", toPa: "192.168.4.102" };
-const V6 = { from: "fd00:10::5", to: "fd00:10::7", fromPa: "2001:db8:4::101", toPa: "2001:db8:4::102" };
-type Ends = typeof V4;
-const back = ({ from, to, fromPa, toPa }: Ends): Ends => ({ from: to, to: from, fromPa: toPa, toPa: fromPa });
-
-/** `packet` as Blue1 sends it to Blue2, and as it is on the wire; it is made from two addresses. */
-type Packet = (source: string, destination: string) => Uint8Array;
-const asSent = ({ from, to }: Ends, packet: Packet): Uint8Array => ethernet(BLUE2, BLUE1, packet(from, to));
-const onWire = ({ fromPa, toPa }: Ends, packet: Packet): Uint8Array =>
-  ethernet(NIC2, NIC1, tagged(VLAN, packet(fromPa, toPa)));
-const datagram =
-  (length = 20, ttl = 64): Packet =>
-  (source, destination) =>
-    ip({
-      source,
-      destination,
-      protocol: 17,
-      payload: udp(source, destination, [4000, 53], new Uint8Array(length).fill(7)),
-      ttl,
-    });
-
-/** `port frame`, or the reason, for each end. */
-const text = ({ verdict, port, frame, reason }: FrameEnd): string =>
-  verdict === "delivered" ? `${port} ${hexOf(frame)}` : (reason?.reason ?? verdict);
-const ends = (to: EmulatedLab, port: string, frame: Uint8Array): string[] => to.send(port, frame).map(text);
-const wireEnd = (frame: Uint8Array, host = "host1"): string => `${host}/nic1 ${hexOf(frame)}`;
+import {
+  asSent,
+  BLUE_ID,
+  BLUE1,
+  BLUE2,
+  BLUE3,
+  back,
+  changed,
+  datagram,
+  type Ends,
+  ends,
+  GATEWAY,
+  GATEWAY_5002,
+  lab,
+  labText,
+  NIC1,
+  NIC2,
+  onWire,
+  type Packet,
+  RECORDS,
+  text,
+  V4,
+  V6,
+  VLAN,
+  wireEnd,
+} from "./ip-rewrite-lab.js";
 
 describe("IP Rewrite: decision", () => {
   it("both records say TranslationMethodNat: the packet goes out with the PAs, and comes in with the CAs", () => {
@@ -539,6 +468,53 @@ describe("IP Rewrite: non-IP, ARP, broadcast, multicast", () => {
       expect(ends(both, "host1/Blue1", ethernet(mac, BLUE1, datagram(1473)(from, ca)))).toEqual(["TX_TOO_BIG"]);
     },
   );
+
+  it.each([
+    ["IPv4", V4, "239.1.2.3", "239.192.200.7", "01-00-5E-01-02-03", "01-00-5E-40-C8-07"],
+    ["IPv6", V6, "ff08::1:3", "ff08::8000:7", "33-33-00-01-00-03", "33-33-80-00-00-07"],
+  ])(
+    "what arrives for an %s group is for every adapter of its virtual subnet here, with the CAs",
+    (_family, { from, fromPa }, ca, pa, mac, wireMac) => {
+      const both = lab([...RECORDS, group(ca, pa)]);
+      const wire = (source: string): Uint8Array => ethernet(wireMac, NIC1, tagged(VLAN, datagram(20, 5)(source, pa)));
+      const copy = hexOf(ethernet(mac, BLUE1, datagram(20, 5)(from, ca)));
+      for (let n = 0; n < 2; n++) {
+        const found = ends(both, "host2/nic1", wire(fromPa)).toSorted();
+        expect(found, "Blue3 and Red2 are in other subnets").toEqual([`host2/Blue2 ${copy}`, `host2/Blue5 ${copy}`]);
+      }
+      expect(both.counters().flows, "the kernel makes later copies").toMatchObject({ misses: 1, hits: 1 });
+    },
+  );
+
+  it.each([
+    ["a source that stands for nobody", "192.168.4.99", "RX_NAT_SOURCE"],
+    ["a source of another tenant", "192.168.4.201", "RX_NAT_SOURCE"],
+    ["a source of another virtual subnet, which no group packet leaves", "192.168.4.104", "RX_NAT_SOURCE"],
+    ["one of our own addresses", "192.168.4.102", "RX_OUTER_SRC"],
+  ])("for a group: %s", (_what, source, reason) => {
+    const other = `{ virtualSubnetID: 5002, customerAddress: 10.0.1.44, macAddress: 06-06-00-00-00-44, providerAddress: 192.168.4.104, rule: TranslationMethodNat }`;
+    const both = lab([...RECORDS, other, group("239.1.2.3", "239.192.200.7")]);
+    const wire = ethernet("01-00-5E-40-C8-07", NIC1, tagged(VLAN, datagram(20, 5)(source, "239.192.200.7")));
+    expect(ends(both, "host2/nic1", wire)).toEqual([reason]);
+  });
+
+  it("a group that no record names is left to others; an error about a group is nobody's", () => {
+    const wire = (packet: Uint8Array): Uint8Array => ethernet("01-00-5E-40-C8-07", NIC1, tagged(VLAN, packet));
+    expect(ends(lab(), "host2/nic1", wire(datagram()("192.168.4.101", "239.192.200.7")))).toEqual(["passed"]);
+    const quoted = datagram()("192.168.4.102", "192.168.4.101").subarray(2);
+    const error = icmp("192.168.4.1", "239.192.200.7", [3, 1, 0, 0, 0, 0, 0, 0, ...quoted]);
+    const both = lab([...RECORDS, group("239.1.2.3", "239.192.200.7")]);
+    expect(ends(both, "host2/nic1", wire(error))).toEqual(["RX_NAT_ERROR"]);
+  });
+
+  it("from end to end: one copy on the wire serves the members on other hosts, encapsulated ones too", () => {
+    const provider =
+      "provider: { subnets: [{ prefix: 192.168.4.0/24, vlan: 103 }, { prefix: 2001:db8:4::/64, vlan: 103 }] }\n";
+    const both = createLab(labText([...RECORDS, group("239.1.2.3", "239.192.200.7")], provider));
+    const sent = ethernet("01-00-5E-01-02-03", BLUE1, datagram(20, 5)("10.0.0.5", "239.1.2.3"));
+    const found = ends(both, "host1/Blue1", sent).toSorted();
+    expect(found).toEqual([`host2/Blue2 ${hexOf(sent)}`, `host2/Blue5 ${hexOf(sent)}`]);
+  });
 
   it("such a group's record comes and goes, and the next packet knows", () => {
     const both = lab(RECORDS.filter((record) => record.includes("Nat")));
