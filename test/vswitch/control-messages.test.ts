@@ -176,6 +176,41 @@ describe("a VM that has moved", () => {
   });
 });
 
+describe("a gateway VM that has moved", () => {
+  const GATEWAY = change(
+    change(
+      change(
+        MOVED,
+        "subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }]",
+        "subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24] }, { vsid: 5002, prefixes: [10.0.2.0/24] }]",
+      ),
+      "{ name: Blue2, adapters: [{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }] }",
+      "{ name: GW, adapters: [{ mac: 06-06-00-00-00-22, vsid: 5002, addresses: [10.0.2.2] }] }",
+    ),
+    "customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007,",
+    "customerAddress: 10.0.2.2, virtualSubnetID: 5002, macAddress: 060600000022,",
+  ).concat(`customerRoutes:
+  - { host: host1, routingDomainID: "{11111111-2222-3333-4444-000000005001}", virtualSubnetID: 5002, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.2.2, metric: 255 }
+`);
+  const outwards = (destination: string): Uint8Array =>
+    frame("02-00-5E-00-01-01", "06-06-00-00-00-05", icmp("10.0.0.5", destination, [8, 0, 0, 0, 0, 1, 0, 1]));
+
+  test("packets for others on their way through it earn one REDIRECT for all", () => {
+    const { lab, events, wait } = scene(GATEWAY);
+    const ends = (timeMs: number, destination: string): string[] =>
+      lab.engine
+        .send([{ port: lab.port("host1/Blue1")!, frame: outwards(destination) }], BigInt(timeMs) * 1_000_000n)
+        .map(({ verdict, port }) => `${verdict} at ${lab.engine.ports[port]!.name}`);
+    expect(ends(0, "203.0.113.9")).toEqual(["dropped at host2/nic1"]);
+    expect(ends(0, "203.0.113.10")).toEqual(["dropped at host2/nic1"]);
+    expect(wait(2)).toEqual([OBEYED]);
+    expect(events.map(shown)).toEqual(["2 redirect 5002 10.0.2.2 192.168.5.22 192.168.5.33"]);
+    for (const destination of ["203.0.113.9", "203.0.113.10", "198.51.100.1"])
+      expect(ends(10, destination)).toEqual(["delivered at host3/GW"]);
+    expect(lab.controlCounters("host2")).toMatchObject({ sent: 1, held: 1 });
+  });
+});
+
 test("a host that knows nothing of the VM says UNREACHABLE: a policy mismatch, once a second", () => {
   const { ping, wait, lab, events } = scene(UNKNOWN);
   const ends: string[] = [];

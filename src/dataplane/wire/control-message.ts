@@ -16,7 +16,14 @@
  */
 import { type Address, type AddressFamily, addressAt, addressLength } from "./address.js";
 import { type Mac, u8, u16, type Vsid } from "./bytes.js";
-import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherTypeAt, writeEthernet } from "./ethernet.js";
+import {
+  destinationMacAt,
+  ETHERNET_LENGTH,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  etherTypeAt,
+  writeEthernet,
+} from "./ethernet.js";
 import { ICMP_LENGTH, ICMP_REDIRECT, ICMP_UNREACHABLE, setIcmpChecksum, writeIcmp } from "./icmp.js";
 import { ICMPV6_LENGTH, ICMPV6_UNREACHABLE, ND_REDIRECT, setIcmpv6Checksum, writeIcmpv6 } from "./icmpv6.js";
 import {
@@ -123,7 +130,8 @@ export interface Quote {
   /** Source and destination of the outer IP header; null where the quote begins behind it. */
   readonly outer: { readonly source: Address; readonly destination: Address } | null;
   readonly vsid: Vsid;
-  /** Destination of the inner IP header. */
+  /** Destinations of the inner Ethernet and IP headers. */
+  readonly destinationMac: Mac;
   readonly customerAddress: Address;
 }
 
@@ -147,6 +155,7 @@ function quoteAt(frame: Uint8Array, at: number, end: number): Quote | null {
   return {
     outer: outer && { source: outer.source, destination: outer.destination },
     vsid: vsidAt(frame, greAt),
+    destinationMac: destinationMacAt(frame, ethernetAt),
     customerAddress,
   };
 }

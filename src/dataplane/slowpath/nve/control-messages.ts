@@ -12,7 +12,7 @@
  */
 import { Reason } from "../../drop-reasons.js";
 import type { ParsedIp } from "../../packet/parse.js";
-import type { HostPolicy, ProviderAddress } from "../../policy/policy.js";
+import type { HostPolicy, LookupRecord, ProviderAddress } from "../../policy/policy.js";
 import { apply } from "../../transposition/apply.js";
 import type { Forward, PortIndex } from "../../transposition/transposition.js";
 import { type Address, isLinkLocal, isUnicast, maskAddress, prefixContains, sameAddress } from "../../wire/address.js";
@@ -26,28 +26,28 @@ import {
   quoteLengthMax,
   readQuote,
 } from "../../wire/control-message.js";
-import { icmpChecksumIsRight } from "../../wire/icmp.js";
-import { icmpv6ChecksumIsRight } from "../../wire/icmpv6.js";
 import { IPV4_LENGTH, ipv4ChecksumIsRight, PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
 import { IPV6_LENGTH } from "../../wire/ipv6.js";
 import { isGroupMac } from "../../wire/mac.js";
 import { dropFor } from "../evaluate.js";
 import { CONSUME, CONTINUE, type Layer, type LayerContext, type PacketView } from "../layer.js";
+import { messageIsIntact } from "../quoted-packet.js";
 import { isRefusal, NO_FLOW_ID, outerHeaders, type Way, wayFrom } from "./encapsulate.js";
 import { frameText, keyText, tell } from "./explain.js";
+import { recordOnTheWay } from "./records.js";
 import { isKnownVsid, type NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
 
 // Sending.
 
 /**
- * Rows 27, 28, 31 and 32: the host that sent the packet is to be told that it is dropped, and with `target` where the VM lives now.
- * Returns whether that is done, but for the limits.
+ * Rows 27, 28, 31 and 32: the host that sent the packet is to be told that it is dropped, and by the record of a VM that has `moved`, where that
+ * lives now. Returns whether that is done, but for the limits; what these hold back is not made at all.
  */
 export function tellSendingHost(
-  { policy, ports }: NveSnapshot,
+  { policy, ports, state }: NveSnapshot,
   packet: PacketView,
-  target: Address | null,
+  moved: LookupRecord | null,
   context: LayerContext,
 ): boolean {
   const { plan } = packet;
@@ -60,20 +60,40 @@ export function tellSendingHost(
 
   const way = wayFrom(policy, own, outer.source);
   if (isRefusal(way)) return false;
-  const frame = makeMessage(policy, packet, inner, target, own, way);
-  if (frame === null) return false;
-  const output = ports.nicPort(way.interfaceIndex);
-  context.raise<NveEffect>({
-    kind: "controlMessage",
-    message: target ? "redirect" : "unreachable",
+  const room = quoteLengthMax(outer.family, way.innerMtu);
+  if (room < neededOf(outer, inner)) return false;
+  const about = {
+    message: moved ? "redirect" : "unreachable",
     receiver: outer.source,
     virtualSubnetID: plan.vsid,
-    customerAddress: inner.destination,
+    customerAddress: moved?.customerAddress ?? inner.destination,
+  } as const;
+  if (!state.control.maySend(about, context.nowMs)) {
+    context.raise<NveEffect>({ kind: "controlMessageHeld" });
+    return true;
+  }
+  const output = ports.nicPort(way.interfaceIndex);
+  const message = makeControlMessage({
+    kind: about.message,
+    // Behind a router the frame's own source is the router.
+    destinationMac: policy.neighbors.find(outer.source) ?? packet.parsed.source,
+    sourceMac: own.macAddress,
+    source: own.providerAddress,
+    destination: moved?.providerAddress ?? outer.source,
+    quote: packet.bytes.subarray(outer.at, Math.min(outer.end, outer.at + room)),
+  });
+  context.raise<NveEffect>({
+    kind: "controlMessage",
+    ...about,
     output,
-    frame: inNvgre(frame, way, plan.vsid, output),
+    frame: inNvgre(message, way, plan.vsid, output),
   });
   return true;
 }
+
+/** Octets that must be quoted: all up to the inner IP header. */
+const neededOf = (outer: ParsedIp, inner: ParsedIp): number =>
+  inner.at + (inner.family === 4 ? IPV4_LENGTH : IPV6_LENGTH) - outer.at;
 
 /**
  * Nothing is said about control messages and what resembles one, or two hosts might never stop; nor about what was sent to many; nor
@@ -93,30 +113,6 @@ const isOnRecord = (address: Address): boolean => isUnicast(address) && !isLinkL
 function kindOf({ family, protocol, ports }: ParsedIp): ControlKind | null {
   const isIcmp = protocol === (family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6);
   return isIcmp && ports ? controlKindOf(family, ports.source) : null;
-}
-
-/** The inner frame; null if the provider network has no room for what must be quoted, up to the inner IP header. */
-function makeMessage(
-  policy: HostPolicy,
-  packet: PacketView,
-  inner: ParsedIp,
-  target: Address | null,
-  own: ProviderAddress,
-  way: Way,
-): Uint8Array | null {
-  const outer = packet.parsed.ip!;
-  const least = inner.at + (inner.family === 4 ? IPV4_LENGTH : IPV6_LENGTH) - outer.at;
-  const most = quoteLengthMax(outer.family, way.innerMtu);
-  if (most < least) return null;
-  return makeControlMessage({
-    kind: target ? "redirect" : "unreachable",
-    // Behind a router the frame's own source is the router.
-    destinationMac: policy.neighbors.find(outer.source) ?? packet.parsed.source,
-    sourceMac: own.macAddress,
-    source: own.providerAddress,
-    destination: target ?? outer.source,
-    quote: packet.bytes.subarray(outer.at, Math.min(outer.end, outer.at + most)),
-  });
 }
 
 /** A message belongs to no flow, so FlowID and flow label are 0; whole as it is, it needs no identification (RFC 6864 §4.1). */
@@ -206,22 +202,22 @@ function judge(kind: ControlKind, snapshot: NveSnapshot, packet: PacketView, con
 }
 
 const isIntact = (bytes: Uint8Array, ip: ParsedIp): boolean =>
-  ip.family === 4
-    ? ipv4ChecksumIsRight(bytes, ip.at) && icmpChecksumIsRight(bytes, ip.transportAt, ip.end)
-    : icmpv6ChecksumIsRight(bytes, ip.at, ip.transportAt, ip.end);
+  (ip.family === 6 || ipv4ChecksumIsRight(bytes, ip.at)) && messageIsIntact(bytes, ip);
 
-/** `complainer` says that the VM in question lives at `target`. */
+/** `complainer` says that the VM in question lives at `target`: the one with the packet's destination, or a gateway VM on its way. */
 function judgeRedirect(
   { policy, state }: NveSnapshot,
-  { vsid, customerAddress }: Quote,
+  { vsid, customerAddress, destinationMac }: Quote,
   complainer: Address,
   target: Address,
   context: LayerContext,
 ): Judgement {
   if (!policy.settings.acceptRedirect) return { reason: Reason.RX_CTRL, decided: "this host takes no REDIRECT" };
-  const record = policy.lookupRecords.find(vsid, customerAddress);
-  const key = keyText(vsid, customerAddress);
-  const sentTo = state.control.redirects.destinationOf(policy, vsid, customerAddress);
+  const record =
+    policy.lookupRecords.find(vsid, customerAddress) ?? recordOnTheWay(policy, vsid, customerAddress, destinationMac);
+  const moved = record?.customerAddress ?? customerAddress;
+  const key = keyText(vsid, moved);
+  const sentTo = state.control.redirects.destinationOf(policy, vsid, moved);
   if (!sentTo || !sameAddress(sentTo, complainer)) {
     const decided = `packets for ${key} are not sent to ${formatAddress(complainer)}`;
     return { reason: Reason.RX_CTRL_STALE, decided, record };
@@ -230,7 +226,7 @@ function judgeRedirect(
     const decided = `${formatAddress(target)} is no provider address that this host knows`;
     return { reason: Reason.RX_CTRL_TARGET, decided, record };
   }
-  const redirect = { virtualSubnetID: vsid, customerAddress, target };
+  const redirect = { virtualSubnetID: vsid, customerAddress: moved, target };
   context.raise<NveEffect>({ kind: "redirect", providerAddress: complainer, redirect });
   return { reason: Reason.NONE, decided: `${key} is at ${formatAddress(target)} for the time being`, record };
 }

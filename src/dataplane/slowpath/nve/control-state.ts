@@ -13,18 +13,24 @@ import type { NodeEvent } from "../layer.js";
 import { type Redirect, RedirectTable } from "./redirects.js";
 import type { NveWork } from "./work.js";
 
+/** Who is told what, about which VM: what messages are limited by. */
+export interface MessageSubject {
+  readonly message: ControlKind;
+  readonly receiver: Address;
+  readonly virtualSubnetID: Vsid;
+  readonly customerAddress: Address;
+}
+
 /** What decisions about packets want of this state. */
 export type ControlEffect =
   /** Tell the host at `receiver` that a packet to (VSID, CA) was not delivered: send this frame. */
-  | {
+  | ({
       readonly kind: "controlMessage";
-      readonly message: ControlKind;
-      readonly receiver: Address;
-      readonly virtualSubnetID: Vsid;
-      readonly customerAddress: Address;
       readonly output: PortIndex;
       readonly frame: Uint8Array;
-    }
+    } & MessageSubject)
+  /** A message that a limit holds back; it has not been made. */
+  | { readonly kind: "controlMessageHeld" }
   /** The host at `providerAddress`, which the packet was sent to, says where the VM lives now. */
   | { readonly kind: "redirect"; readonly providerAddress: Address; readonly redirect: Redirect }
   /** A timer: some redirects end. */
@@ -84,10 +90,18 @@ export class ControlState {
     return { ...this.#counters };
   }
 
+  /** Would a message that is wanted now be sent, at the next tick? More than one may be wanted until then. */
+  maySend(subject: MessageSubject, nowMs: number): boolean {
+    return this.#messages.allows(keyOf(subject), nowMs + 1);
+  }
+
   settle(effect: ControlEffect, work: NveWork): void {
     switch (effect.kind) {
       case "controlMessage":
         this.#send(effect, work);
+        break;
+      case "controlMessageHeld":
+        this.#counters.held++;
         break;
       case "redirect":
         this.#redirect(effect, work);
@@ -102,14 +116,12 @@ export class ControlState {
   }
 
   #send(effect: Extract<ControlEffect, { kind: "controlMessage" }>, work: NveWork): void {
-    const { message, receiver, virtualSubnetID, customerAddress, output, frame } = effect;
-    const about = `${message} ${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
-    if (!this.#messages.allow(about, work.nowMs)) {
+    if (!this.#messages.allow(keyOf(effect), work.nowMs)) {
       this.#counters.held++;
       return;
     }
     this.#counters.sent++;
-    work.emit(output, frame);
+    work.emit(effect.output, effect.frame);
   }
 
   #redirect({ redirect, providerAddress }: Extract<ControlEffect, { kind: "redirect" }>, work: NveWork): void {
@@ -159,6 +171,9 @@ export class ControlState {
 
 type EventSubject = Omit<Extract<ControlEffect, { kind: "policyMismatch" }>, "kind"> & Pick<ControlEvent, "kind">;
 
+const keyOf = ({ message, receiver, virtualSubnetID, customerAddress }: MessageSubject): string =>
+  `${message} ${formatAddress(receiver)} ${virtualSubnetID} ${formatAddress(customerAddress)}`;
+
 /** Lets everything happen once in a second, and `most` things in all. It remembers no more than those. */
 class OncePerSecond {
   readonly #most: number;
@@ -169,12 +184,24 @@ class OncePerSecond {
     this.#most = most;
   }
 
+  /** May it happen? */
+  allows(what: string, nowMs: number): boolean {
+    if ((this.#again.get(what) ?? 0) > nowMs) return false;
+    let over = 0;
+    for (const againMs of this.#again.values()) {
+      if (againMs > nowMs) break;
+      over++;
+    }
+    return this.#again.size - over < this.#most;
+  }
+
+  /** As `allows`, and if so it has happened. */
   allow(what: string, nowMs: number): boolean {
+    if (!this.allows(what, nowMs)) return false;
     for (const [one, againMs] of this.#again) {
       if (againMs > nowMs) break;
       this.#again.delete(one);
     }
-    if (this.#again.has(what) || this.#again.size >= this.#most) return false;
     this.#again.set(what, nowMs + 1000);
     return true;
   }

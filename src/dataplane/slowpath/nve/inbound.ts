@@ -27,7 +27,7 @@ import type { LocalPorts } from "./local-ports.js";
 import { isTooBigMessage, takePathMtu } from "./path-mtu.js";
 import { memberAddress } from "./provider-groups.js";
 import { checkCongestion, checkOuterIp, enterInnerFrame, isGre, isIpEtherType, openNvgre } from "./receive.js";
-import { findAnyByMac } from "./records.js";
+import { findAnyByMac, recordOnTheWay } from "./records.js";
 import { copiesHere } from "./replicate.js";
 import { isKnownVsid, type NveSnapshot } from "./snapshot.js";
 
@@ -333,21 +333,21 @@ function dropUndelivered(snapshot: NveSnapshot, packet: PacketView, context: Lay
   context.doNotCache();
   const record = recordElsewhere(snapshot.policy, packet);
   // A message has room for addresses of its own family only.
-  const target = record?.providerAddress.family === packet.parsed.ip!.family ? record.providerAddress : null;
-  const isTold = tellSendingHost(snapshot, packet, target, context);
+  const moved = record?.providerAddress.family === packet.parsed.ip!.family ? record : null;
+  const isTold = tellSendingHost(snapshot, packet, moved, context);
   if (context.observer) {
-    const text = controlText(isTold, target ? "REDIRECT" : "UNREACHABLE");
+    const text = controlText(isTold, moved ? "REDIRECT" : "UNREACHABLE");
     const where = record ? `it lives at ${formatAddress(record.providerAddress)} now` : "no record says where it lives";
     tell(context.observer, frameText(packet.plan.inner!), `${where}; ${text}`, record);
   }
   return dropFor(record ? Reason.RX_MOVED : Reason.RX_NO_LOCAL_DST);
 }
 
-/** The record of the destination CA, with its MAC and the provider address of another host. */
+/** The record by which the packet was on its way to the destination MAC, with the provider address of another host. */
 function recordElsewhere(policy: HostPolicy, { plan }: PacketView): LookupRecord | undefined {
   const { ip } = plan.inner!;
-  const record = ip ? policy.lookupRecords.find(plan.vsid, ip.destination) : undefined;
-  if (record?.macAddress !== plan.destinationMac || record.rule !== "TranslationMethodEncap") return undefined;
+  const record = ip ? recordOnTheWay(policy, plan.vsid, ip.destination, plan.destinationMac) : undefined;
+  if (record?.rule !== "TranslationMethodEncap") return undefined;
   return policy.providerAddresses.find(record.providerAddress) ? undefined : record;
 }
 

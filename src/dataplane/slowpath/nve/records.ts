@@ -4,7 +4,7 @@
 import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
 import { ANY_STAMP, macRecordStamp, recordStamp } from "../../policy/stamps.js";
 import type { Stamp } from "../../transposition/transposition.js";
-import type { Address } from "../../wire/address.js";
+import { type Address, isLinkLocal } from "../../wire/address.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
 import type { Consultation } from "../layer.js";
 
@@ -41,6 +41,23 @@ export function findAnyByMac(
   const found = candidates.find(isFoundByMac) ?? candidates[0];
   context.consulted(found ? stampOf(found, context) : ANY_STAMP); // any record that is added might be the one
   return found;
+}
+
+/**
+ * The record that leads a packet to the VM with this MAC: that of its destination; or, where the packet is on its way through a gateway VM, one
+ * of that VM's own addresses. For questions that are asked about single packets, so without stamps.
+ */
+export function recordOnTheWay(
+  { lookupRecords }: HostPolicy,
+  vsid: Vsid,
+  destination: Address,
+  mac: Mac,
+): LookupRecord | undefined {
+  const own = lookupRecords.find(vsid, destination);
+  if (own) return own.macAddress === mac ? own : undefined;
+  if (isLinkLocal(destination)) return undefined; // no gateway sends it on
+  const isOfFamily = ({ customerAddress }: LookupRecord): boolean => customerAddress.family === destination.family;
+  return lookupRecords.findByMac(vsid, mac).find((record) => !isFoundByMac(record) && isOfFamily(record));
 }
 
 /** A record of a VM's MAC that places it on this host: for packets whose source address names nobody. */

@@ -59,6 +59,7 @@ export class NveState {
         this.duplicates.settle(effect, work);
         break;
       case "controlMessage":
+      case "controlMessageHeld":
       case "redirect":
       case "redirectsEnd":
       case "policyMismatch":

@@ -116,6 +116,28 @@ describe("sending", () => {
     expect(bench.sent).toBe(6);
   });
 
+  it("what a limit would hold back need not be made: asked before, it is only counted", () => {
+    const bench = new Bench();
+    const subject = { message: "redirect", receiver: PA, virtualSubnetID: vsid(5001), customerAddress: CA } as const;
+    const maySend = (): boolean => bench.control.maySend(subject, bench.nowMs);
+    expect(maySend()).toBe(true);
+    expect(maySend(), "asking changes nothing").toBe(true);
+    bench.settle(message());
+    expect([maySend(), bench.control.maySend({ ...subject, message: "unreachable" }, bench.nowMs)]).toEqual([
+      false,
+      true,
+    ]);
+    bench.settle({ kind: "controlMessageHeld" });
+    expect(bench.control.counters).toMatchObject({ sent: 1, held: 1 });
+    bench.until(1998);
+    expect(maySend()).toBe(false);
+    bench.until(1999); // it would be settled a millisecond later
+    expect(maySend()).toBe(true);
+    bench.until(2000);
+    for (let n = 0; n < CONTROL_MESSAGES_PER_SECOND; n++) bench.settle(message(PA, nth(n)));
+    expect(maySend(), "so many in all").toBe(false);
+  });
+
   it("a hundred in a second in all", () => {
     const bench = new Bench();
     for (let n = 0; n < 1000; n++) bench.settle(message(PA, nth(n)));
