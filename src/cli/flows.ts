@@ -43,10 +43,12 @@ function pairText({
   source,
   destination,
   ports,
-}: Pick<NonNullable<FlowResult["ip"]>, "source" | "destination" | "ports">) {
+  identifier,
+}: Pick<NonNullable<FlowResult["ip"]>, "source" | "destination" | "ports" | "identifier">) {
   const [from, to] = ports ? ports.map((port) => `:${port}`) : ["", ""];
   const wrap = (address: string): string => (address.includes(":") && ports ? `[${address}]` : address);
-  return `${wrap(source)}${from} > ${wrap(destination)}${to}`;
+  const id = identifier === null ? "" : ` id ${identifier}`;
+  return `${wrap(source)}${from} > ${wrap(destination)}${to}${id}`;
 }
 
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6" };

@@ -59,6 +59,8 @@ export interface PortSpec {
   readonly node: NodeIndex;
   /** Does an NVE listen here, so that NVGRE is looked into? */
   readonly tunnel: boolean;
+  /** Do decisions of its node depend on the identifier of ICMP echo? No unless told. */
+  readonly echo?: boolean;
   /** The port at the other end of the link; null where the lab ends. */
   readonly peer: PortIndex | null;
   /** Over so many receive queues the NIC here spreads what enters, at most 128; left out: 1. */
@@ -226,7 +228,7 @@ export class Engine {
     this.memory.setU32(CONTROL.ONE_NODE_BURSTS, options.nodes.some(({ turnsBack }) => turnsBack) ? 1 : 0);
     options.ports.forEach((port, index) => {
       const at = this.memory.ports + index * PORT_SIZE;
-      this.memory.setU32(at + PORT.FLAGS, port.tunnel ? PORT_FLAG.TUNNEL : 0);
+      this.memory.setU32(at + PORT.FLAGS, flagsOf(port));
       this.memory.setU32(at + PORT.PEER, port.peer ?? NO_PORT);
       this.memory.setU32(at + PORT.NODE, port.node);
     });
@@ -346,11 +348,11 @@ export class Engine {
     if (this.#askedGeneration === this.#generation) return;
     this.#askedGeneration = this.#generation;
     const { memory } = this;
-    this.#ports.forEach(({ node, tunnel }, port) => {
-      const { above, syn } = this.nodes[node]!.reentry?.(port as PortIndex) ?? NO_REENTRY;
+    this.#ports.forEach((spec, port) => {
+      const { above, syn } = this.nodes[spec.node]!.reentry?.(port as PortIndex) ?? NO_REENTRY;
       const at = memory.ports + port * PORT_SIZE;
       memory.setU32(at + PORT.BURST_ENDS_ABOVE, Math.min(above, LONGER_THAN_ANY));
-      memory.setU32(at + PORT.FLAGS, (tunnel ? PORT_FLAG.TUNNEL : 0) | (syn ? PORT_FLAG.BURST_ENDS_AT_SYN : 0));
+      memory.setU32(at + PORT.FLAGS, flagsOf(spec) | (syn ? PORT_FLAG.BURST_ENDS_AT_SYN : 0));
     });
   }
 
@@ -707,6 +709,8 @@ export class Engine {
     return flowEntries(this.#target);
   }
 }
+
+const flagsOf = ({ tunnel, echo }: PortSpec): number => (tunnel ? PORT_FLAG.TUNNEL : 0) | (echo ? PORT_FLAG.ECHO : 0);
 
 const LONGER_THAN_ANY = 0xffff_ffff;
 

@@ -199,9 +199,9 @@ const wasTaught = ({ added, moved, refused }: LearningCounters): boolean =>
 function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; specs: PortSpec[] } {
   const ports = new Map<string, PortIndex>();
   const specs: PortSpec[] = [];
-  const add = (name: string, node: number, tunnel: boolean, peer: PortIndex | null): void => {
+  const add = (name: string, node: number, tunnel: boolean, peer: PortIndex | null, echo = false): void => {
     ports.set(name, specs.length as PortIndex);
-    specs.push({ name, node: node as NodeIndex, tunnel, peer });
+    specs.push({ name, node: node as NodeIndex, tunnel, peer, ...(echo ? { echo } : {}) });
   };
   settings.hosts.forEach((host, node) => {
     for (const adapter of host.adapters) add(`${host.name}/${adapter.portName}`, node, false, null);
@@ -228,10 +228,10 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
   settings.gateways.forEach(({ name, tenants }, index) => {
     const node = firstGateway + index;
     for (const { vsid, adapterPort } of tenants) {
-      add(insidePortName(name, vsid), node, false, null);
+      add(insidePortName(name, vsid), node, false, null, true);
       link(ports.get(insidePortName(name, vsid))!, ports.get(adapterPort)!);
     }
-    add(externalPortName(name), node, false, null);
+    add(externalPortName(name), node, false, null, true);
   });
   return { ports, specs };
 }

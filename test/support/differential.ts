@@ -64,7 +64,7 @@ const OTHER = 3 as PortIndex;
 /** Receive queues at WIRE. */
 const QUEUES = 5;
 const PORTS = [
-  { name: "n/vm", node: NODE, tunnel: false, peer: null },
+  { name: "n/vm", node: NODE, tunnel: false, peer: null, echo: true },
   { name: "n/wire", node: NODE, tunnel: true, peer: null, receiveQueues: QUEUES },
   { name: "n/out", node: NODE, tunnel: false, peer: null },
   { name: "n/other", node: NODE, tunnel: false, peer: null },

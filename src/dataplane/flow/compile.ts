@@ -20,6 +20,9 @@ import {
   GROUP_SIZE,
   KEEP,
   KIND,
+  PORT,
+  PORT_FLAG,
+  PORT_SIZE,
   ROW,
   STAMPS_PER_ENTRY,
   TEMPLATE_SIZE,
@@ -41,6 +44,8 @@ import { setU16, u16 } from "../wire/bytes.js";
 import { checksumSum, foldSum } from "../wire/checksum.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, writeEthernet } from "../wire/ethernet.js";
 import { greHeaderLength } from "../wire/gre.js";
+import { ICMP_LENGTH, isIcmpEcho } from "../wire/icmp.js";
+import { isIcmpv6Echo } from "../wire/icmpv6.js";
 import { IPV4_LENGTH, PROTOCOL_GRE, writeIpv4 } from "../wire/ipv4.js";
 import { IPV6_LENGTH, writeIpv6 } from "../wire/ipv6.js";
 import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
@@ -83,7 +88,7 @@ export function compileDecision(
     cache &&
     keyCovers(verdict, memory.bytes[row + ROW.KIND]!) &&
     guardsAgree(verdict) &&
-    keyCoversTransport(memory.bytes, verdict, frame);
+    keyCoversTransport(memory, verdict, row, frame);
   const kept = mayKeep ? kernel.install(place, outputs) >>> 0 : 0;
   const entry = kept || kernel.transient(0) >>> 0; // one for each packet of a group is kept back
   kernel.bind(place, entry);
@@ -110,20 +115,33 @@ function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
 }
 
 /**
- * New addresses need the old ones and the transport's place, which every packet of a flow shows alike; but new ports of a fragment,
- * or a new identifier, need what is not in the key, and a packet whose transport header is cut short speaks for itself only.
+ * New addresses need the old ones and the transport's place, which every packet of a flow shows alike; but new ports of a fragment, or a
+ * new identifier where the old one is not in the key, cannot be kept, and a packet whose transport header is cut short speaks for itself
+ * only.
  */
-function keyCoversTransport(bytes: Uint8Array, verdict: Decision["verdict"], frame: ParsedFrame | null): boolean {
+function keyCoversTransport(
+  memory: PacketMemory,
+  verdict: Decision["verdict"],
+  row: number,
+  frame: ParsedFrame | null,
+): boolean {
   if (verdict.kind !== "forward" || !frame) return true;
   return verdict.outputs.every(({ address, pop }) => {
-    const ip = address && (pop ? innerPacket(bytes, frame) : frame).ip;
+    const ip = address && (pop ? innerPacket(memory.bytes, frame) : frame).ip;
     if (!address || !ip) return true;
     const { sourcePort, destinationPort, identifier } = address;
-    if (identifier !== undefined) return false;
+    if (identifier !== undefined) return keyHasIdentifier(memory, row, ip);
     if (ip.fragment !== "none" && (sourcePort ?? destinationPort) !== undefined) return false;
     const checksum = transportChecksumOf(ip.family, ip.protocol);
     return !checksum || ip.fragment === "later" || ip.transportAt + checksum.offset + 2 <= ip.end;
   });
+}
+
+function keyHasIdentifier(memory: PacketMemory, row: number, { family, ports, transportAt, end }: ParsedIp): boolean {
+  const port = memory.ports + memory.u16(row + ROW.PORT) * PORT_SIZE;
+  if ((memory.u32(port + PORT.FLAGS) & PORT_FLAG.ECHO) === 0 || ports === null) return false;
+  const isEcho = family === 4 ? isIcmpEcho : isIcmpv6Echo;
+  return isEcho(ports.source >>> 8) && end - transportAt >= ICMP_LENGTH;
 }
 
 /**

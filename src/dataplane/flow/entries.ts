@@ -4,12 +4,27 @@
  */
 import type { Reason } from "../drop-reasons.js";
 import type { KernelCalls } from "../kernel/kernel.js";
-import { ACTION, CONTROL, ENTRY, ENTRY_SIZE, KEY, KEY_FLAG, KIND, TRANSPORT, VERDICT } from "../packet/layout.js";
+import {
+  ACTION,
+  CONTROL,
+  ENTRY,
+  ENTRY_SIZE,
+  KEY,
+  KEY_FLAG,
+  KIND,
+  PORT,
+  PORT_FLAG,
+  PORT_SIZE,
+  TRANSPORT,
+  VERDICT,
+} from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
 import type { PortIndex } from "../transposition/transposition.js";
 import { type AddressFamily, addressAt, addressLength } from "../wire/address.js";
 import { formatAddress } from "../wire/address-text.js";
 import { macAt, u8, u16 } from "../wire/bytes.js";
+import { isIcmpEcho } from "../wire/icmp.js";
+import { isIcmpv6Echo } from "../wire/icmpv6.js";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.js";
 import { formatMac } from "../wire/mac.js";
 import { type FlowState, flowStateOf } from "./idle-timeouts.js";
@@ -55,6 +70,8 @@ export interface IpView {
   readonly fragment: "first" | "later" | null;
   /** Source and destination port of TCP and UDP, type and code of ICMP; null for others and for fragments. */
   readonly ports: readonly [number, number] | null;
+  /** Of ICMP echo, where it counts: at the ports of a NAT; else null. */
+  readonly identifier: number | null;
 }
 
 export interface RewriteView {
@@ -62,6 +79,7 @@ export interface RewriteView {
   readonly destination: string;
   /** Null if they stay. */
   readonly ports: readonly [number, number] | null;
+  readonly identifier: number | null;
 }
 
 /** What the views are read from; a `CompileTarget` is one. */
@@ -83,11 +101,13 @@ export function* flowEntries({ memory, kernel }: EntrySource): IterableIterator<
     const action = memory.u32(entry + ENTRY.ACTION);
     const keyLength = 16 * ((action & ACTION.KEY_CHUNKS_MASK) >>> ACTION.KEY_CHUNKS_SHIFT);
     const key = memory.bytes.slice(entry + ENTRY.KEY, entry + ENTRY.KEY + keyLength);
+    const ingress = memory.u16(entry + ENTRY.KEY + KEY.PORT);
+    const hasIdentifier = (memory.u32(memory.ports + ingress * PORT_SIZE + PORT.FLAGS) & PORT_FLAG.ECHO) !== 0;
     const verdict = (action & ACTION.VERDICT_MASK) >>> ACTION.VERDICT_SHIFT;
     const forwards = verdict === VERDICT.PENDING;
     yield {
-      ingress: memory.u16(entry + ENTRY.KEY + KEY.PORT) as PortIndex,
-      ...viewOfKey(key),
+      ingress: ingress as PortIndex,
+      ...viewOfKey(key, hasIdentifier),
       rewrite: forwards && action & ACTION.ADDRESS ? rewriteView(memory, entry, action) : null,
       state: flowStateOf(kernel.stateOf(entry)),
       tcpFlags: memory.bytes[entry + ENTRY.TCP_FLAGS]!,
@@ -103,7 +123,7 @@ export function* flowEntries({ memory, kernel }: EntrySource): IterableIterator<
 
 type KeyView = Pick<FlowEntryView, "kind" | "tci" | "tunnel" | "sourceMac" | "destinationMac" | "etherType" | "ip">;
 
-function viewOfKey(key: Uint8Array): KeyView {
+function viewOfKey(key: Uint8Array, hasIdentifier: boolean): KeyView {
   const kind = u8(key, KEY.KIND);
   const family = familyOf(kind);
   return {
@@ -113,7 +133,7 @@ function viewOfKey(key: Uint8Array): KeyView {
     sourceMac: formatMac(macAt(key, KEY.MACS + 6)),
     destinationMac: formatMac(macAt(key, KEY.MACS)),
     etherType: family === null ? u16(key, KEY.BODY) : null,
-    ip: family === null ? null : ipView(key, family),
+    ip: family === null ? null : ipView(key, family, hasIdentifier),
   };
 }
 
@@ -135,7 +155,7 @@ function tunnelView(key: Uint8Array, kind: number, at: number): TunnelView {
   };
 }
 
-function ipView(key: Uint8Array, family: AddressFamily): IpView {
+function ipView(key: Uint8Array, family: AddressFamily, hasIdentifier: boolean): IpView {
   const protocol = u8(key, KEY.PROTOCOL);
   const flags = u8(key, KEY.FLAGS);
   const length = addressLength(family);
@@ -146,17 +166,20 @@ function ipView(key: Uint8Array, family: AddressFamily): IpView {
     protocol,
     fragment: flags & KEY_FLAG.FIRST_FRAGMENT ? "first" : flags & KEY_FLAG.LATER_FRAGMENT ? "later" : null,
     ports: flags & ~KEY_FLAG.TAGGED ? null : portsOf(key, protocol, ports),
+    identifier: flags & ~KEY_FLAG.TAGGED || !hasIdentifier ? null : identifierOf(key, protocol, ports),
   };
 }
 
 function rewriteView({ bytes }: PacketMemory, entry: number, action: number): RewriteView {
   const family = action & ACTION.INNER_IPV4 ? 4 : 6;
   const at = entry + ENTRY.NEW_ADDRESSES;
-  const hasPorts = (bytes[entry + ENTRY.TRANSPORT]! & TRANSPORT.NEW_PORTS) !== 0;
+  const changed = bytes[entry + ENTRY.TRANSPORT]!;
+  const portsAt = entry + ENTRY.NEW_PORTS;
   return {
     source: formatAddress(addressAt(family, bytes, at)),
     destination: formatAddress(addressAt(family, bytes, at + addressLength(family))),
-    ports: hasPorts ? [u16(bytes, entry + ENTRY.NEW_PORTS), u16(bytes, entry + ENTRY.NEW_PORTS + 2)] : null,
+    ports: changed & TRANSPORT.NEW_PORTS ? [u16(bytes, portsAt), u16(bytes, portsAt + 2)] : null,
+    identifier: changed & TRANSPORT.NEW_IDENTIFIER ? u16(bytes, portsAt) : null,
   };
 }
 
@@ -164,4 +187,9 @@ function portsOf(key: Uint8Array, protocol: number, at: number): IpView["ports"]
   if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) return [u16(key, at), u16(key, at + 2)];
   if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6) return [u8(key, at), u8(key, at + 1)];
   return null;
+}
+
+function identifierOf(key: Uint8Array, protocol: number, at: number): number | null {
+  const isEcho = protocol === PROTOCOL_ICMP ? isIcmpEcho : protocol === PROTOCOL_ICMPV6 ? isIcmpv6Echo : undefined;
+  return isEcho?.(u8(key, at)) ? u16(key, at + 2) : null;
 }

@@ -108,6 +108,8 @@ export const PORT_FLAG = {
   TUNNEL: 1,
   /** Behind a frame that begins a TCP connection a burst ends. */
   BURST_ENDS_AT_SYN: 2,
+  /** The identifier of ICMP echo is in the key: the node's decisions depend on it, as those of a NAT do. */
+  ECHO: 4,
 } as const;
 
 /** Distance between the drop counters of two ports; a power of two not below REASON_COUNT. */
@@ -236,8 +238,8 @@ export const KEY_SIZE = 96;
  *  NVGRE4    inner as above up to 32 (LINK, IPV4) or 56 (IPV6), then outer source and destination,
  *  NVGRE6    outer destination MAC, low 16 bits of the VSID                         48, 80, 80, 96
  *
- * MAC addresses and "proto" are the inner frame's when it is NVGRE; the TCI is the outer frame's. ICMP type and code stand
- * in the place of the ports. The order is that of an untagged IPv4 frame, of which two vectors make the key: octets 0 to 15
+ * MAC addresses and "proto" are the inner frame's when it is NVGRE; the TCI is the outer frame's. ICMP type and code stand in the
+ * place of the ports, and at ports with PORT_FLAG.ECHO the identifier of echo. The order is that of an untagged IPv4 frame, of which two vectors make the key: octets 0 to 15
  * and 22 to 37, with four octets replaced in each.
  */
 export const KEY = { MACS: 0, TCI: 12, FLAGS: 14, VSID_HIGH: 15, KIND: 16, PROTOCOL: 17, PORT: 18, BODY: 20 } as const;
@@ -245,7 +247,7 @@ export const KEY_FLAG = {
   TAGGED: 1,
   FIRST_FRAGMENT: 2,
   LATER_FRAGMENT: 4,
-  /** TCP, UDP or ICMP whose first four octets are not in the frame. */
+  /** TCP, UDP or ICMP whose first four octets are not in the frame, or of whose echo header not all that the key needs. */
   TRANSPORT_CUT: 8,
 } as const;
 /** Length of the key by KIND, in bytes; multiples of 16. */

@@ -67,7 +67,7 @@ export interface AddressRewrite {
   /** Of TCP and UDP. */
   readonly sourcePort?: number;
   readonly destinationPort?: number;
-  /** Of ICMP echo. It is in no flow key, so such a decision is for one packet only. */
+  /** Of ICMP echo. Where the old one is in no flow key (PORT_FLAG.ECHO) such a decision is for one packet only. */
   readonly identifier?: number;
 }
 

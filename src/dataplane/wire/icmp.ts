@@ -58,6 +58,9 @@ export const isIcmpError = (type: number): boolean =>
   type === ICMP_TIME_EXCEEDED ||
   type === 12;
 
+/** Does the message have an identifier that tells one conversation from another? */
+export const isIcmpEcho = (type: number): boolean => type === ICMP_ECHO_REQUEST || type === ICMP_ECHO_REPLY;
+
 /** Does the checksum over the message [at, end) add up? There is no pseudo header. */
 export const icmpChecksumIsRight = (frame: Uint8Array, at: number, end: number): boolean =>
   checksumIsRight(frame, at, end);

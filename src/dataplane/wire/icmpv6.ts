@@ -65,6 +65,9 @@ const ND_FIXED_LENGTH: Readonly<Record<number, number>> = {
 /** Error messages quote the packet they complain about; their types are below 128 (RFC 4443 §2.1). */
 export const isIcmpv6Error = (type: number): boolean => type < ICMPV6_ECHO_REQUEST;
 
+/** Has the message an identifier that tells one conversation from another? */
+export const isIcmpv6Echo = (type: number): boolean => type === ICMPV6_ECHO_REQUEST || type === ICMPV6_ECHO_REPLY;
+
 export const isNdType = (type: number): boolean => type in ND_FIXED_LENGTH;
 
 /** Is there a whole ICMPv6 header at `at`, before `end`, and if it is Neighbor Discovery, all that comes before its options? */

@@ -39,7 +39,8 @@ import {
   readNatPacket,
   translatedError,
 } from "./nat-packet.js";
-import type { Binding } from "./nat-table.js";
+import type { Binding, Endpoint } from "./nat-table.js";
+import { translatedInwards } from "./outside.js";
 import { reception, type Side, tell } from "./reception.js";
 import { encapsulate, tunnelMtu } from "./tunnel.js";
 
@@ -80,7 +81,10 @@ const siteToSite: Layer<GatewayState> = {
   },
 };
 
-/** Not across the wire and back: the packet as it would leave enters again from outside (RFC 4787 REQ-9). */
+/**
+ * Not across the wire and back (RFC 4787 REQ-9): both translations at once where both ends have a binding, as later packets of a
+ * flow do; else the packet as it would leave enters again from outside.
+ */
 const hairpin: Layer<GatewayState> = {
   name: "hairpin",
   evaluate(state, packet, context) {
@@ -95,19 +99,40 @@ const hairpin: Layer<GatewayState> = {
     }
     const refused = mayGoOn(state, packet, Number.POSITIVE_INFINITY, context);
     if (refused) return refused;
-    const { mac } = state.settings.external;
     const tenant = state.tenantAt(packet.ingress);
+    const turned = turnedAround(state, tenant, packet, context);
+    if (turned) return turned;
+    const { mac } = state.settings.external;
     const send = (frame: Uint8Array): void => context.resubmit(state.ports.external, frame);
     const outcome = translate({ state, tenant, packet, link: { destination: mac, source: mac }, send, context });
     if (outcome.kind !== "forward") return outcome;
     // The TTL counts once, on the way in.
-    const turned = { ...outcome.outputs[0]!, decrementTtl: false, lengthLimit: null };
-    const frame = apply(turned, packet.bytes.subarray(packet.start, packet.end), () => 0);
+    const leaving = { ...outcome.outputs[0]!, decrementTtl: false, lengthLimit: null };
+    const frame = apply(leaving, packet.bytes.subarray(packet.start, packet.end), () => 0);
     if (typeof frame === "number") return dropFor(frame);
     send(frame);
     return CONSUME;
   },
 };
+
+/** Null if one end has no binding, or the packet is none that the flow table knows. */
+function turnedAround(state: GatewayState, tenant: number, packet: PacketView, context: LayerContext): Outcome | null {
+  const flow = readNatPacket(packet.bytes, packet.parsed.ip!);
+  if (flow.kind !== "flow" || flow.protocol === "icmp") return null; // nobody is asked from outside
+  const { protocol, source, destination } = flow;
+  const from = isInternal(state, tenant, source) ? state.table.fromInside(tenant, protocol, source) : undefined;
+  const to = state.table.fromOutside(protocol, destination);
+  if (!from || !to) return null;
+  context.consulted(state.insideStamp(tenant, protocol, source));
+  context.consulted(state.outsideStamp(protocol, destination));
+  if (context.observer) tell(context, flowText(flow), `translated: ${ends(from)}, ${ends(to)}`, to);
+  use(from, flow, context);
+  const address = {
+    ...rewriteOf("source", protocol, from.external),
+    ...rewriteOf("destination", protocol, to.internal),
+  };
+  return translatedInwards(state, to, flow, address, context);
+}
 
 const route: Layer<GatewayState> = {
   name: "route",
@@ -223,7 +248,7 @@ function translateFlow(passage: Passage, flow: NatFlow, fragments: string | null
   const { state, tenant, context } = passage;
   const { protocol, source } = flow;
   const saw = context.observer ? flowText(flow) : "";
-  if (!state.tenant(tenant).internalPrefixes.some((prefix) => prefixContains(prefix, source.address))) {
+  if (!isInternal(state, tenant, source)) {
     tell(context, saw, "drop: not an internal address of the tenant");
     return dropFor(Reason.NAT_SOURCE);
   }
@@ -236,6 +261,9 @@ function translateFlow(passage: Passage, flow: NatFlow, fragments: string | null
   if (fragments !== null) context.raise<GatewayEffect>({ kind: "firstFragment", key: fragments, binding: binding.id });
   return out(passage, rewriteOf("source", protocol, binding.external));
 }
+
+const isInternal = (state: GatewayState, tenant: number, { address }: Endpoint): boolean =>
+  state.tenant(tenant).internalPrefixes.some((prefix) => prefixContains(prefix, address));
 
 /** No binding yet: the packet waits for one, if it may have one and there is room. */
 function open({ state, tenant, packet, context }: Passage, flow: NatFlow, fragments: string | null): Outcome {

@@ -118,14 +118,24 @@ function translateFlow(
       binding,
     );
   }
-  if (protocol === "icmp") context.doNotCache(); // the identifier is not in the flow key
   if (!binding) return dropFor(Reason.NAT_NO_BINDING);
   if (packet.parsed.ip!.ttl <= 1) return expired(state, packet, context);
+  if (fragments !== null) context.raise<GatewayEffect>({ kind: "firstFragment", key: fragments, binding: binding.id });
+  return translatedInwards(state, binding, flow, rewriteOf("destination", protocol, binding.internal), context);
+}
+
+/** To the internal endpoint of a binding. A connection's end counts, whoever has ended it. */
+export function translatedInwards(
+  state: GatewayState,
+  binding: Binding,
+  flow: NatFlow,
+  address: AddressRewrite,
+  context: LayerContext,
+): Outcome {
   if (isTcpEnd(flow) && binding.phase === "established") {
     context.raise<GatewayEffect>({ kind: "used", binding: binding.id, phase: "closing" });
   }
-  if (fragments !== null) context.raise<GatewayEffect>({ kind: "firstFragment", key: fragments, binding: binding.id });
-  return into(state, binding, rewriteOf("destination", protocol, binding.internal));
+  return into(state, binding, address);
 }
 
 /** Time exceeded, as from any router on the way. */

@@ -29,7 +29,13 @@ const node: Node = {
 };
 
 function viewOf(port: PortIndex, bytes: Uint8Array): FlowEntryView {
-  const ports = ["vm", "wire"].map((name, index) => ({ name, node: NODE, tunnel: index === 1, peer: null }));
+  const ports = ["vm", "wire"].map((name, index) => ({
+    name,
+    node: NODE,
+    tunnel: index === 1,
+    peer: null,
+    echo: index === 1,
+  }));
   const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 2 });
   engine.send([{ port, frame: bytes }], 1_000_000n);
   engine.process(0, 41);
@@ -67,7 +73,14 @@ test("an IPv4 flow of a VM, tagged", () => {
     ingress: VM,
     kind: "IPV4",
     tci: 0xa005,
-    ip: { source: "10.0.0.5", destination: "10.0.0.7", protocol: 17, fragment: null, ports: [1234, 53] },
+    ip: {
+      source: "10.0.0.5",
+      destination: "10.0.0.7",
+      protocol: 17,
+      fragment: null,
+      ports: [1234, 53],
+      identifier: null,
+    },
     verdict: "FORWARD",
     output: WIRE,
     reason: Reason.NONE,
@@ -123,7 +136,14 @@ test.each([
     kind,
     tci: 103,
     tunnel: { vsid: 0xab_cdef, source, destination },
-    ip: { source: "10.0.0.5", destination: "10.0.0.7", protocol: 17, fragment: null, ports: [1234, 53] },
+    ip: {
+      source: "10.0.0.5",
+      destination: "10.0.0.7",
+      protocol: 17,
+      fragment: null,
+      ports: [1234, 53],
+      identifier: null,
+    },
     verdict: "DROPPED",
     output: null,
     reason: Reason.RX_MOVED,
@@ -134,12 +154,12 @@ test.each([
 test.each([
   ["NVGRE4_IPV6", "192.168.4.11", "192.168.4.22"],
   ["NVGRE6_IPV6", "2001:db8::11", "2001:db8::22"],
-])("%s shows ICMP's type and code", (kind, source, destination) => {
+])("%s shows ICMP's type and code, and the identifier of echo", (kind, source, destination) => {
   const payload = nvgre(5001, 7, frame(MAC_B, MAC_A, icmp6("fd00::5", "fd00::7")));
   expect(viewOf(WIRE, frame(MAC_C, MAC_C, ip({ source, destination, protocol: 47, payload })))).toMatchObject({
     kind,
     tunnel: { vsid: 5001, source, destination },
-    ip: { source: "fd00::5", destination: "fd00::7", protocol: 58, ports: [128, 3] },
+    ip: { source: "fd00::5", destination: "fd00::7", protocol: 58, ports: [128, 3], identifier: 1 },
   });
 });
 

@@ -30,7 +30,7 @@ const forwardWith = (address: AddressRewrite, decrementTtl = false): Forward => 
 });
 
 /** What comes out for each frame of a burst, and how often the slow path was asked. */
-function run(forward: Forward, frames: readonly Uint8Array[], cacheable = true) {
+function run(forward: Forward, frames: readonly Uint8Array[], cacheable = true, echo = true) {
   let asked = 0;
   const node: Node = {
     name: "n",
@@ -39,7 +39,7 @@ function run(forward: Forward, frames: readonly Uint8Array[], cacheable = true) 
       return { verdict: { kind: "forward", outputs: [forward] }, cacheable, stamps: [] };
     },
   };
-  const ports = ["in", "out"].map((name) => ({ name, node: 0 as NodeIndex, tunnel: false, peer: null }));
+  const ports = ["in", "out"].map((name) => ({ name, node: 0 as NodeIndex, tunnel: false, peer: null, echo }));
   const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 2 });
   const ends = engine.send(frames.map((frame) => ({ port: IN, frame })));
   return { frames: ends.map(({ frame }) => hexOf(frame)), asked };
@@ -141,12 +141,18 @@ for f in fragment(four(1)/udp(1)/(b"0123456789abcdef"*6), fragsize=48): emit(eth
     expect(run(noPorts, [...before, ...before])).toEqual({ frames: [...plain, ...plain], asked: 2 });
   });
 
-  it("a new identifier, for one packet only", () => {
-    const [before, after] = scapyFrames(`${OLD_AND_NEW}
-for i in range(2): emit(ether(four(i)/ICMP(id=[1, 777][i], seq=2)/b"ping"))`);
+  it("a new identifier of echo, whose old one is in the key; a header cut short has none", () => {
+    const [first, second, cut, firstAfter, secondAfter, cutAfter, other, otherAfter] = scapyFrames(`${OLD_AND_NEW}
+for i in range(2):
+    for seq in (2, 3): emit(ether(four(i)/ICMP(id=[1, 777][i], seq=seq)/b"ping"))
+    emit(ether(four(i, proto=1)/bytes(ICMP(id=1, seq=2))[:5]))
+for i in range(2): emit(ether(four(i)/ICMP(id=[2, 777][i], seq=2)/b"ping"))`);
     const forward = forwardWith({ ...NEW4, identifier: 777 });
-    expect(hexOf(apply(forward, before!, () => 0) as Uint8Array)).toBe(hexOf(after!));
-    expect(run(forward, [before!, before!])).toEqual({ frames: Array(2).fill(hexOf(after!)), asked: 2 });
+    expect(hexOf(apply(forward, first!, () => 0) as Uint8Array)).toBe(hexOf(firstAfter!));
+    const sent = [first!, second!, cut!, other!, first!, cut!];
+    const wanted = [firstAfter!, secondAfter!, cutAfter!, otherAfter!, firstAfter!, cutAfter!].map(hexOf);
+    expect(run(forward, sent), "one for each identifier, and the cut ones").toEqual({ frames: wanted, asked: 4 });
+    expect(run(forward, sent, true, false), "without it in the key").toEqual({ frames: wanted, asked: 6 });
   });
 
   it("one hop on, in the same step", () => {

@@ -6,6 +6,7 @@ import {
   CONTOSO1,
   datagram,
   EDGE,
+  type End,
   EXAMPLE,
   FABRIKAM1,
   fromContoso,
@@ -88,6 +89,17 @@ describe("NAT", () => {
     expect([back!.port, seen(back!.frame).ports]).toEqual(["hv1/Contoso1", [0, 0x1234]]);
     const [asked] = lab.send("edge/external", fromOutside(icmp(WEB, PUBLIC, echo(8, identifier))));
     expect(asked!.reason).toBe("NAT_NO_BINDING");
+
+    const { misses } = lab.lab.engine.flowCounters();
+    for (let n = 0; n < 20; n++) {
+      const [again] = lab.send("hv1/Contoso1", fromContoso(icmp(VM, WEB, echo(8, 0x1234))));
+      expect(again!.frame).toEqual(out!.frame);
+      const [answer] = lab.send("edge/external", fromOutside(icmp(WEB, PUBLIC, echo(0, identifier))));
+      expect(answer!.frame).toEqual(back!.frame);
+    }
+    expect(lab.lab.engine.flowCounters().misses, "the kernel has the identifier in its key").toBe(misses);
+    const [other] = lab.send("hv1/Contoso1", fromContoso(icmp(VM, WEB, echo(8, 0x1235))));
+    expect(seen(other!.frame).ports[1], "another conversation").not.toBe(identifier);
   });
 });
 
@@ -503,6 +515,17 @@ describe("hairpin (RFC 4787 REQ-9)", () => {
       { source: PUBLIC, destination: VM, ports: [8080, 999] },
     ]);
     expect(lab.lab.engine.portCounters(lab.lab.port("edge/external")!).tx.packets).toBe(0);
+
+    // Established: both translations are one, and the kernel's.
+    const data = (): End => lab.send("hv1/Fabrikam1", fromFabrikam(segment(VM, PUBLIC, [999, 8080], ACK)))[0]!;
+    const answer = (): End => lab.send("hv1/Contoso1", fromContoso(segment(VM, PUBLIC, [80, ports[0]], ACK)))[0]!;
+    const once = [data(), answer(), data(), answer()];
+    expect(seen(once[0]!.frame)).toEqual({ source, destination, ports, ttl });
+    const { misses } = lab.lab.engine.flowCounters();
+    for (let n = 0; n < 20; n++) expect([data().frame, answer().frame]).toEqual([once[2]!.frame, once[3]!.frame]);
+    expect(lab.lab.engine.flowCounters().misses).toBe(misses);
+    const [end] = lab.send("hv1/Fabrikam1", fromFabrikam(segment(VM, PUBLIC, [999, 8080], FIN | ACK)));
+    expect([end!.port, lab.lab.engine.flowCounters().guarded > 0]).toEqual(["hv1/Contoso1", true]);
   });
 
   it("an error about such a packet finds its sender too (RFC 5508 REQ-7)", () => {

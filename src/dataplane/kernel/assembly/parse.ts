@@ -9,9 +9,9 @@
 
 import { be16, headerChecksumHolds } from "./bytes";
 import {
-  FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
+  CONTROL_PORTS, FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
   KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_IPV4, KIND_IPV6, KIND_LINK,
-  KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
+  KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_ECHO, PORT_SIZE, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
   ROW_NETWORK, ROW_OFFSET, ROW_TCP_FLAGS,
 } from "./layout.generated";
 
@@ -139,13 +139,13 @@ function flow(row: usize, key: usize, port: u32, frame: usize, etherType: u32, n
     if (!ipv4Header(network, end)) return KIND_UNKEYED;
     kind += KIND_IPV4 - KIND_LINK;
     first = load<u32>(network, 12);
-    const ports = transportFields(row);
+    const ports = transportFields(row, port);
     store<u64>(key, <u64>load<u32>(network, 16) | (<u64>ports << 32), KEY_BODY + 4);
   } else if (etherType == ETHERTYPE_IPV6) {
     if (!ipv6Header(network, end)) return KIND_UNKEYED;
     kind += KIND_IPV6 - KIND_LINK;
     first = load<u32>(network, 8);
-    const ports = transportFields(row);
+    const ports = transportFields(row, port);
     store<u64>(key, load<u64>(network, 12), KEY_BODY + 4);
     store<u64>(key, load<u64>(network, 20), KEY_BODY + 12);
     store<u64>(key, load<u64>(network, 28), KEY_BODY + 20);
@@ -164,10 +164,10 @@ function flow(row: usize, key: usize, port: u32, frame: usize, etherType: u32, n
   return kind;
 }
 
-/** TCP's flags into the row; returns the ports, or ICMP's type and code, or 0. Cut ones are noted in `fragmentFlags`. */
+/** TCP's flags into the row; returns the ports, or what ICMP has in their place, or 0. Cut ones are noted in `fragmentFlags`. */
 // @ts-ignore: decorator
 @inline
-function transportFields(row: usize): u32 {
+function transportFields(row: usize, port: u32): u32 {
   if (fragmentFlags) return 0;
   const isTcp = protocol == PROTOCOL_TCP;
   const isIcmp = protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
@@ -178,7 +178,19 @@ function transportFields(row: usize): u32 {
     return 0;
   }
   if (isTcp && room >= 14) store<u8>(row, load<u8>(transport, 13), ROW_TCP_FLAGS);
-  return isIcmp ? <u32>load<u16>(transport) : load<u32>(transport);
+  return isIcmp ? icmpFields(room, port) : load<u32>(transport);
+}
+
+/** ICMP's type and code; of echo messages also the identifier, if the port wants it, which all eight octets of their header must show. */
+function icmpFields(room: i32, port: u32): u32 {
+  const typeAndCode = <u32>load<u16>(transport);
+  const isEcho = protocol == PROTOCOL_ICMP ? (typeAndCode & 0xf7) == 0 : (typeAndCode & 0xfe) == 128;
+  if (!isEcho || !(load<u32>(<usize>load<u32>(CONTROL_PORTS) + <usize>port * PORT_SIZE, PORT_FLAGS) & PORT_FLAG_ECHO)) return typeAndCode;
+  if (room < 8) {
+    fragmentFlags = KEY_FLAG_TRANSPORT_CUT;
+    return 0;
+  }
+  return typeAndCode | (<u32>load<u16>(transport, 4) << 16);
 }
 
 /** RFC 791 §3.1: version, IHL and total length that fit; sets protocol, fragment class, transport and end. */
