@@ -57,6 +57,8 @@ export {
   type TunnelFamily,
 } from "./nve/offload.js";
 export { OUTBOUND_LAYERS } from "./nve/outbound.js";
+export { believedMtu, isTooBigMessage } from "./nve/path-mtu.js";
+export { type PathMtuEffect, type PathMtuStore, settlePathMtu } from "./nve/path-mtu-state.js";
 export { inVlan } from "./nve/provider-frames.js";
 export { providerMembership } from "./nve/provider-membership.js";
 export { providerResolution } from "./nve/provider-resolution.js";
@@ -66,5 +68,6 @@ export { reentryAt } from "./nve/reentry.js";
 export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";
+export { messageIsIntact, quotedPacket } from "./quoted-packet.js";
 export { errorAbout, type Problem, type Router } from "./responders/icmp-errors.js";
 export type { Message } from "./responders/message.js";

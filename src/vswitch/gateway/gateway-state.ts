@@ -9,10 +9,16 @@
  * The kernel forwards a live flow without telling anyone; so a binding ends when it has been idle for its timeout at least, and for
  * a quarter more at most. Only packets from inside keep a binding (RFC 4787 REQ-6): nobody outside can.
  */
-import { bindingStamp } from "../../dataplane/policy/index.js";
-import type { NodeState, NodeWork } from "../../dataplane/slowpath/index.js";
+import { bindingStamp, PathMtus } from "../../dataplane/policy/index.js";
+import {
+  type NodeState,
+  type NodeWork,
+  type PathMtuEffect,
+  type PathMtuStore,
+  settlePathMtu,
+} from "../../dataplane/slowpath/index.js";
 import type { Effect, NodeIndex, PortIndex, Stamp } from "../../dataplane/transposition/index.js";
-import { type Address, prefixContains, sameAddress } from "../../dataplane/wire/index.js";
+import { type Address, formatAddress, prefixContains, sameAddress } from "../../dataplane/wire/index.js";
 import type { ExternalRoute, GatewaySettings, GatewayTenant, GreTunnel, NatProtocol } from "../settings.js";
 import { type Binding, type Endpoint, NatTable, type Phase } from "./nat-table.js";
 
@@ -39,7 +45,8 @@ export type GatewayEffect =
   | { readonly kind: "due"; readonly binding: number }
   | { readonly kind: "firstFragment"; readonly key: string; readonly binding: number }
   | { readonly kind: "laterFragment"; readonly key: string; readonly ingress: PortIndex; readonly frame: Uint8Array }
-  | { readonly kind: "forgetFragments" };
+  | { readonly kind: "forgetFragments" }
+  | PathMtuEffect;
 
 /** Look at a binding again when this part of its timeout is over. */
 const LOOK_AFTER = 1 / 4;
@@ -59,6 +66,8 @@ const PROTOCOL_NUMBERS: Readonly<Record<NatProtocol, number>> = { tcp: 6, udp: 1
 
 export class GatewayState implements NodeState {
   readonly table: NatTable;
+  /** Of the paths to tunnels' far ends, as routers outside have told. */
+  pathMtus = new PathMtus();
   /** The oldest first. */
   readonly #fragmented = new Map<string, Fragmented>();
   #willForget = false;
@@ -107,6 +116,11 @@ export class GatewayState implements NodeState {
     return longest(found, ({ length }) => length)?.tunnel;
   }
 
+  /** The longest outer packet that a tunnel's path carries. */
+  pathMtuOf({ destination }: GreTunnel): number {
+    return Math.min(this.settings.external.mtu, this.pathMtus.find(destination) ?? Number.POSITIVE_INFINITY);
+  }
+
   insideStamp(tenant: number, protocol: NatProtocol, { address, port }: Endpoint): Stamp {
     return bindingStamp(this.node, tenant, PROTOCOL_NUMBERS[protocol], address, port);
   }
@@ -145,7 +159,24 @@ export class GatewayState implements NodeState {
         break;
       case "forgetFragments":
         this.#forgetFragments(work);
+        break;
+      case "pathMtu":
+      case "pathMtuEnd":
+        settlePathMtu(effect, this.#pathMtuStore(work), work);
     }
+  }
+
+  #pathMtuStore(work: NodeWork): PathMtuStore {
+    return {
+      all: () => this.pathMtus.all,
+      learn: (pathMtu) => {
+        this.pathMtus = this.pathMtus.with(pathMtu);
+      },
+      expire: (destination) => {
+        this.pathMtus = this.pathMtus.expired(destination, work.nowMs);
+      },
+      tell: (destination, mtu) => work.notify({ kind: "tunnelMtu", destination: formatAddress(destination), mtu }),
+    };
   }
 
   /** The packet enters again in any case: without a binding it ends there for its reason. */

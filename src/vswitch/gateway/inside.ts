@@ -71,7 +71,7 @@ const siteToSite: Layer<GatewayState> = {
     const saw = `destination ${formatAddress(ip.destination)}`;
     if (context.observer) tell(context, saw, `through GRE tunnel ${tunnel.name}, key ${tunnel.key}`, tunnel);
     context.doNotCache();
-    const mtu = tunnelMtu(state.settings.external.mtu, tunnel);
+    const mtu = tunnelMtu(state.pathMtuOf(tunnel), tunnel);
     const refused = mayGoOn(state, packet, mtu, context);
     if (refused) return refused;
     const link = linkTo(state, tunnel.destination);

@@ -4,6 +4,7 @@
  * get their new addresses and ports from the header transposition.
  */
 import type { ParsedFrame, ParsedIp } from "../../dataplane/packet/index.js";
+import { messageIsIntact } from "../../dataplane/slowpath/index.js";
 import type { AddressRewrite } from "../../dataplane/transposition/index.js";
 import {
   type Address,
@@ -22,8 +23,6 @@ import {
   ICMP_REDIRECT,
   ICMPV6_ECHO_REPLY,
   ICMPV6_ECHO_REQUEST,
-  icmpChecksumIsRight,
-  icmpv6ChecksumIsRight,
   isIcmpError,
   isIcmpv6Error,
   type Mac,
@@ -95,9 +94,7 @@ function readWhole(bytes: Uint8Array, ip: ParsedIp): NatPacket {
   if (flow) return flow;
   if (!isIcmp || end - transportAt < EIGHT) return { kind: "malformed" }; // cut short
   if (!isTranslated(family, u8(bytes, transportAt))) return { kind: "other" };
-  const isRight =
-    family === 4 ? icmpChecksumIsRight(bytes, transportAt, end) : icmpv6ChecksumIsRight(bytes, ip.at, transportAt, end);
-  if (!isRight) return { kind: "malformed" }; // RFC 5508 REQ-3 (a)
+  if (!messageIsIntact(bytes, ip)) return { kind: "malformed" }; // RFC 5508 REQ-3 (a)
   const quoted = readQuoted(bytes, family, transportAt + EIGHT, end);
   return quoted ? { kind: "error", quoted } : { kind: "other" };
 }

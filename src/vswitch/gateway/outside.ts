@@ -3,7 +3,7 @@
  *
  *   frame, address resolution   for us, and readable; our external addresses are answered for
  *   destination                 one of our external addresses, and nothing else
- *   site-to-site                GRE of a tunnel: out of it, and on to its tenant
+ *   site-to-site                GRE of a tunnel: out of it, and on to its tenant; how wide its path is
  *   NAT                         the internal endpoint of a binding; nobody else is let in
  *
  * Filtering is endpoint-independent (RFC 4787 REQ-8): whoever knows an external endpoint that is bound may send to it.
@@ -14,6 +14,7 @@ import {
   CONTINUE,
   dropFor,
   errorAbout,
+  isTooBigMessage,
   type Layer,
   type LayerContext,
   type Outcome,
@@ -34,6 +35,7 @@ import {
 import type { Binding } from "./nat-table.js";
 import { reception, type Side, tell } from "./reception.js";
 import { decapsulate } from "./tunnel.js";
+import { takeTunnelPath } from "./tunnel-path.js";
 
 const outsideSide = (state: GatewayState): Side => ({
   mac: state.settings.external.mac,
@@ -59,7 +61,9 @@ const destination: Layer<GatewayState> = {
 const siteToSite: Layer<GatewayState> = {
   name: "site-to-site",
   evaluate(state, packet, context) {
-    if (packet.parsed.ip!.protocol !== PROTOCOL_GRE) return CONTINUE;
+    const ip = packet.parsed.ip!;
+    if (isTooBigMessage(packet.bytes, ip)) return takeTunnelPath(state, packet, context) ?? CONTINUE;
+    if (ip.protocol !== PROTOCOL_GRE) return CONTINUE;
     context.doNotCache();
     const opened = decapsulate(packet.bytes, packet.parsed, state.settings);
     if (typeof opened === "number") {

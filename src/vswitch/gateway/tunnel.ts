@@ -39,8 +39,8 @@ const TTL = 128;
 const GRE_WITH_KEY = 8;
 const outerLength = ({ source }: GreTunnel): number => (source.family === 4 ? IPV4_LENGTH : IPV6_LENGTH) + GRE_WITH_KEY;
 
-/** The longest packet that fits the tunnel. */
-export const tunnelMtu = (externalMtu: number, tunnel: GreTunnel): number => externalMtu - outerLength(tunnel);
+/** The longest packet that fits the tunnel, where its path carries so much. */
+export const tunnelMtu = (pathMtu: number, tunnel: GreTunnel): number => pathMtu - outerLength(tunnel);
 
 /** The packet of `frame`, one hop on, in the tunnel; what lies behind the packet stays behind. */
 export function encapsulate(bytes: Uint8Array, frame: ParsedFrame, link: Link, tunnel: GreTunnel): Uint8Array {

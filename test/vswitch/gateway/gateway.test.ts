@@ -1,6 +1,8 @@
 /** The built-in gateway in a whole lab: from a VM across the wire to the outside, and back. */
 import { describe, expect, it } from "vitest";
+import { reasonName } from "../../../src/dataplane/index.js";
 import { arp, concatenate, frame, hexOf, icmp, icmpv6, internetChecksum, ip, macBytes } from "../../engine/build.js";
+import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
 import { isTsharkAvailable, tsharkFields } from "../../oracles/tshark.js";
 import {
   CONTOSO1,
@@ -611,6 +613,52 @@ describe("site-to-site GRE", () => {
     const ends = lab.send("hv1/Contoso1", fromContoso(big));
     expect(ends.map(({ reason }) => reason)).toEqual(["GATEWAY_TOO_BIG", "NONE"]);
     expect(hexOf(ends[1]!.frame.subarray(40, 42))).toBe("05c0"); // 1472
+  });
+
+  describe.skipIf(!isScapyAvailable())("a router on the tunnel's path", () => {
+    /** To the tunnel's end, about a packet that came out of it; from a router which quotes so many octets. */
+    const tooBig = (mtu: number, { key = 77, far = FAR, flags = "DF", cut = 28, extra = "" } = {}): Uint8Array =>
+      scapyFrames(`
+inside = IP(src="${VM}", dst="${BRANCH}", flags="DF")/UDP(sport=1, dport=2)/Raw(bytes(1400))
+quoted = bytes(IP(src="${OURS}", dst="${far}", flags="${flags}", proto=47)/GRE(key_present=1, key=${key}, proto=0x800)/inside)[:${cut}]
+emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", ":")}")/IP(src="198.51.100.1", dst="${OURS}")/ICMP(type=3, code=4, nexthopmtu=${mtu}${extra})/Raw(quoted))`)[0]!;
+    const inner = (length: number): Uint8Array =>
+      fromContoso(datagram(VM, BRANCH, [1, 2], { data: new Uint8Array(length - 28) }));
+    const reasons = (lab: GatewayLab, length: number): string[] =>
+      lab.send("hv1/Contoso1", inner(length)).map(({ reason }) => reason);
+
+    it("makes it narrower: the next inner packet that no longer fits is answered with what does, for ten minutes", () => {
+      const lab = new GatewayLab();
+      expect(reasons(lab, 1400)).toEqual(["NONE"]);
+      expect(lab.send("edge/external", tooBig(1300))).toEqual([]);
+      expect(lab.lab.engine.reasonCounts().map(({ reason }) => reasonName(reason))).toEqual(["GATEWAY_PATH_MTU"]);
+      expect(reasons(lab, 1300 - 28)).toEqual(["NONE"]);
+      const [dropped, told] = lab.send("hv1/Contoso1", inner(1300 - 27));
+      expect([dropped!.reason, told!.port]).toEqual(["GATEWAY_TOO_BIG", "hv1/Contoso1"]);
+      expect(hexOf(told!.frame.subarray(40, 42))).toBe("04f8"); // 1272
+      lab.wait(601_000);
+      expect(reasons(lab, 1400)).toEqual(["NONE"]);
+    });
+
+    it("is not believed about what the tunnel does not send, or cannot be", () => {
+      const lab = new GatewayLab();
+      for (const bytes of [
+        tooBig(1456),
+        tooBig(0),
+        tooBig(1300, { flags: "" }),
+        tooBig(1300, { extra: ", chksum=1" }),
+      ]) {
+        expect(lab.send("edge/external", bytes).map(({ reason }) => reason)).toEqual(["GATEWAY_PATH_MTU_IGNORED"]);
+      }
+      for (const bytes of [tooBig(1300, { key: 78 }), tooBig(1300, { far: WEB }), tooBig(1300, { cut: 12 })]) {
+        expect(lab.send("edge/external", bytes).map(({ reason }) => reason)).toEqual(["NAT_PROTOCOL"]);
+      }
+      expect(reasons(lab, 1400)).toEqual(["NONE"]);
+      lab.send("edge/external", tooBig(68));
+      expect(reasons(lab, 576 - 28), "576 octets at least").toEqual(["NONE"]);
+      const again = lab.send("edge/external", tooBig(1300)).map(({ reason }) => reason);
+      expect(again, "no less than what is known").toEqual(["GATEWAY_PATH_MTU_IGNORED"]);
+    });
   });
 });
 

@@ -3,11 +3,12 @@
  * ticks. Each part is a store with its own effects.
  */
 import type { NodeIndex } from "../../transposition/transposition.js";
+import { formatAddress } from "../../wire/address-text.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { LearnedAddresses, type LearningEffect } from "./learned-addresses.js";
 import { type MembershipCounters, type MembershipEffect, Memberships } from "./memberships.js";
-import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
+import { type PathMtuEffect, type PathMtuStore, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
 import type { NveWork } from "./work.js";
@@ -67,7 +68,7 @@ export class NveState {
         break;
       case "pathMtu":
       case "pathMtuEnd":
-        settlePathMtu(effect, work);
+        settlePathMtu(effect, pathMtusOf(work), work);
         break;
       case "fragment":
       case "fragmentsEnd":
@@ -87,3 +88,11 @@ export class NveState {
     }
   }
 }
+
+/** They lie in the host's policy, for encapsulation goes by them as it does by routes and neighbors. */
+const pathMtusOf = (work: NveWork): PathMtuStore => ({
+  all: () => work.policy.pathMtus.all,
+  learn: (pathMtu) => work.changePolicy({ kind: "pathMtuLearnt", pathMtu }),
+  expire: (destination) => work.changePolicy({ kind: "pathMtuExpired", destination, nowMs: work.nowMs }),
+  tell: (destination, mtu) => work.notify({ kind: "pathMtu", providerAddress: formatAddress(destination), mtu }),
+});
