@@ -24,7 +24,7 @@ export function flowReport(flows: readonly FlowResult[]): string[] {
   const rows = flows.map((flow) => [
     flow.ingress,
     flow.output ?? flow.reason ?? flow.verdict.toLowerCase(),
-    flow.tunnel ? `VSID ${flow.tunnel.vsid}` : "",
+    flow.tunnel ? tunnelText(flow.tunnel) : "",
     talkers(flow),
     flow.state,
     countOf(flow.packets, "packet"),
@@ -32,6 +32,9 @@ export function flowReport(flows: readonly FlowResult[]): string[] {
   ]);
   return table(rows);
 }
+
+const tunnelText = ({ vsid, key }: NonNullable<FlowResult["tunnel"]>): string =>
+  vsid === null ? `GRE key ${key}` : `VSID ${vsid}`;
 
 function talkers({ ip, rewrite, sourceMac, destinationMac, etherType }: FlowResult): string {
   if (!ip) return `0x${etherType!.toString(16).padStart(4, "0")} ${sourceMac} > ${destinationMac}`;

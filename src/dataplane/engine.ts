@@ -57,7 +57,7 @@ export interface PortSpec {
   /** `host1/Blue1` */
   readonly name: string;
   readonly node: NodeIndex;
-  /** Does an NVE listen here, so that NVGRE is looked into? */
+  /** Does an NVE listen here, or the far end of a gateway's tunnels, so that GRE is looked into? */
   readonly tunnel: boolean;
   /** Do decisions of its node depend on the identifier of ICMP echo? No unless told. */
   readonly echo?: boolean;

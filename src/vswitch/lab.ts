@@ -226,12 +226,13 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
   };
   const firstGateway = settings.hosts.length + (settings.provider ? 1 : 0);
   settings.gateways.forEach(({ name, tenants }, index) => {
+    const hasTunnels = tenants.some(({ tunnels }) => tunnels.length > 0);
     const node = firstGateway + index;
     for (const { vsid, adapterPort } of tenants) {
       add(insidePortName(name, vsid), node, false, null, true);
       link(ports.get(insidePortName(name, vsid))!, ports.get(adapterPort)!);
     }
-    add(externalPortName(name), node, false, null, true);
+    add(externalPortName(name), node, hasTunnels, null, true);
   });
   return { ports, specs };
 }

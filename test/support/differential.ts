@@ -22,7 +22,7 @@ import {
   STREAM_ITEM_SIZE,
   STREAM_SIZE,
 } from "../../src/dataplane/packet/layout.js";
-import { type ParsedFrame, type ParsedIp, parseFrame } from "../../src/dataplane/packet/parse.js";
+import { type ParsedFrame, type ParsedIp, parseBarePacket, parseFrame } from "../../src/dataplane/packet/parse.js";
 import type { FrameAtPort, Node } from "../../src/dataplane/slowpath/layer.js";
 import { apply } from "../../src/dataplane/transposition/apply.js";
 import type {
@@ -39,7 +39,7 @@ import { type FlowId, type Mac, setU16, type Tci, u16, type Vsid } from "../../s
 import { checksum } from "../../src/dataplane/wire/checksum.js";
 import { hasFlowPorts } from "../../src/dataplane/wire/entropy.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../src/dataplane/wire/ethernet.js";
-import { greKeyAt, greLengthAt } from "../../src/dataplane/wire/gre.js";
+import { checkGre, greKeyAt, greLengthAt, greProtocolAt } from "../../src/dataplane/wire/gre.js";
 import {
   IPV4_LENGTH,
   IPV4_PACKET_MAX,
@@ -107,9 +107,10 @@ const NVGRE = [
   "NVGRE/6 IPv6",
   "NVGRE/6 broken IP",
 ] as const;
+const GRE = ["GRE/4 IPv4", "GRE/4 IPv6", "GRE/6 IPv4", "GRE/6 IPv6"] as const;
 export const KINDS = {
   source: ["well-meant", "mutated", "garbage"],
-  frame: [...FRAMES, ...NVGRE],
+  frame: [...FRAMES, ...NVGRE, ...GRE],
   with: [
     "tag",
     "fragment",
@@ -120,6 +121,7 @@ export const KINDS = {
     "headroom",
     "transport cut short",
     "UDP without checksum",
+    "padding",
   ],
   decision: [
     "drop",
@@ -130,6 +132,8 @@ export const KINDS = {
     "untouched",
     "pop",
     "pop and push",
+    "pop of IP in GRE",
+    "push of IP in GRE",
     "push IPv4",
     "push IPv6",
     "Ethernet",
@@ -147,7 +151,16 @@ export const KINDS = {
     "length limit",
   ],
   end: ["delivered", "passed", "consumed", "delivered in place", "delivered in a slot", "delivered in a stream"],
-  drop: ["INVALID_PACKET", "TX_NO_RECORD", "TX_TOO_BIG", "TX_TTL_EXCEEDED", "RX_ECN", "CAPTURE_CUT", "FRAME_TOO_LONG"],
+  drop: [
+    "INVALID_PACKET",
+    "TX_NO_RECORD",
+    "TX_NON_IP",
+    "TX_TOO_BIG",
+    "TX_TTL_EXCEEDED",
+    "RX_ECN",
+    "CAPTURE_CUT",
+    "FRAME_TOO_LONG",
+  ],
   flow: ["hits", "misses", "guarded", "evictions", "stale", "uncached"],
   burst: ["of 1", "of 2 to 31", "of 32", "of 33 to 255", "of 256"],
 } as const satisfies Record<string, readonly string[]>;
@@ -163,7 +176,7 @@ function decide({ bytes, start, end, ingress }: FrameAtPort, versions: readonly 
   const inner = ingress === WIRE ? innerOf(bytes, frame) : null;
   // The outer source MAC is not in the key of an NVGRE packet; nothing is decided by it.
   const outer = inner ? { ...frame, source: 0 as Mac } : frame;
-  const hash = hashOf(bytes, outer) ^ (inner ? hashOf(bytes, inner) ^ vsidOf(bytes, frame) : 0) ^ ingress;
+  const hash = hashOf(bytes, outer) ^ (inner ? hashOf(bytes, inner) ^ tunnelOf(bytes, frame) : 0) ^ ingress;
   const stamp = (1 + ((hash >>> 0) % STAMPS)) as Stamp;
   const random = new Random(hash ^ Math.imul(versions[stamp]!, 0x9e37_79b1));
   const decision = draw(random, frame, inner, [stamp]);
@@ -182,22 +195,28 @@ function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, sta
   const lengthLimit = random.chance(0.3) ? random.between(40, 200) : null;
   if (lengthLimit !== null && length > lengthLimit) return dropOne(Reason.TX_TOO_BIG);
   if (decrementTtl && goesOn.ip!.ttl <= 1) return dropOne(Reason.TX_TTL_EXCEEDED);
+  const isBare = pop && inner.networkAt === inner.start;
   const outputs: Forward[] = [];
   const count = random.chance(0.1) ? random.between(2, 4) : 1;
   for (let i = 0; i < count; i++) {
-    const outer = random.chance(0.6) ? push(random) : null;
-    const isRewritten = goesOn.ip !== null && !(pop && outer) && random.chance(0.3);
+    const isGre = decrementTtl && random.chance(0.2);
+    const outer = !isGre && random.chance(0.6) ? push(random) : null;
+    const isRewritten = goesOn.ip !== null && !(pop && (outer || isGre)) && random.chance(0.3);
     outputs.push({
       output: random.pick([OUT, OTHER]),
       pop,
       dscpInwards: random.chance(0.3),
-      ethernet: random.chance(0.6) ? ethernetFields(random) : null,
+      ethernet: isBare || random.chance(0.6) ? ethernetFields(random) : null,
       decrementTtl,
       ...(isRewritten ? { address: addressRewrite(random, goesOn.ip!) } : {}),
       push: outer,
+      ...(isGre ? { pushGre: { ...push(random), key: random.bits() >>> 0 } } : {}),
       lengthLimit,
     });
   }
+  // What the tunnel does not carry is a guard of the first output, and so every packet's own.
+  const isPadded = goesOn.ip !== null && goesOn.end > goesOn.ip.end;
+  if (isPadded && outputs.some(({ pushGre }) => pushGre)) return dropOne(Reason.TX_NON_IP);
   if (outputs.some((forward) => isTooLong(forward, goesOn))) return dropOne(Reason.TX_TOO_BIG);
   if (outputs.some((forward) => uncoversTag(forward, goesOn))) return dropOne(Reason.INVALID_PACKET);
   return { verdict: { kind: "forward", outputs }, cacheable: true, stamps };
@@ -206,10 +225,11 @@ function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, sta
 const dropOne = (reason: Reason): Decision => ({ verdict: { kind: "drop", reason }, cacheable: false, stamps: [] });
 
 /** Would the outer IP packet be longer than IP allows? */
-function isTooLong({ push: outer, ethernet }: Forward, frame: ParsedFrame): boolean {
-  if (outer === null) return false;
+function isTooLong({ push: nvgre, pushGre, ethernet }: Forward, frame: ParsedFrame): boolean {
+  const outer = nvgre ?? pushGre;
+  if (!outer) return false;
   const tag = ethernet === null ? frame.tag : ethernet.tag;
-  const link = ETHERNET_LENGTH + (tag === null ? 0 : VLAN_TAG_LENGTH);
+  const link = pushGre ? 0 : ETHERNET_LENGTH + (tag === null ? 0 : VLAN_TAG_LENGTH);
   const counted = outer.source.family === 4 ? IPV4_LENGTH : 0; // RFC 8200 §3: the payload length leaves the header out
   return counted + NVGRE_LENGTH + link + frame.end - frame.networkAt > IPV4_PACKET_MAX;
 }
@@ -221,14 +241,33 @@ const uncoversTag = ({ ethernet }: Forward, frame: ParsedFrame): boolean =>
 function innerOf(bytes: Uint8Array, frame: ParsedFrame): ParsedFrame | null {
   const { ip } = frame;
   if (ip?.protocol !== PROTOCOL_GRE || ip.fragment !== "none") return null;
+  if (isBareGre(bytes, frame)) {
+    const { transportAt } = ip;
+    return parseBarePacket(
+      bytes,
+      transportAt + greLengthAt(bytes, transportAt),
+      ip.end,
+      greProtocolAt(bytes, transportAt),
+    );
+  }
   if (checkNvgre(bytes, ip.transportAt, ip.end, "lenient")) return null;
   const inner = parseFrame(bytes, ip.transportAt + greLengthAt(bytes, ip.transportAt), ip.end);
   // What the receive checklist refuses: these have no flow key, and no two of them need be decided alike.
   return inner && inner.tag === null ? inner : null;
 }
 
-/** VSID; the FlowID beside it is nothing that a decision may rest on. */
-const vsidOf = (bytes: Uint8Array, { ip }: ParsedFrame): number => greKeyAt(bytes, ip!.transportAt)! >>> 8;
+/** GRE, with or without a key, that carries IP without Ethernet. */
+function isBareGre(bytes: Uint8Array, { ip }: ParsedFrame): boolean {
+  if (ip?.protocol !== PROTOCOL_GRE || checkGre(bytes, ip.transportAt, ip.end)) return false;
+  const protocol = greProtocolAt(bytes, ip.transportAt);
+  return protocol === ETHERTYPE_IPV4 || protocol === ETHERTYPE_IPV6;
+}
+
+/** Which tunnel: VSID, or the key of another one. The FlowID beside the VSID is nothing that a decision may rest on. */
+function tunnelOf(bytes: Uint8Array, frame: ParsedFrame): number {
+  const key = greKeyAt(bytes, frame.ip!.transportAt) ?? 0;
+  return isBareGre(bytes, frame) ? key : key >>> 8;
+}
 
 /** Of the fields that every flow key holds. */
 function hashOf(bytes: Uint8Array, frame: ParsedFrame): number {
@@ -546,7 +585,7 @@ class Run {
   }
 
   #applied(forward: Forward, { port, frame }: Item, queue: number): End {
-    this.#countForward(forward);
+    this.#countForward(forward, isBareGre(frame, parseFrame(frame, 0, frame.length)!));
     const result = apply(forward, frame, () => this.#identification++);
     return typeof result === "number"
       ? { verdict: "dropped", port, reason: result, frame }
@@ -576,7 +615,9 @@ class Run {
     const tally = this.#tally;
     const parsed = parseFrame(frame, 0, frame.length);
     const inner = parsed && port === WIRE ? innerOf(frame, parsed) : null;
-    const outer = inner ? (parsed!.ip!.family === 4 ? "NVGRE/4 " : "NVGRE/6 ") : "";
+    const tunnel = inner && isBareGre(frame, parsed!) ? "GRE" : "NVGRE";
+    const outer = inner ? `${tunnel}/${parsed!.ip!.family} ` : "";
+    if (parsed?.ip && parsed.ip.end < parsed.end) tally.count("with", "padding");
     tally.count("source", kind);
     tally.count("frame", `${outer}${frameKind(inner ?? parsed)}` as (typeof KINDS.frame)[number]);
     if (headroom > 0) tally.count("with", "headroom");
@@ -597,8 +638,12 @@ class Run {
     }
   }
 
-  #countForward({ pop, push: outer, ethernet, decrementTtl, dscpInwards, lengthLimit, address }: Forward): void {
+  #countForward(forward: Forward, isBare: boolean): void {
+    const { pop, push, pushGre, ethernet, decrementTtl, dscpInwards, lengthLimit, address } = forward;
     const count = (kind: (typeof KINDS.decision)[number]): void => this.#tally.count("decision", kind);
+    const outer = push ?? pushGre;
+    if (pop && isBare) count("pop of IP in GRE");
+    if (pushGre) count("push of IP in GRE");
     if (!pop && !outer && !ethernet && !decrementTtl && !address) count("untouched");
     if (address) count("address");
     if (address && (address.sourcePort ?? address.destinationPort) !== undefined) count("ports");

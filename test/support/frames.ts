@@ -44,6 +44,7 @@ function transport(random: Random, mix: FrameMix, protocol: number): Uint8Array 
     if (protocol === 17) setU16(head, 6, random.pick([0, 0, 0xffff, 1, 0xfffe, random.below(65536)]));
   } else {
     head[0] = random.pick([0, 8, 128, 135]);
+    setU16(head, 4, random.below(3)); // the identifier of echo
   }
   const whole = concatenate(head, body);
   return random.chance(0.03) ? whole.subarray(0, random.below(whole.length)) : whole;
@@ -133,18 +134,37 @@ export function tenantFrame(random: Random, mix: FrameMix = DEFAULT_MIX): Uint8A
   return spoil(random, frame);
 }
 
-/** NVGRE as it might come from a wire, with a tenant's frame inside. */
+/** NVGRE as it might come from a wire, with a tenant's frame inside; now and then another tunnel's GRE, with a packet inside. */
 export function wireFrame(random: Random, mix: FrameMix = DEFAULT_MIX): Uint8Array {
+  const payload = random.chance(0.15) ? bareGre(random, mix) : nvgre(random, mix);
+  const frame = random.chance(0.7)
+    ? concatenate(ethernet(random, mix, 0x0800, true), ipv4(random, payload, 47, 0xc0a8_040b, 0xc0a8_0416))
+    : concatenate(ethernet(random, mix, 0x86dd, true), ipv6(random, payload, 47, ipv6Address(11), ipv6Address(22)));
+  return spoil(random, frame);
+}
+
+function nvgre(random: Random, mix: FrameMix): Uint8Array {
   const inner = tenantFrame(random, mix);
   const gre = new Uint8Array(8);
   setU16(gre, 0, random.chance(0.9) ? 0x2000 : random.pick([0x0000, 0x2008, 0x2800, 0x3000, 0xa000, 0x2001, 0x6000]));
   setU16(gre, 2, random.chance(0.97) ? 0x6558 : 0x0800);
   setU32(gre, 4, ((random.pick([5001, 5001, 6001, 4095, 0xffffff]) << 8) | random.below(256)) >>> 0);
-  const payload = concatenate(gre, inner);
-  const frame = random.chance(0.7)
-    ? concatenate(ethernet(random, mix, 0x0800, true), ipv4(random, payload, 47, 0xc0a8_040b, 0xc0a8_0416))
-    : concatenate(ethernet(random, mix, 0x86dd, true), ipv6(random, payload, 47, ipv6Address(11), ipv6Address(22)));
-  return spoil(random, frame);
+  return concatenate(gre, inner);
+}
+
+function bareGre(random: Random, mix: FrameMix): Uint8Array {
+  const isIpv4 = random.chance(0.5);
+  const [a, b] = [random.below(mix.hosts), random.below(mix.hosts)];
+  const protocol = random.pick([isIpv4 ? 1 : 58, 6, 17]);
+  const body = transport(random, mix, protocol);
+  const inner = isIpv4
+    ? ipv4(random, body, protocol, 0x0a00_0000 + a, 0x0a00_0000 + b)
+    : ipv6(random, body, protocol, ipv6Address(a), ipv6Address(b));
+  const gre = new Uint8Array(8);
+  setU16(gre, 0, random.chance(0.9) ? 0x2000 : random.pick([0x0000, 0x2008, 0x2800, 0x3000, 0xa000, 0x2001]));
+  setU16(gre, 2, isIpv4 !== random.chance(0.03) ? 0x0800 : 0x86dd);
+  setU32(gre, 4, random.pick([77, 78, 0x4d00_0000]));
+  return concatenate(gre, inner, new Uint8Array(random.chance(0.1) ? random.below(30) : 0));
 }
 
 function spoil(random: Random, frame: Uint8Array): Uint8Array {

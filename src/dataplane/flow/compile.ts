@@ -8,6 +8,7 @@
  *     address    written over what is kept; the old ones are in the key, so what they add to checksums is known beforehand
  *     ethernet   14 or 18 bytes, with the addresses that shall be
  *     push       the outer headers before those; length, identification, checksum and traffic class are the packet's own
+ *     pushGre    the outer headers in the place of those
  *
  * `transposition/apply.ts` does the same step by step on the packet; the tests hold the two together.
  */
@@ -30,25 +31,25 @@ import {
   VERDICT,
 } from "../packet/layout.js";
 import type { PacketMemory } from "../packet/memory.js";
-import { type ParsedFrame, type ParsedIp, parseFrame } from "../packet/parse.js";
+import { type ParsedFrame, type ParsedIp, parseBarePacket, parseFrame } from "../packet/parse.js";
 import type {
   AddressRewrite,
   Decision,
   EthernetFields,
   Forward,
-  NvgrePush,
+  OuterHeaders,
   PortIndex,
 } from "../transposition/transposition.js";
 import { addressLength, writeAddress } from "../wire/address.js";
 import { setU16, u16 } from "../wire/bytes.js";
 import { checksumSum, foldSum } from "../wire/checksum.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, writeEthernet } from "../wire/ethernet.js";
-import { greHeaderLength } from "../wire/gre.js";
+import { greLengthAt, greProtocolAt, writeGre } from "../wire/gre.js";
 import { ICMP_LENGTH, isIcmpEcho } from "../wire/icmp.js";
 import { isIcmpv6Echo } from "../wire/icmpv6.js";
 import { IPV4_LENGTH, PROTOCOL_GRE, writeIpv4 } from "../wire/ipv4.js";
 import { IPV6_LENGTH, writeIpv6 } from "../wire/ipv6.js";
-import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
+import { NVGRE_LENGTH, PROTOCOL_TRANSPARENT_ETHERNET, writeNvgre } from "../wire/nvgre.js";
 import { ICMP_IDENTIFIER, transportChecksumOf } from "../wire/transport.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH } from "../wire/vlan.js";
 import { countQueued } from "./queue-counts.js";
@@ -108,7 +109,7 @@ export function compileDecision(
   return kept !== 0;
 }
 
-/** The key of an NVGRE packet leaves out the outer source MAC, which no template may then carry on. */
+/** The key of a tunnel's packet leaves out parts of the outer headers, which no template may then carry on. */
 function keyCovers(verdict: Decision["verdict"], kind: number): boolean {
   if (verdict.kind !== "forward" || kind < KIND.NVGRE4_LINK) return true;
   return verdict.outputs.every((forward) => forward.pop || isUntouched(forward));
@@ -235,12 +236,23 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
   const template = templateOf(memory, entry);
   let length = 0;
   let limit = forward.lengthLimit ?? NO_LIMIT;
-  if (forward.push) {
-    length = writeOuter(bytes, template, forward.push);
-    action |= outerAction(forward.push);
+  const outer = forward.push ?? forward.pushGre;
+  if (outer) {
+    length = writeOuter(bytes, template, outer);
+    action |= outerAction(outer);
   }
-  const ethernet = forward.ethernet ?? { destination: inner.destination, source: inner.source, tag: inner.tag };
-  length += writeLink(bytes, template + length, ethernet, inner.etherType);
+  if (forward.push) {
+    writeNvgre(bytes, template + length, forward.push.vsid, forward.push.flowId);
+    length += NVGRE_LENGTH;
+  }
+  if (forward.pushGre) {
+    if (!forward.decrementTtl) throw new Error("plain GRE without a hop would have no guard: a defect of a layer");
+    length += writeGre(bytes, template + length, { protocol: inner.etherType, key: forward.pushGre.key });
+    action |= ACTION.GUARD_PADDING;
+  } else {
+    const ethernet = forward.ethernet ?? { destination: inner.destination, source: inner.source, tag: inner.tag };
+    length += writeLink(bytes, template + length, ethernet, inner.etherType);
+  }
   const room = forward.address ? entry + ENTRY.NEW_ADDRESSES - template : TEMPLATE_SIZE;
   if (length > room) throw new Error(`a template of ${length} bytes does not fit`);
   if (forward.address) {
@@ -249,12 +261,11 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
     action |= ACTION.ADDRESS;
     if (forward.guardsTcpEnd) action |= ACTION.TCP_END_GUARD;
   }
-  if (forward.push) {
-    const ipOffset = forward.push.ethernet.tag === null ? ETHERNET_LENGTH : ETHERNET_LENGTH + VLAN_TAG_LENGTH;
-    const countedFrom = forward.push.source.family === 4 ? ipOffset : ipOffset + IPV6_LENGTH;
-    memory.setU16(entry + ENTRY.NODE, forward.push.identification);
-    if (forward.push.source.family === 4)
-      setU16(bytes, entry + ENTRY.CHECKSUM_BASE, checksumBase(bytes, template + ipOffset));
+  if (outer) {
+    const ipOffset = outer.ethernet.tag === null ? ETHERNET_LENGTH : ETHERNET_LENGTH + VLAN_TAG_LENGTH;
+    const countedFrom = outer.source.family === 4 ? ipOffset : ipOffset + IPV6_LENGTH;
+    memory.setU16(entry + ENTRY.NODE, outer.identification);
+    if (outer.source.family === 4) setU16(bytes, entry + ENTRY.CHECKSUM_BASE, checksumBase(bytes, template + ipOffset));
     limit = Math.min(limit, IP_LENGTH_MAX - (length - countedFrom));
   }
   bytes[entry + ENTRY.TEMPLATE_LENGTH] = length;
@@ -263,7 +274,13 @@ function writeForward(memory: PacketMemory, entry: number, forward: Forward, row
 }
 
 const isUntouched = (forward: Forward): boolean =>
-  !forward.pop && !forward.push && !forward.ethernet && !forward.decrementTtl && !forward.address && !forward.guardsSyn;
+  !forward.pop &&
+  !forward.push &&
+  !forward.pushGre &&
+  !forward.ethernet &&
+  !forward.decrementTtl &&
+  !forward.address &&
+  !forward.guardsSyn;
 
 /** What the new addresses and ports are, and what they add to checksums in exchange for those of this packet. */
 function writeAddresses(bytes: Uint8Array, entry: number, rewrite: AddressRewrite, ip: ParsedIp): void {
@@ -333,8 +350,10 @@ function innerFrame(memory: PacketMemory, row: number, outer: ParsedFrame): Pars
 
 function innerPacket(bytes: Uint8Array, outer: ParsedFrame): ParsedFrame {
   if (!outer.ip) throw new Error("a frame without outer IP was popped: a defect of a layer");
-  const start = outer.ip.transportAt + greHeaderLength(u16(bytes, outer.ip.transportAt));
-  const inner = parseFrame(bytes, start, outer.ip.end);
+  const start = outer.ip.transportAt + greLengthAt(bytes, outer.ip.transportAt);
+  const protocol = greProtocolAt(bytes, outer.ip.transportAt);
+  const isFrame = protocol === PROTOCOL_TRANSPARENT_ETHERNET;
+  const inner = (isFrame ? parseFrame : parseBarePacket)(bytes, start, outer.ip.end, protocol);
   if (!inner) throw new Error("a frame without an inner frame was popped: a defect of a layer");
   return inner;
 }
@@ -347,7 +366,8 @@ function writeLink(bytes: Uint8Array, at: number, fields: EthernetFields, etherT
   return ETHERNET_LENGTH + VLAN_TAG_LENGTH;
 }
 
-function writeOuter(bytes: Uint8Array, at: number, push: NvgrePush): number {
+/** Up to the GRE header; returns the length. */
+function writeOuter(bytes: Uint8Array, at: number, push: OuterHeaders): number {
   const { family } = push.source;
   const trafficClass = push.dscp.model === "pipe" ? push.dscp.value << 2 : 0;
   let length = writeLink(bytes, at, push.ethernet, family === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
@@ -372,11 +392,10 @@ function writeOuter(bytes: Uint8Array, at: number, push: NvgrePush): number {
       flowLabel: push.flowLabel,
     });
   }
-  writeNvgre(bytes, at + length, push.vsid, push.flowId);
-  return length + NVGRE_LENGTH;
+  return length;
 }
 
-function outerAction(push: NvgrePush): number {
+function outerAction(push: OuterHeaders): number {
   const patch = push.source.family === 4 ? ACTION.PATCH_IPV4 : ACTION.PATCH_IPV6;
   const copied = (push.dscp.model === "uniform" ? CLASS.DSCP : 0) | (push.ecn === "compat" ? 0 : CLASS.ECN);
   const linux = push.ecn === "linux" ? ACTION.ECN_LINUX : 0;

@@ -22,14 +22,14 @@ import type { PacketMemory } from "../packet/memory.js";
 import type { PortIndex } from "../transposition/transposition.js";
 import { type AddressFamily, addressAt, addressLength } from "../wire/address.js";
 import { formatAddress } from "../wire/address-text.js";
-import { macAt, u8, u16 } from "../wire/bytes.js";
+import { macAt, u8, u16, u32 } from "../wire/bytes.js";
 import { isIcmpEcho } from "../wire/icmp.js";
 import { isIcmpv6Echo } from "../wire/icmpv6.js";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.js";
 import { formatMac } from "../wire/mac.js";
 import { type FlowState, flowStateOf } from "./idle-timeouts.js";
 
-/** One flow, in one direction, at one node. Of an NVGRE packet MAC addresses and `ip` are the inner frame's. */
+/** One flow, in one direction, at one node. Of an NVGRE packet MAC addresses and `ip` are the inner frame's; of IP in GRE `ip` is. */
 export interface FlowEntryView {
   readonly ingress: PortIndex;
   readonly kind: keyof typeof KIND;
@@ -57,7 +57,10 @@ export interface FlowEntryView {
 }
 
 export interface TunnelView {
-  readonly vsid: number;
+  /** Of NVGRE; null for IP in GRE. */
+  readonly vsid: number | null;
+  /** Of IP in GRE; null for NVGRE. */
+  readonly key: number | null;
   /** Provider addresses. */
   readonly source: string;
   readonly destination: string;
@@ -139,17 +142,21 @@ function viewOfKey(key: Uint8Array, hasIdentifier: boolean): KeyView {
 
 /** Of the frame that is looked into; null if it is not IP. */
 function familyOf(kind: number): AddressFamily | null {
-  if (kind === KIND.IPV4 || kind === KIND.NVGRE4_IPV4 || kind === KIND.NVGRE6_IPV4) return 4;
-  return kind === KIND.IPV6 || kind === KIND.NVGRE4_IPV6 || kind === KIND.NVGRE6_IPV6 ? 6 : null;
+  const name = KIND_NAMES[kind]!;
+  if (name.endsWith("IPV4")) return 4;
+  return name.endsWith("IPV6") ? 6 : null;
 }
 
 /** The outer part of the key begins at `at`. The low half of the VSID, behind the outer MAC address, is little-endian. */
 function tunnelView(key: Uint8Array, kind: number, at: number): TunnelView {
-  const family = kind >= KIND.NVGRE6_LINK ? 6 : 4;
+  const isGre = kind >= KIND.GRE4_IPV4;
+  const family = kind >= (isGre ? KIND.GRE6_IPV4 : KIND.NVGRE6_LINK) ? 6 : 4;
   const length = addressLength(family);
-  const low = at + 2 * length + 6;
+  const behind = at + 2 * length;
+  const low = behind + 6;
   return {
-    vsid: (u8(key, KEY.VSID_HIGH) << 16) | (u8(key, low + 1) << 8) | u8(key, low),
+    vsid: isGre ? null : (u8(key, KEY.VSID_HIGH) << 16) | (u8(key, low + 1) << 8) | u8(key, low),
+    key: isGre ? u32(key, behind) : null,
     source: formatAddress(addressAt(family, key, at)),
     destination: formatAddress(addressAt(family, key, at + length)),
   };

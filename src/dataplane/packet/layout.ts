@@ -104,7 +104,7 @@ export const PORT = {
 } as const;
 export const NO_PORT = 0xffff;
 export const PORT_FLAG = {
-  /** Look into NVGRE: the port faces a provider network and belongs to an NVE. */
+  /** Look into GRE: the port faces a provider network and belongs to an NVE, or the outside of a gateway with tunnels. */
   TUNNEL: 1,
   /** Behind a frame that begins a TCP connection a burst ends. */
   BURST_ENDS_AT_SYN: 2,
@@ -225,6 +225,11 @@ export const KIND = {
   NVGRE6_LINK: 7,
   NVGRE6_IPV4: 8,
   NVGRE6_IPV6: 9,
+  /** GRE with a key that carries an IP packet. */
+  GRE4_IPV4: 10,
+  GRE4_IPV6: 11,
+  GRE6_IPV4: 12,
+  GRE6_IPV6: 13,
 } as const;
 
 /** Each row's key has this much room; what is in use depends on the kind. Unused bytes are zero. */
@@ -237,8 +242,10 @@ export const KEY_SIZE = 96;
  *  IPV6      …20 source, destination  52 ports                                      64
  *  NVGRE4    inner as above up to 32 (LINK, IPV4) or 56 (IPV6), then outer source and destination,
  *  NVGRE6    outer destination MAC, low 16 bits of the VSID                         48, 80, 80, 96
+ *  GRE4      as NVGRE, but with the GRE key and four octets of zero at the end          48, 80
+ *  GRE6                                                                                 80, 96
  *
- * MAC addresses and "proto" are the inner frame's when it is NVGRE; the TCI is the outer frame's. ICMP type and code stand in the
+ * MAC addresses are the inner frame's when it is NVGRE, "proto" is the inner packet's; the TCI is the outer frame's. ICMP type and code stand in the
  * place of the ports, and at ports with PORT_FLAG.ECHO the identifier of echo. The order is that of an untagged IPv4 frame, of which two vectors make the key: octets 0 to 15
  * and 22 to 37, with four octets replaced in each.
  */
@@ -251,7 +258,7 @@ export const KEY_FLAG = {
   TRANSPORT_CUT: 8,
 } as const;
 /** Length of the key by KIND, in bytes; multiples of 16. */
-export const KEY_LENGTH = [0, 32, 32, 64, 48, 48, 80, 80, 80, 96] as const;
+export const KEY_LENGTH = [0, 32, 32, 64, 48, 48, 80, 80, 80, 96, 48, 80, 80, 96] as const;
 
 export const BUCKET_SIZE = 64;
 export const BUCKET_SLOTS = 8;
@@ -359,6 +366,8 @@ export const ACTION = {
   REPLICATE: 0x800,
   /** With ADDRESS: TCP segments with FIN or RST are not decided here. */
   TCP_END_GUARD: 0x40000,
+  /** With DECREMENT_TTL: frames with padding behind their packet go to the slow path. */
+  GUARD_PADDING: 0x80000,
   /** What stays begins with an IPv4 (else IPv6) header; needed by TTL, ECN and DSCP. */
   INNER_IPV4: 0x10000,
   INNER_IPV6: 0x20000,

@@ -104,7 +104,8 @@ export function parseFrame(bytes: Uint8Array, start: number, end: number): Parse
   };
 }
 
-function parseIp(bytes: Uint8Array, at: number, end: number, etherType: number): ParsedIp | null {
+/** The IP packet at `at`, of the version that the EtherType says and well-formed before `end`; else null. */
+export function parseIp(bytes: Uint8Array, at: number, end: number, etherType: number): ParsedIp | null {
   if (etherType === ETHERTYPE_IPV4) return checkIpv4(bytes, at, end) ? null : parseIpv4(bytes, at);
   if (etherType === ETHERTYPE_IPV6) return checkIpv6(bytes, at, end) ? null : parseIpv6(bytes, at);
   return null;
@@ -129,6 +130,16 @@ function parseIpv4(bytes: Uint8Array, at: number): ParsedIp {
     transportAt,
     ports: fragment === "none" ? parsePorts(bytes, transportAt, end, protocol, PROTOCOL_ICMP) : null,
   };
+}
+
+/**
+ * The IP packet that GRE carries without an Ethernet header, from `at` on: as a frame with nothing before its network header and
+ * nothing behind its packet. Null if there is none.
+ */
+export function parseBarePacket(bytes: Uint8Array, at: number, end: number, etherType: number): ParsedFrame | null {
+  const ip = parseIp(bytes, at, end, etherType);
+  const nobody = 0 as Mac;
+  return ip && { start: at, end: ip.end, destination: nobody, source: nobody, tag: null, etherType, networkAt: at, ip };
 }
 
 /** A broken extension chain leaves the header well-formed: `protocol` is then that of the extension where the walk ended. */

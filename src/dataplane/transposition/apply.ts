@@ -17,10 +17,11 @@
  *     it has: ports and checksum change together or not at all.
  */
 import { Reason } from "../drop-reasons.js";
-import { type ParsedFrame, parseFrame } from "../packet/parse.js";
+import { type ParsedFrame, parseFrame, parseIp } from "../packet/parse.js";
+import type { Mac } from "../wire/bytes.js";
 import { ECN_DROP, innerEcn, outerEcn } from "../wire/ecn.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType, writeEthernet } from "../wire/ethernet.js";
-import { greLengthAt } from "../wire/gre.js";
+import { GRE_KEYED_LENGTH, greLengthAt, greProtocolAt, writeGre } from "../wire/gre.js";
 import {
   decrementIpv4Ttl,
   IPV4_LENGTH,
@@ -31,10 +32,10 @@ import {
   writeIpv4,
 } from "../wire/ipv4.js";
 import { decrementIpv6HopLimit, IPV6_LENGTH, setIpv6Dscp, setIpv6Ecn, writeIpv6 } from "../wire/ipv6.js";
-import { NVGRE_LENGTH, writeNvgre } from "../wire/nvgre.js";
+import { NVGRE_LENGTH, PROTOCOL_TRANSPARENT_ETHERNET, writeNvgre } from "../wire/nvgre.js";
 import { TPID_CTAG, VLAN_TAG_LENGTH, VLAN_TAG_OFFSET, writeVlanTag } from "../wire/vlan.js";
 import { readdress } from "./readdress.js";
-import type { EthernetFields, Forward, NodeIndex, NvgrePush } from "./transposition.js";
+import type { EthernetFields, Forward, NodeIndex, OuterHeaders } from "./transposition.js";
 
 /**
  * The frame that `forward` makes of `frame`, as new bytes; or why this packet is dropped after all: RX_ECN, TX_TTL_EXCEEDED.
@@ -48,7 +49,7 @@ export function apply(
 ): Uint8Array | Reason {
   // 1. Take off the outer headers.
   const arrived = parse(frame);
-  const goesOn = forward.pop ? innerFrame(frame, arrived) : new Uint8Array(frame);
+  const goesOn = forward.pop ? innerFrame(frame, arrived, forward) : new Uint8Array(frame);
   const parsed = forward.pop ? parse(goesOn) : arrived;
   const { ip } = parsed;
 
@@ -85,14 +86,36 @@ export function apply(
   const whole = concatenate(link, network);
 
   // 6. Outer headers.
-  return forward.push ? concatenate(outerHeaders(forward.push, whole, identification), whole) : whole;
+  const { push, pushGre } = forward;
+  const goingClass = parse(whole).ip?.trafficClass ?? 0;
+  if (push) {
+    const nvgre = new Uint8Array(NVGRE_LENGTH);
+    writeNvgre(nvgre, 0, push.vsid, push.flowId);
+    return inTunnel(push, concatenate(nvgre, whole), goingClass, identification);
+  }
+  if (pushGre) {
+    must(ip !== null && ip.end === parsed.end, "only an IP packet without padding goes into plain GRE");
+    const gre = new Uint8Array(GRE_KEYED_LENGTH);
+    writeGre(gre, 0, { protocol: parsed.etherType, key: pushGre.key });
+    return inTunnel(pushGre, concatenate(gre, network), goingClass, identification);
+  }
+  return whole;
 }
 
-/** The Ethernet frame inside an NVGRE packet that passed the receive checklist, strict or lenient. */
-function innerFrame(frame: Uint8Array, outer: ParsedFrame): Uint8Array {
+/**
+ * What a GRE packet carries that passed the checks of whoever takes it: the Ethernet frame of NVGRE, strict or lenient; or an IP packet, cut
+ * where it ends, behind an Ethernet header that says no more than its version.
+ */
+function innerFrame(frame: Uint8Array, outer: ParsedFrame, { ethernet }: Forward): Uint8Array {
   const { ip } = outer;
-  must(ip !== null && ip.protocol === PROTOCOL_GRE, "only NVGRE has an inner frame");
-  return new Uint8Array(frame.subarray(ip.transportAt + greLengthAt(frame, ip.transportAt), ip.end));
+  must(ip !== null && ip.protocol === PROTOCOL_GRE, "only GRE has an inner frame");
+  const at = ip.transportAt + greLengthAt(frame, ip.transportAt);
+  const protocol = greProtocolAt(frame, ip.transportAt);
+  if (protocol === PROTOCOL_TRANSPARENT_ETHERNET) return new Uint8Array(frame.subarray(at, ip.end));
+  const packet = parseIp(frame, at, ip.end, protocol);
+  must(packet !== null && ethernet !== null, "a bare IP packet needs an Ethernet header");
+  const header = ethernetHeader({ destination: 0 as Mac, source: 0 as Mac, tag: null }, protocol);
+  return concatenate(header, frame.subarray(at, packet.end));
 }
 
 function ethernetHeader(fields: EthernetFields, etherType: number): Uint8Array {
@@ -106,13 +129,14 @@ function ethernetHeader(fields: EthernetFields, etherType: number): Uint8Array {
   return header;
 }
 
-/** Outer Ethernet, IP and NVGRE (RFC 7637 §3.2) in front of `inner`, the frame as it goes on. */
-function outerHeaders(push: NvgrePush, inner: Uint8Array, identification: (node: NodeIndex) => number): Uint8Array {
-  const nvgre = new Uint8Array(NVGRE_LENGTH);
-  writeNvgre(nvgre, 0, push.vsid, push.flowId);
-  const payloadLength = nvgre.length + inner.length;
-
-  const innerClass = parse(inner).ip?.trafficClass ?? 0;
+/** Outer Ethernet and IP in front of a GRE header and what it carries, whose DSCP and ECN are `innerClass`, 0 if it is not IP. */
+function inTunnel(
+  push: OuterHeaders,
+  gre: Uint8Array,
+  innerClass: number,
+  identification: (node: NodeIndex) => number,
+): Uint8Array {
+  const payloadLength = gre.length;
   const dscp = push.dscp.model === "uniform" ? innerClass >>> 2 : push.dscp.value;
   const trafficClass = (dscp << 2) | outerEcn(push.ecn, innerClass & 3); // RFC 6040 §4.1
 
@@ -129,7 +153,7 @@ function outerHeaders(push: NvgrePush, inner: Uint8Array, identification: (node:
       identification: identification(push.identification) & 0xffff,
       dontFragment: push.dontFragment,
     });
-    return concatenate(ethernetHeader(push.ethernet, ETHERTYPE_IPV4), ipv4, nvgre);
+    return concatenate(ethernetHeader(push.ethernet, ETHERTYPE_IPV4), ipv4, gre);
   }
 
   must(payloadLength <= 0xffff, "too long for IPv6");
@@ -143,7 +167,7 @@ function outerHeaders(push: NvgrePush, inner: Uint8Array, identification: (node:
     trafficClass,
     flowLabel: push.flowLabel,
   });
-  return concatenate(ethernetHeader(push.ethernet, ETHERTYPE_IPV6), ipv6, nvgre);
+  return concatenate(ethernetHeader(push.ethernet, ETHERTYPE_IPV6), ipv6, gre);
 }
 
 function parse(frame: Uint8Array): ParsedFrame {

@@ -4,12 +4,13 @@
  * It is the contract between the slow path, which decides, `apply.ts`, the plain interpreter that one reads first, and the
  * kernel, for which `kernel/compile.ts` turns it into a flow entry. One `Forward` describes one outgoing copy:
  *
- *     pop        drop the outer headers of NVGRE; go on with the inner frame, cut where the outer IP packet ends
+ *     pop        drop the outer headers of NVGRE; go on with the inner frame, cut where the outer IP packet ends. Of IP in GRE go on
+ *                with the inner packet, cut where it ends itself, which needs an Ethernet header then
  *     ecn, dscp  carry congestion marks and class from the popped header into the inner one
  *     ttl        TTL or hop limit of the frame that is now outermost, minus one
  *     address    new IP addresses and ports for that frame
  *     ethernet   new addresses and tag for that frame
- *     push       outer Ethernet, IP and GRE headers in front of it
+ *     push       outer Ethernet, IP and GRE headers in front of it; with `pushGre` in front of its packet, without Ethernet inside
  *     output     the port through which it leaves
  *
  * The steps happen in this order.
@@ -38,8 +39,8 @@ export interface EthernetFields {
   readonly tag: Tci | null;
 }
 
-/** Outer headers of NVGRE (RFC 7637 §3.2). The EtherType follows from the addresses' family. */
-export interface NvgrePush {
+/** Outer headers of a tunnel. The EtherType follows from the addresses' family. */
+export interface OuterHeaders {
   readonly ethernet: EthernetFields;
   readonly source: Address;
   readonly destination: Address;
@@ -53,8 +54,17 @@ export interface NvgrePush {
   readonly flowLabel: number;
   /** IPv4 only: the node whose counter gives the identification. */
   readonly identification: NodeIndex;
+}
+
+/** Of NVGRE (RFC 7637 §3.2). */
+export interface NvgrePush extends OuterHeaders {
   readonly vsid: Vsid;
   readonly flowId: FlowId;
+}
+
+/** Of GRE with a key that carries IP packets (RFC 2784, RFC 2890). */
+export interface GrePush extends OuterHeaders {
+  readonly key: number;
 }
 
 /**
@@ -87,6 +97,8 @@ export interface Forward {
    */
   readonly guardsTcpEnd?: boolean;
   readonly push: NvgrePush | null;
+  /** None unless told, and not together with `push`. Guard: what has padding behind its packet is decided one by one. */
+  readonly pushGre?: GrePush;
   /**
    * Guard: the longest network-layer part, counted before `push` from the network header of the frame that goes on to its
    * last byte, for which this decision holds; longer packets are decided one by one. null: any length.

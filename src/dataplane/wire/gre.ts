@@ -21,6 +21,8 @@ import { checksum, checksumIsRight } from "./checksum.js";
 
 /** Without optional fields. */
 export const GRE_LENGTH = 4;
+/** With a key and nothing else. */
+export const GRE_KEYED_LENGTH = 8;
 export const GRE_CHECKSUM_PRESENT = 0x8000;
 /** R of RFC 1701, reserved since. */
 export const GRE_ROUTING_PRESENT = 0x4000;

@@ -9,7 +9,7 @@
  * The kernel forwards a live flow without telling anyone; so a binding ends when it has been idle for its timeout at least, and for
  * a quarter more at most. Only packets from inside keep a binding (RFC 4787 REQ-6): nobody outside can.
  */
-import { bindingStamp, PathMtus } from "../../dataplane/policy/index.js";
+import { bindingStamp, PathMtus, providerStamp } from "../../dataplane/policy/index.js";
 import {
   type NodeState,
   type NodeWork,
@@ -116,7 +116,7 @@ export class GatewayState implements NodeState {
     return longest(found, ({ length }) => length)?.tunnel;
   }
 
-  /** The longest outer packet that a tunnel's path carries. */
+  /** The longest outer packet that a tunnel's path carries. When it changes the node's provider stamp moves. */
   pathMtuOf({ destination }: GreTunnel): number {
     return Math.min(this.settings.external.mtu, this.pathMtus.find(destination) ?? Number.POSITIVE_INFINITY);
   }
@@ -175,7 +175,10 @@ export class GatewayState implements NodeState {
       expire: (destination) => {
         this.pathMtus = this.pathMtus.expired(destination, work.nowMs);
       },
-      tell: (destination, mtu) => work.notify({ kind: "tunnelMtu", destination: formatAddress(destination), mtu }),
+      tell: (destination, mtu) => {
+        work.moveStamps([providerStamp(this.node)]);
+        work.notify({ kind: "tunnelMtu", destination: formatAddress(destination), mtu });
+      },
     };
   }
 

@@ -9,6 +9,7 @@
  *   NAT                         the external endpoint of its binding
  */
 import { Reason } from "../../dataplane/index.js";
+import { providerStamp } from "../../dataplane/policy/index.js";
 import {
   CONSUME,
   CONTINUE,
@@ -42,7 +43,7 @@ import {
 import type { Binding, Endpoint } from "./nat-table.js";
 import { translatedInwards } from "./outside.js";
 import { reception, type Side, tell } from "./reception.js";
-import { encapsulate, tunnelMtu } from "./tunnel.js";
+import { intoTunnel, tunnelMtu } from "./tunnel.js";
 
 function insideSide(state: GatewayState, packet: PacketView): Side {
   const { addresses } = state.tenant(state.tenantAt(packet.ingress));
@@ -70,14 +71,22 @@ const siteToSite: Layer<GatewayState> = {
     if (!tunnel) return CONTINUE;
     const saw = `destination ${formatAddress(ip.destination)}`;
     if (context.observer) tell(context, saw, `through GRE tunnel ${tunnel.name}, key ${tunnel.key}`, tunnel);
-    context.doNotCache();
+    const { bytes, start } = packet;
+    if (packet.parsed.end > ip.end) {
+      tell(context, saw, "padding behind the packet, which no tunnel carries: taken off");
+      context.resubmit(packet.ingress, bytes.slice(start, ip.end));
+      return CONSUME;
+    }
+    context.consulted(providerStamp(context.node)); // the path's MTU
     const mtu = tunnelMtu(state.pathMtuOf(tunnel), tunnel);
     const refused = mayGoOn(state, packet, mtu, context);
     if (refused) return refused;
     const link = linkTo(state, tunnel.destination);
-    if (typeof link === "number") return dropFor(link);
-    context.emit(state.ports.external, encapsulate(packet.bytes, packet.parsed, link, tunnel));
-    return CONSUME;
+    if (typeof link === "number") {
+      context.doNotCache(); // behind a guard
+      return dropFor(link);
+    }
+    return { kind: "forward", outputs: [intoTunnel(tunnel, link, mtu, state.ports.external, context.node)] };
   },
 };
 

@@ -34,7 +34,7 @@ import {
 } from "./nat-packet.js";
 import type { Binding } from "./nat-table.js";
 import { reception, type Side, tell } from "./reception.js";
-import { decapsulate } from "./tunnel.js";
+import { decapsulate, outOfTunnel } from "./tunnel.js";
 import { takeTunnelPath } from "./tunnel-path.js";
 
 const outsideSide = (state: GatewayState): Side => ({
@@ -64,16 +64,16 @@ const siteToSite: Layer<GatewayState> = {
     const ip = packet.parsed.ip!;
     if (isTooBigMessage(packet.bytes, ip)) return takeTunnelPath(state, packet, context) ?? CONTINUE;
     if (ip.protocol !== PROTOCOL_GRE) return CONTINUE;
-    context.doNotCache();
     const opened = decapsulate(packet.bytes, packet.parsed, state.settings);
     if (typeof opened === "number") {
+      context.doNotCache(); // what is wrong with it is not in the flow key
       tell(context, "GRE", "drop: of no tunnel, or not what a tunnel carries");
       return dropFor(opened);
     }
-    const { tenant, tunnel, frame } = opened;
+    const { tenant, tunnel } = opened;
     tell(context, `GRE with key ${tunnel.key}`, `out of tunnel ${tunnel.name}`, tunnel);
-    context.emit(state.ports.inside[tenant]!, frame);
-    return CONSUME;
+    const output = state.ports.inside[tenant]!;
+    return { kind: "forward", outputs: [outOfTunnel(linkInside(state, tenant), output)] };
   },
 };
 

@@ -135,7 +135,7 @@ test.each([
     ingress: WIRE,
     kind,
     tci: 103,
-    tunnel: { vsid: 0xab_cdef, source, destination },
+    tunnel: { vsid: 0xab_cdef, key: null, source, destination },
     ip: {
       source: "10.0.0.5",
       destination: "10.0.0.7",

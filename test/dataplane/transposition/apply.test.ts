@@ -216,7 +216,7 @@ describe("what it promises", () => {
   });
 
   it("refuses a Forward that can not have been decided for this frame", () => {
-    expect(() => run(POP, a)).toThrow("NVGRE");
+    expect(() => run(POP, a)).toThrow("only GRE");
     expect(() => run({ ...NOTHING, decrementTtl: true }, splice(a, 12, [8, 6]))).toThrow("TTL");
     expect(() => run({ ...NOTHING, lengthLimit: 59 }, a)).toThrow("longer");
     expect(run({ ...NOTHING, lengthLimit: 60 }, a).length).toBe(74);

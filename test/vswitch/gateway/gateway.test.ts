@@ -549,6 +549,40 @@ describe("hairpin (RFC 4787 REQ-9)", () => {
   });
 });
 
+/** The example with IPv6 beside IPv4, inside and outside. */
+const V6 = EXAMPLE.replace(
+  "prefixes: [10.0.1.0/24], gatewayMac: 00-11-22-33-44-55",
+  'prefixes: [10.0.1.0/24, "fd00:1::/64"], gatewayMac: 00-11-22-33-44-55',
+)
+  .replace(
+    "prefixes: [10.0.2.0/24], gatewayMac: 00-11-22-33-44-66",
+    'prefixes: [10.0.2.0/24, "fd00:2::/64"], gatewayMac: 00-11-22-33-44-66',
+  )
+  .replace("vsid: 6001, addresses: [10.0.2.2]", 'vsid: 6001, addresses: [10.0.2.2, "fd00:2::2"]')
+  .replace("vsid: 6000, addresses: [10.0.1.101]", 'vsid: 6000, addresses: [10.0.1.101, "fd00:1::101"]')
+  .replace("nextHop: 203.0.113.1 }]", 'nextHop: 203.0.113.1 }, { destinationPrefix: "::/0", nextHop: "2001:db8::1" }]')
+  .replace("neighbors: [", 'neighbors: [{ address: "2001:db8::1", mac: 02-00-CB-00-71-01 }, ')
+  .replace(
+    "portEnd: 49151 }]\n        staticMappings",
+    'portEnd: 49151 }, { address: "2001:db8::2", portStart: 7, portEnd: 7 }]\n        staticMappings',
+  );
+/** A tunnel over IPv6 that carries both. */
+const V6_TUNNEL = 'source: "2001:db8::3", destination: "2001:db8:9::7", prefixes: [172.16.0.0/16, "fd00:99::/64"]';
+/** A frame of IP with UDP, back to where it came from: all that is swapped leaves the checksums as they are. */
+function answerTo(bytes: Uint8Array): Uint8Array {
+  const answer = bytes.slice();
+  const swap = (a: number, b: number, length: number): void => {
+    answer.set(bytes.subarray(a, a + length), b);
+    answer.set(bytes.subarray(b, b + length), a);
+  };
+  const isIpv4 = bytes[12] === 8;
+  swap(0, 6, 6);
+  if (isIpv4) swap(26, 30, 4);
+  else swap(22, 38, 16);
+  swap(isIpv4 ? 34 : 54, isIpv4 ? 36 : 56, 2);
+  return answer;
+}
+
 describe("site-to-site GRE", () => {
   const BRANCH = "172.16.5.5";
   const FAR = "198.51.100.7";
@@ -578,6 +612,105 @@ describe("site-to-site GRE", () => {
       { source: BRANCH, destination: VM, ttl: 62, ports: [53, 4000] },
     ]);
   });
+
+  it("later packets never leave the kernel, both ways; another flow, or padding, is asked for", () => {
+    const lab = new GatewayLab();
+    const out = (data: number): End =>
+      lab.send("hv1/Contoso1", fromContoso(datagram(VM, BRANCH, [4000, 53], { data: Uint8Array.of(data, 2) })))[0]!;
+    const back = (data: number): End =>
+      lab.send("edge/external", inTunnel(77, datagram(BRANCH, VM, [53, 4000], { data: Uint8Array.of(data, 2) })))[0]!;
+    const misses = (): number => lab.lab.engine.flowCounters().misses;
+    out(0);
+    back(0);
+    const before = misses();
+    for (let data = 1; data < 20; data++) {
+      expect([out(data), back(data)].map(({ port }) => port)).toEqual(["edge/external", "hv1/Contoso1"]);
+      expect(seen(out(data).frame, 42)).toEqual({ source: VM, destination: BRANCH, ttl: 62, ports: [4000, 53] });
+      expect(out(data).frame[42 + 28]).toBe(data);
+    }
+    expect(misses()).toBe(before);
+    const refused = lab.send("edge/external", inTunnel(78, datagram(BRANCH, VM, [53, 4000])))[0]!;
+    expect([refused.reason, misses()], "another key is another flow").toEqual(["GATEWAY_TUNNEL", before + 1]);
+
+    const bare = out(7).frame;
+    const padded = concatenate(
+      fromContoso(datagram(VM, BRANCH, [4000, 53], { data: Uint8Array.of(7, 2) })),
+      new Uint8Array(9),
+    );
+    const [end] = lab.send("hv1/Contoso1", padded);
+    expect(hexOf(end!.frame.subarray(34)), "what lies behind the packet stays behind").toBe(hexOf(bare.subarray(34)));
+    const longer = concatenate(datagram(BRANCH, VM, [53, 4000], { data: Uint8Array.of(7, 2) }), new Uint8Array(9));
+    expect(lab.send("edge/external", inTunnel(77, longer))[0]!.frame).toEqual(back(7).frame);
+  });
+
+  it("the table of flows shows the key and whose packets are inside", () => {
+    const lab = new GatewayLab();
+    lab.send("edge/external", inTunnel(77, datagram(BRANCH, VM, [53, 4000])));
+    const flow = [...lab.lab.engine.flows()].find(({ kind }) => kind === "GRE4_IPV4")!;
+    expect([flow.tunnel, flow.ip]).toMatchObject([
+      { vsid: null, key: 77, source: FAR, destination: OURS },
+      { source: BRANCH, destination: VM, ports: [53, 4000] },
+    ]);
+  });
+
+  it.skipIf(!isScapyAvailable() || !isTsharkAvailable())(
+    "over IPv6, with IPv4 and IPv6 inside: as Scapy writes it, and tshark reads it",
+    () => {
+      const text = V6.replace("source: 203.0.113.3, destination: 198.51.100.7, prefixes: [172.16.0.0/16]", V6_TUNNEL);
+      expect(text).not.toBe(V6);
+      const script = (outer: string, link: string, hops: number): string => `
+for inside in (IP(src="172.16.5.5", dst="10.0.1.101", ttl=${hops}, id=7), IPv6(src="fd00:99::5", dst="fd00:1::101", hlim=${hops})):
+    emit(${link}/${outer}inside/UDP(sport=53, dport=4000)/b"branch")`;
+      const wires = scapyFrames(
+        script(
+          `IPv6(src="2001:db8:9::7", dst="2001:db8::3", hlim=60, fl=9)/GRE(key_present=1, key=77)/`,
+          `Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", ":")}")`,
+          64,
+        ),
+      );
+      const wanted = scapyFrames(
+        script("", `Ether(dst="${CONTOSO1.replaceAll("-", ":")}", src="00:11:22:33:44:55")`, 62),
+      );
+      const lab = new GatewayLab(text);
+      for (let n = 0; n < 3; n++) {
+        const ends = wires.map((wire) => lab.send("edge/external", wire)[0]!);
+        expect(ends.map(({ port, frame: bytes }) => [port, hexOf(bytes)])).toEqual(
+          wanted.map((bytes) => ["hv1/Contoso1", hexOf(bytes)]),
+        );
+      }
+      const answers = wanted.map((bytes) => answerTo(bytes));
+      for (let n = 0; n < 3; n++) {
+        const left = answers.map((bytes) => lab.send("hv1/Contoso1", bytes)[0]!.frame);
+        const rows = tsharkFields(left, [
+          "ipv6.dst",
+          "ip.dst",
+          "gre.key",
+          "ipv6.plen",
+          "udp.checksum.status",
+          "ip.checksum.status",
+        ]);
+        expect(rows).toEqual([
+          {
+            "ipv6.dst": ["2001:db8:9::7"],
+            "ip.dst": ["172.16.5.5"],
+            "gre.key": ["0x0000004d"],
+            "ipv6.plen": ["42"],
+            "udp.checksum.status": ["1"],
+            "ip.checksum.status": ["1"],
+          },
+          {
+            "ipv6.dst": ["2001:db8:9::7", "fd00:99::5"],
+            "ip.dst": [],
+            "gre.key": ["0x0000004d"],
+            "ipv6.plen": ["62", "14"],
+            "udp.checksum.status": ["1"],
+            "ip.checksum.status": [],
+          },
+        ]);
+      }
+      expect(lab.lab.engine.flowCounters().guarded).toBe(0);
+    },
+  );
 
   it("congestion marks go along both ways (RFC 6040)", () => {
     const lab = new GatewayLab();
@@ -663,26 +796,6 @@ emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", "
 });
 
 describe("IPv6", () => {
-  const V6 = EXAMPLE.replace(
-    "prefixes: [10.0.1.0/24], gatewayMac: 00-11-22-33-44-55",
-    'prefixes: [10.0.1.0/24, "fd00:1::/64"], gatewayMac: 00-11-22-33-44-55',
-  )
-    .replace(
-      "prefixes: [10.0.2.0/24], gatewayMac: 00-11-22-33-44-66",
-      'prefixes: [10.0.2.0/24, "fd00:2::/64"], gatewayMac: 00-11-22-33-44-66',
-    )
-    .replace("vsid: 6001, addresses: [10.0.2.2]", 'vsid: 6001, addresses: [10.0.2.2, "fd00:2::2"]')
-    .replace("vsid: 6000, addresses: [10.0.1.101]", 'vsid: 6000, addresses: [10.0.1.101, "fd00:1::101"]')
-    .replace(
-      "nextHop: 203.0.113.1 }]",
-      'nextHop: 203.0.113.1 }, { destinationPrefix: "::/0", nextHop: "2001:db8::1" }]',
-    )
-    .replace("neighbors: [", 'neighbors: [{ address: "2001:db8::1", mac: 02-00-CB-00-71-01 }, ')
-    .replace(
-      "portEnd: 49151 }]\n        staticMappings",
-      'portEnd: 49151 }, { address: "2001:db8::2", portStart: 7, portEnd: 7 }]\n        staticMappings',
-    );
-
   it("echo and its answer, and an error about it, go through a range of their family", () => {
     const lab = new GatewayLab(V6);
     const [vm, web, own] = ["fd00:1::101", "2001:db8:9::9", "2001:db8::2"];

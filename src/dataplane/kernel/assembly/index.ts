@@ -18,7 +18,7 @@ import { setGroup, stateOf } from "./ageing";
 import { be16 } from "./bytes";
 import { candidate, discard as discardEntry, expire, find as findEntry, firstBucket, hashKey, hasOtherKey, install as installEntry, isCurrent, keyChunks, stampSum } from "./flow-table";
 import {
-  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, ACTION_TCP_END_GUARD, CAUSE_GUARD, CAUSE_MISS,
+  ACTION_ADDRESS, ACTION_DECREMENT_TTL, ACTION_GUARD_PADDING, ACTION_GUARD_SYN, ACTION_INNER_IPV4, ACTION_KEEP_MASK, ACTION_TCP_END_GUARD, CAUSE_GUARD, CAUSE_MISS,
   CAUSE_STALE, CAUSE_UNKEYED,
   CONTROL_COPY_BYTES, CONTROL_COPY_ROWS, CONTROL_FAN_OUT, CONTROL_GUARDED, CONTROL_HITS, CONTROL_IN, CONTROL_KEYS, CONTROL_LIST_CURRENT, CONTROL_LIST_NEXT,
   CONTROL_LIST_UNRESOLVED, CONTROL_MISSES, CONTROL_ONE_NODE_BURSTS, CONTROL_ROWS, CONTROL_ROW_COUNT, CONTROL_STALE, CONTROL_TRANSIENTS,
@@ -119,10 +119,11 @@ function isToMany(row: usize, port: usize): bool {
   if (length < ip + 1) return false;
   const version = load<u8>(frame + ip) >>> 4;
   const gre = ip + (version == 4 ? (<u32>load<u8>(frame + ip) & 15) << 2 : 40);
-  return length > gre + 8 && (load<u8>(frame + gre + 8) & 1) != 0;
+  return length > gre + 8 && (load<u8>(frame + gre + 8) & 1) != 0 && be16(frame + gre + 2) == TRANSPARENT_ETHERNET;
 }
 
 const TPID_CTAG: u32 = 0x8100;
+const TRANSPARENT_ETHERNET: u32 = 0x6558;
 
 /** Might the node send the frame through its port again, changed or in pieces? Those must go before later packets. */
 function mayEnterAgain(row: usize, port: usize): bool {
@@ -284,7 +285,10 @@ function judge(row: usize, entry: usize): u32 {
 // @ts-expect-error: decorator
 @inline
 function judgeRare(row: usize, entry: usize, network: u32, stay: u32, action: u32): u32 {
-  if (action & ACTION_GUARD_SYN && load<u8>(row, ROW_TCP_FLAGS) & TCP_SYN) return CAUSE_GUARD;
+  if (action & (ACTION_GUARD_SYN | ACTION_GUARD_PADDING)) {
+    if (action & ACTION_GUARD_SYN && load<u8>(row, ROW_TCP_FLAGS) & TCP_SYN) return CAUSE_GUARD;
+    if (action & ACTION_GUARD_PADDING && stay != packetLength(<usize>load<u32>(row, ROW_OFFSET) + network, action)) return CAUSE_GUARD;
+  }
   if (action & (ACTION_DECREMENT_TTL | ACTION_ADDRESS)) {
     const at: usize = load<u32>(row, ROW_OFFSET) + network;
     if (action & ACTION_DECREMENT_TTL) {
@@ -297,6 +301,11 @@ function judgeRare(row: usize, entry: usize, network: u32, stay: u32, action: u3
     }
   }
   return RESOLVED;
+}
+
+/** Of the IP packet at `at`, by its own word. */
+function packetLength(at: usize, action: u32): u32 {
+  return action & ACTION_INNER_IPV4 ? be16(at + 2) : be16(at + 4) + 40;
 }
 
 const TCP_FIN_OR_RST: u32 = 0x05;

@@ -10,7 +10,7 @@
 import { be16, headerChecksumHolds } from "./bytes";
 import {
   CONTROL_PORTS, FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
-  KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_IPV4, KIND_IPV6, KIND_LINK,
+  KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_GRE4_IPV4, KIND_GRE6_IPV4, KIND_IPV4, KIND_IPV6, KIND_LINK,
   KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_ECHO, PORT_SIZE, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
   ROW_NETWORK, ROW_OFFSET, ROW_TCP_FLAGS,
 } from "./layout.generated";
@@ -252,7 +252,7 @@ function ipv6Header(at: usize, end: usize): bool {
 function nvgre(row: usize, key: usize, port: u32, frame: usize, network: usize, gre: usize, end: usize, addressBytes: u32, link: u32): u32 {
   if (end < gre + 8 + 14) return KIND_UNKEYED;
   // Two octets of flags and version, two of protocol type, as a little-endian load sees them.
-  if ((load<u32>(gre) & 0xffff_07fc) != 0x5865_0020) return KIND_UNKEYED;
+  if ((load<u32>(gre) & 0xffff_07fc) != 0x5865_0020) return ipInGre(row, key, port, frame, network, gre, end, addressBytes, link);
   const vsid = bswap<u32>(load<u32>(gre, 4)) >>> 8;
   if (vsid < 0x1000 || vsid == 0xffffff) return KIND_UNKEYED;
 
@@ -270,19 +270,40 @@ function nvgre(row: usize, key: usize, port: u32, frame: usize, network: usize, 
   store<u32>(row, <u32>(end - frame), ROW_KEEP_END);
 
   const isInnerIpv6 = kind == firstKind + (KIND_IPV6 - KIND_LINK);
-  const at = key + (isInnerIpv6 ? 56 : 32);
   const stationAndVsid = (load<u64>(frame) & 0x0000_ffff_ffff_ffff) | (<u64>(vsid & 0xffff) << 48);
+  outerPart(key, network, addressBytes, isInnerIpv6, stationAndVsid);
+  return kind;
+}
+
+/** The part of the key behind that of the inner packet: outer addresses, and eight octets that say which tunnel. */
+// @ts-ignore: decorator
+@inline
+function outerPart(key: usize, network: usize, addressBytes: u32, isInnerIpv6: bool, tunnel: u64): void {
+  const at = key + (isInnerIpv6 ? 56 : 32);
   if (addressBytes == 4) {
     store<u64>(at, load<u64>(network, 12));
-    store<u64>(at, stationAndVsid, 8);
+    store<u64>(at, tunnel, 8);
     if (isInnerIpv6) store<u64>(at, 0, 16);
   } else {
     store<u64>(at, load<u64>(network, 8));
     store<u64>(at, load<u64>(network, 16), 8);
     store<u64>(at, load<u64>(network, 24), 16);
     store<u64>(at, load<u64>(network, 32), 24);
-    store<u64>(at, stationAndVsid, 32);
+    store<u64>(at, tunnel, 32);
     if (!isInnerIpv6) store<u64>(at, 0, 40);
   }
+}
+
+/** GRE with a key and nothing else optional, around an IP packet, behind which nothing counts. Other GRE has no key. */
+function ipInGre(row: usize, key: usize, port: u32, frame: usize, network: usize, gre: usize, end: usize, addressBytes: u32, link: u32): u32 {
+  const head = load<u32>(gre);
+  const etherType = head >>> 16;
+  if ((head & 0x07fc) != 0x0020 || (etherType != ETHERTYPE_IPV4 && etherType != ETHERTYPE_IPV6)) return KIND_UNKEYED;
+  const firstKind = (addressBytes == 4 ? KIND_GRE4_IPV4 : KIND_GRE6_IPV4) - (KIND_IPV4 - KIND_LINK);
+  const kind = flow(row, key, port, frame, etherType, gre + 8, end, link, firstKind);
+  if (!kind) return KIND_UNKEYED;
+  store<u16>(row, <u16>(gre + 8 - frame), ROW_INNER_NETWORK);
+  store<u32>(row, <u32>(packetEnd - frame), ROW_KEEP_END);
+  outerPart(key, network, addressBytes, etherType == ETHERTYPE_IPV6, load<u32>(gre, 4));
   return kind;
 }
