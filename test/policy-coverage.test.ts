@@ -27,6 +27,7 @@ describe("docs/POLICY-COVERAGE.md", () => {
       ["Broadcast and multicast", upTo(8)],
       ["Inbound", upTo(5)],
       ["IP Rewrite", upTo(12)],
+      ["Gateways", upTo(11)],
       ["Ingress checks", upTo(8)],
       ["DHCP and learning", upTo(15)],
       ["Situations", upTo(12)],

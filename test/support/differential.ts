@@ -198,6 +198,7 @@ function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, sta
   const isBare = pop && inner.networkAt === inner.start;
   const outputs: Forward[] = [];
   const count = random.chance(0.1) ? random.between(2, 4) : 1;
+  const shared = goesOn.ip !== null && count > 1 && random.chance(0.3) ? addressRewrite(random, goesOn.ip) : null;
   for (let i = 0; i < count; i++) {
     const isGre = decrementTtl && random.chance(0.2);
     const outer = !isGre && random.chance(0.6) ? push(random) : null;
@@ -208,7 +209,8 @@ function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, sta
       dscpInwards: random.chance(0.3),
       ethernet: isBare || random.chance(0.6) ? ethernetFields(random) : null,
       decrementTtl,
-      ...(isRewritten ? { address: addressRewrite(random, goesOn.ip!) } : {}),
+      ...(shared && !outer && !isGre ? { address: shared } : {}),
+      ...(isRewritten && !shared ? { address: addressRewrite(random, goesOn.ip!) } : {}),
       push: outer,
       ...(isGre ? { pushGre: { ...push(random), key: random.bits() >>> 0 } } : {}),
       lengthLimit,

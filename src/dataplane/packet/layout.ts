@@ -245,9 +245,9 @@ export const KEY_SIZE = 96;
  *  GRE4      as NVGRE, but with the GRE key and four octets of zero at the end          48, 80
  *  GRE6                                                                                 80, 96
  *
- * MAC addresses are the inner frame's when it is NVGRE, "proto" is the inner packet's; the TCI is the outer frame's. ICMP type and code stand in the
- * place of the ports, and at ports with PORT_FLAG.ECHO the identifier of echo. The order is that of an untagged IPv4 frame, of which two vectors make the key: octets 0 to 15
- * and 22 to 37, with four octets replaced in each.
+ * MAC addresses are the inner frame's when it is NVGRE, "proto" is the inner packet's; the TCI is the outer frame's. ICMP type and
+ * code stand in the place of the ports, and at ports with PORT_FLAG.ECHO the identifier of echo. The order is that of an
+ * untagged IPv4 frame, of which two vectors make the key: octets 0 to 15 and 22 to 37, with four octets replaced in each.
  */
 export const KEY = { MACS: 0, TCI: 12, FLAGS: 14, VSID_HIGH: 15, KIND: 16, PROTOCOL: 17, PORT: 18, BODY: 20 } as const;
 export const KEY_FLAG = {
