@@ -52,6 +52,7 @@ const CONSUME_REASONS: ReadonlySet<Reason> = new Set([
   Reason.TX_SEGMENTED,
   Reason.TX_INNER_FRAGMENTED,
   Reason.PROVIDER_FRAGMENTED,
+  Reason.GATEWAY_FRAGMENTED,
   Reason.GATEWAY_PATH_MTU,
 ]);
 

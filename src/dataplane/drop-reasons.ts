@@ -177,6 +177,7 @@ const ROWS = [
   row("GATEWAY_UNRESOLVED", null, "The MAC address of the gateway's next hop is not known."),
   row("GATEWAY_TTL", null, "The TTL or hop limit ran out at the gateway."),
   row("GATEWAY_TOO_BIG", null, "The packet does not fit the gateway's external link or tunnel and may not be cut."),
+  row("GATEWAY_FRAGMENTED", null, "Cut into fragments that fit the gateway's external link or tunnel."),
   row("GATEWAY_PATH_MTU", null, "A router outside told the MTU of the path to a tunnel's far end."),
   row("GATEWAY_PATH_MTU_IGNORED", null, "A router's message about a tunnel's packet is not believed, or is of no use."),
   row("GATEWAY_TUNNEL", null, "GRE that none of the gateway's tunnels sends, or that carries what lies not behind it."),

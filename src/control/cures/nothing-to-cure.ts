@@ -121,6 +121,7 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.GATEWAY_UNRESOLVED, "the gateway's neighbors say whom it knows; write one for its next hop"],
   [Reason.GATEWAY_TTL, "the packet has passed as many routers as its sender allows"],
   [Reason.GATEWAY_TOO_BIG, "the sender is told what would fit"],
+  [Reason.GATEWAY_FRAGMENTED, "the fragments went on in its place"],
   [Reason.GATEWAY_PATH_MTU, "the message did its work: the tunnel is as narrow as its path now"],
   [Reason.GATEWAY_PATH_MTU_IGNORED, "the message is about nothing that the tunnel has sent, or could not be true"],
   [Reason.GATEWAY_TUNNEL, "both ends of a tunnel must agree on addresses, key and what lies behind it"],

@@ -13,6 +13,7 @@ import { providerStamp } from "../../dataplane/policy/index.js";
 import {
   CONSUME,
   CONTINUE,
+  consumeAs,
   dropFor,
   errorAbout,
   type Layer,
@@ -26,6 +27,7 @@ import {
   type Address,
   formatAddress,
   formatPrefix,
+  fragmentIpv4,
   isUnspecified,
   prefixContains,
   sameAddress,
@@ -199,7 +201,7 @@ function linkTo(state: GatewayState, destination: Address): Link | Reason {
   return neighbor ? { destination: neighbor.mac, source: external.mac } : Reason.GATEWAY_UNRESOLVED;
 }
 
-/** A router's duties: TTL, and size where the packet may not be cut. The sender is told. */
+/** A router's duties: TTL, and size. The sender is told, or the packet goes on in fragments, which enter again one by one. */
 function mayGoOn(state: GatewayState, packet: PacketView, mtu: number, context: LayerContext): Outcome | null {
   const ip = packet.parsed.ip!;
   if (ip.ttl <= 1) {
@@ -209,8 +211,14 @@ function mayGoOn(state: GatewayState, packet: PacketView, mtu: number, context: 
   }
   if (packet.parsed.end - packet.parsed.networkAt <= mtu) return null;
   context.doNotCache();
-  if (ip.dontFragment) tellSender(state, packet, { kind: "tooBig", mtu }, context);
-  return dropFor(Reason.GATEWAY_TOO_BIG);
+  if (ip.dontFragment) {
+    tellSender(state, packet, { kind: "tooBig", mtu }, context);
+    return dropFor(Reason.GATEWAY_TOO_BIG);
+  }
+  const { bytes, start, end, ingress } = packet;
+  const fragments = fragmentIpv4(bytes.subarray(start, end), ip.at - start, mtu); // RFC 4787 REQ-13, RFC 1812 §5.2.6
+  for (const fragment of fragments) context.resubmit(ingress, fragment);
+  return fragments.length > 0 ? consumeAs(Reason.GATEWAY_FRAGMENTED) : dropFor(Reason.GATEWAY_TOO_BIG);
 }
 
 function tellSender(state: GatewayState, packet: PacketView, problem: Problem, context: LayerContext): void {

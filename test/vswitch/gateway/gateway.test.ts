@@ -482,6 +482,30 @@ describe("fragments", () => {
     expect(isSound(together(got.map((end) => end.frame)))).toBe(true);
   });
 
+  it("too big without DF: translated in fragments that make the datagram (RFC 4787 REQ-13)", () => {
+    const data = Uint8Array.from({ length: 2000 }, (_, i) => i & 0xff);
+    const toWeb = datagram(VM, WEB, [4000, 53], { data, identification: 0x78 });
+    const [big] = pieces(toWeb, 2008) as [Uint8Array]; // one, with DF cleared
+    const lab = new GatewayLab(EXAMPLE.replace("mtu: 1600 }", "mtu: 3000 }"));
+    for (let n = 0; n < 3; n++) {
+      const left = lab.send("hv1/Contoso1", fromContoso(big));
+      expect(left.map(({ port, frame: bytes }) => [port, bytes.length])).toEqual([
+        ["edge/external", 1514],
+        ["edge/external", 14 + 20 + 2008 - 1480],
+      ]);
+      const frames = left.map((end) => end.frame);
+      expect(frames.map((bytes) => seen(bytes).source)).toEqual([PUBLIC, PUBLIC]);
+      expect(isSound(together(frames))).toBe(true);
+      expect(hexOf(together(frames).subarray(28))).toBe(hexOf(big.subarray(30)));
+    }
+    const [toBranch] = pieces(datagram(VM, "172.16.5.5", [1, 2], { data }), 2008) as [Uint8Array];
+    const tunnelled = lab.send("hv1/Contoso1", fromContoso(toBranch));
+    expect(tunnelled.map(({ frame: bytes }) => [bytes.length, seen(bytes, 42).destination])).toEqual([
+      [1514 - 4, "172.16.5.5"], // 1472 inside, of which a multiple of eight is data
+      [14 + 28 + 20 + 2008 - 1448, "172.16.5.5"],
+    ]);
+  });
+
   it("a later one before the first is dropped; those after it go through", () => {
     const lab = new GatewayLab();
     const [first, second, third] = pieces(whole, 40);
