@@ -29,7 +29,7 @@ describe("docs/POLICY-COVERAGE.md", () => {
       ["IP Rewrite", upTo(12)],
       ["Gateways", upTo(11)],
       ["Ingress checks", upTo(8)],
-      ["DHCP and learning", upTo(15)],
+      ["DHCP and learning", upTo(16)],
       ["Situations", upTo(12)],
       ["Worked examples", upTo(11)],
       ["Hard cases", upTo(16)],

@@ -1,5 +1,6 @@
 /** Learning of customer addresses: which packets teach what, limits, age and moves, through whole labs and the engine. */
 import { describe, expect, test } from "vitest";
+import { isScapyAvailable, scapyFrames } from "../oracles/scapy.js";
 import {
   ALL_DHCP_SERVERS,
   advertise,
@@ -18,6 +19,7 @@ import {
   fromServer6,
   GATEWAY,
   LearningLab,
+  linkLocal,
   PA1,
   PA2,
   probe,
@@ -25,6 +27,7 @@ import {
   solicit,
 } from "./learning-lab.js";
 
+const DISCOVER = 1;
 const ACK = 5;
 const OFFER = 2;
 const NAK = 6;
@@ -440,6 +443,121 @@ describe("age", () => {
     expect(lab.learning("host1").held).toBe(0);
     expect(lab.pass(20 * MINUTE)).toEqual([]);
     expect(lab.events).toHaveLength(1);
+  });
+});
+
+describe.skipIf(!isScapyAvailable())("an address that its VM gives up, as Scapy writes it", () => {
+  const mac = (text: string): string => text.replaceAll("-", ":").toLowerCase();
+  interface GivenUp {
+    readonly type?: "release" | "decline" | "inform";
+    readonly from?: string;
+    readonly client?: string;
+    readonly address?: string;
+    readonly relay?: string;
+    readonly checksum?: string;
+  }
+  /** A RELEASE goes to the server from the address itself (RFC 2131 §4.4.6), a DECLINE to all from none (§4.4.4). */
+  const python = (what: GivenUp): string => {
+    const {
+      type = "release",
+      from = BLUE1,
+      client = from,
+      address = "10.0.0.5",
+      relay = "0.0.0.0",
+      checksum = "",
+    } = what;
+    const isDecline = type === "decline";
+    const [to, source, destination] = isDecline
+      ? [BROADCAST, "0.0.0.0", "255.255.255.255"]
+      : [BLUE2, address, "10.0.0.7"];
+    const own = isDecline ? "0.0.0.0" : address;
+    const wanted = isDecline ? `("requested_addr", "${address}"), ` : "";
+    return `emit(Ether(dst="${mac(to)}", src="${mac(from)}")/IP(src="${source}", dst="${destination}")/UDP(sport=68, dport=67${checksum})/BOOTP(op=1, ciaddr="${own}", giaddr="${relay}", chaddr=bytes.fromhex("${mac(client).replaceAll(":", "")}"))/DHCP(options=[("message-type", "${type}"), ${wanted}("server_id", "10.0.0.7"), "end"]))`;
+  };
+  const python6 = (kind: "Release" | "Decline" | "Renew", addresses: readonly string[], from = BLUE1): string =>
+    `emit(Ether(dst="33:33:00:01:00:02", src="${mac(from)}")/IPv6(src="${linkLocal(from)}", dst="ff02::1:2")/UDP(sport=546, dport=547)/DHCP6_${kind}(trid=7)/DHCP6OptClientId(duid=DUID_LL(lladdr="${mac(from)}"))/DHCP6OptIA_NA(iaid=5, T1=0, T2=0, ianaopts=[${addresses.map((address) => `DHCP6OptIAAddress(addr="${address}", preflft=0, validlft=0)`).join(", ")}]))`;
+  const made = (...statements: readonly string[]): Uint8Array[] => scapyFrames(statements.join("\n"));
+  /** Blue1 with a lease of each family. */
+  const leased = (settings = ""): LearningLab => {
+    const lab = new LearningLab({ settings });
+    lab.send("host2/Blue2", fromServer({ type: ACK, client: BLUE1, yours: "10.0.0.5" }));
+    lab.send("host2/Blue2", fromServer6(REPLY6, BLUE1, ["fd00:10::5", "fd00:10::15"]));
+    expect(lab.learning("host1")).toMatchObject({ held: 3, added: 3 });
+    return lab;
+  };
+  const last = (lab: LearningLab): string => lab.events.at(-1)!.split(" ").slice(1, 4).join(" ");
+
+  test("DHCP RELEASE and DECLINE end the record at once, and go their way", () => {
+    const [release, decline] = made(python({}), python({ type: "decline" }));
+    const lab = leased("distributeLearnedMs: 5");
+    lab.pass(10);
+    expect(lab.send("host1/Blue1", release!)).toEqual(["delivered at host2/Blue2"]);
+    expect([lab.record("host1", "10.0.0.5"), last(lab)]).toEqual([undefined, "host1 Deleted 10.0.0.5"]);
+    lab.pass(10);
+    expect(lab.record("host2", "10.0.0.5"), "the other hosts hear of it as of all others").toBeUndefined();
+    lab.send("host2/Blue2", fromServer({ type: ACK, client: BLUE1, yours: "10.0.0.5" }));
+    expect(lab.record("host1", "10.0.0.5")).toBe(DYNAMIC);
+    lab.send("host1/Blue1", decline!);
+    expect(lab.record("host1", "10.0.0.5")).toBeUndefined();
+    expect(lab.learning("host1")).toMatchObject({ held: 2, deleted: 2 });
+  });
+
+  test("the next VM to lease it gets it without a word of its own", () => {
+    const [release] = made(python({})) as [Uint8Array];
+    const next = fromServer({ type: ACK, client: BLUE4, yours: "10.0.0.5" });
+    const lab = leased();
+    lab.send("host2/Blue2", next);
+    expect(lab.record("host1", "10.0.0.5"), "as long as another holds it").toBe(DYNAMIC);
+    lab.send("host1/Blue1", release);
+    lab.send("host2/Blue2", next);
+    expect(lab.record("host1", "10.0.0.5")).toBe(`Dynamic 10.0.0.5 at ${BLUE4}, ${PA1}`);
+  });
+
+  test("DHCPv6 RELEASE and DECLINE: every address that they name, whatever its lifetime", () => {
+    const [release, decline] = made(
+      python6("Release", ["fd00:10::5", "fd00:10::15"]),
+      python6("Decline", ["fd00:10::15"]),
+    );
+    const lab = leased();
+    lab.send("host1/Blue1", decline!);
+    expect([lab.record("host1", "fd00:10::5"), lab.record("host1", "fd00:10::15")]).toEqual([DYNAMIC6, undefined]);
+    lab.send("host1/Blue1", release!);
+    expect(lab.record("host1", "fd00:10::5")).toBeUndefined();
+    expect(lab.learning("host1")).toMatchObject({ held: 1, deleted: 2 });
+  });
+
+  test("what another says, what is damaged, relayed or says something else ends nothing", () => {
+    const frames = made(
+      python({ from: BLUE4, address: "10.0.0.5", type: "decline" }),
+      python({ from: BLUE4, client: BLUE1, type: "decline" }),
+      python({ checksum: ", chksum=0x1234" }),
+      python({ relay: "10.0.1.1" }),
+      python({ type: "inform" }),
+      python({ address: "10.0.0.99" }),
+      python6("Renew", ["fd00:10::5"]),
+      python6("Release", ["fd00:10::5"], BLUE4),
+    );
+    const lab = leased();
+    frames.forEach((bytes, at) => {
+      lab.send(bytes[11] === 4 ? "host1/Blue4" : "host1/Blue1", bytes);
+      expect(lab.learning("host1"), `message ${at}`).toMatchObject({ held: 3, deleted: 0 });
+    });
+  });
+
+  test("each message to a server is read: a DISCOVER of the same ports and addresses does not hide a DECLINE", () => {
+    const [decline] = made(python({ type: "decline" })) as [Uint8Array];
+    const lab = leased();
+    lab.send("host1/Blue1", fromClient(BLUE1, DISCOVER));
+    lab.send("host1/Blue1", fromClient(BLUE1, DISCOVER), decline);
+    expect(lab.record("host1", "10.0.0.5")).toBeUndefined();
+  });
+
+  test("a Static record is nobody's to give up", () => {
+    const [release] = made(python({ from: BLUE6, address: "10.0.0.6" })) as [Uint8Array];
+    const lab = new LearningLab();
+    lab.send("host1/Blue6", release);
+    expect(lab.record("host1", "10.0.0.6")).toBe(`Static 10.0.0.6 at ${BLUE6}, ${PA1}`);
+    expect(lab.events).toEqual([]);
   });
 });
 

@@ -35,6 +35,7 @@ export const DHCP_INFORM = 8;
 
 const OP = 0;
 const HARDWARE = 1; // type 1 and length 6
+const CLIENT_ADDRESS = 12;
 const YOUR_ADDRESS = 16;
 const RELAY_ADDRESS = 24;
 const CLIENT_MAC = 28;
@@ -46,6 +47,7 @@ const ETHERNET = 0x0106;
 const MAGIC_COOKIE = 0x6382_5363;
 
 const OPTION_PAD = 0;
+const OPTION_REQUESTED_ADDRESS = 50;
 const OPTION_OVERLOAD = 52;
 const OPTION_MESSAGE_TYPE = 53;
 const OPTION_END = 255;
@@ -61,6 +63,9 @@ export function checkDhcp(frame: Uint8Array, at: number, end: number): Reason {
 }
 
 export const dhcpOpAt = (frame: Uint8Array, at: number): number => u8(frame, at + OP);
+/** `ciaddr`: the address that the client says it has. */
+export const dhcpClientAddressAt = (frame: Uint8Array, at: number): Address =>
+  ipv4AddressAt(frame, at + CLIENT_ADDRESS);
 /** `yiaddr`: the address that the server gives. */
 export const dhcpYourAddressAt = (frame: Uint8Array, at: number): Address => ipv4AddressAt(frame, at + YOUR_ADDRESS);
 /** `chaddr`, the first six octets. */
@@ -74,22 +79,27 @@ export const isDhcpRelayed = (frame: Uint8Array, at: number): boolean =>
  * broken before it is found. Options may go on in `file` and `sname` (RFC 2131 §4.1).
  */
 export function dhcpMessageType(frame: Uint8Array, at: number, end: number): number | undefined {
-  const options = dhcpOctetOptions(frame, at + DHCP_LENGTH, end);
-  const overload = options.get(OPTION_OVERLOAD) ?? 0;
-  return (
-    options.get(OPTION_MESSAGE_TYPE) ??
-    ((overload & OVERLOADS_BOOT_FILE) !== 0
-      ? dhcpOctetOptions(frame, at + BOOT_FILE, at + MAGIC).get(OPTION_MESSAGE_TYPE)
-      : undefined) ??
-    ((overload & OVERLOADS_SERVER_NAME) !== 0
-      ? dhcpOctetOptions(frame, at + SERVER_NAME, at + BOOT_FILE).get(OPTION_MESSAGE_TYPE)
-      : undefined)
-  );
+  const overloadAt = optionAt(frame, at + DHCP_LENGTH, end, OPTION_OVERLOAD, 1);
+  const overload = overloadAt === undefined ? 0 : u8(frame, overloadAt);
+  const typeIn = (from: number, to: number): number | undefined => optionAt(frame, from, to, OPTION_MESSAGE_TYPE, 1);
+  const typeAt =
+    typeIn(at + DHCP_LENGTH, end) ??
+    ((overload & OVERLOADS_BOOT_FILE) !== 0 ? typeIn(at + BOOT_FILE, at + MAGIC) : undefined) ??
+    ((overload & OVERLOADS_SERVER_NAME) !== 0 ? typeIn(at + SERVER_NAME, at + BOOT_FILE) : undefined);
+  return typeAt === undefined ? undefined : u8(frame, typeAt);
 }
 
-/** The options in [at, end) whose value is one octet, the first of each code. Stops at the end option, or where one runs over. */
-function dhcpOctetOptions(frame: Uint8Array, at: number, end: number): ReadonlyMap<number, number> {
-  const found = new Map<number, number>();
+/** The address that a client asks for, or in a DECLINE will not have (RFC 2132 §9.1); undefined if the options name none. */
+export function dhcpRequestedAddress(frame: Uint8Array, at: number, end: number): Address | undefined {
+  const valueAt = optionAt(frame, at + DHCP_LENGTH, end, OPTION_REQUESTED_ADDRESS, 4);
+  return valueAt === undefined ? undefined : ipv4AddressAt(frame, valueAt);
+}
+
+/**
+ * Where the value of the first option in [at, end) of this code and length is; undefined if there is none before the end option, or before
+ * one that runs over.
+ */
+function optionAt(frame: Uint8Array, at: number, end: number, wanted: number, octets: number): number | undefined {
   let cursor = at;
   while (cursor < end) {
     const code = u8(frame, cursor);
@@ -101,8 +111,8 @@ function dhcpOctetOptions(frame: Uint8Array, at: number, end: number): ReadonlyM
     if (end - cursor < 2) break;
     const length = u8(frame, cursor + 1);
     if (end - cursor - 2 < length) break;
-    if (length === 1 && !found.has(code)) found.set(code, u8(frame, cursor + 2));
+    if (code === wanted && length === octets) return cursor + 2;
     cursor += 2 + length;
   }
-  return found;
+  return undefined;
 }

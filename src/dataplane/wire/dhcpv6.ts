@@ -30,6 +30,8 @@ export const DHCPV6_LENGTH = 4;
 export const DHCPV6_SOLICIT = 1;
 export const DHCPV6_ADVERTISE = 2;
 export const DHCPV6_REPLY = 7;
+export const DHCPV6_RELEASE = 8;
+export const DHCPV6_DECLINE = 9;
 export const DHCPV6_RECONFIGURE = 10;
 export const DHCPV6_RELAY_FORWARD = 12;
 export const DHCPV6_RELAY_REPLY = 13;
@@ -88,8 +90,23 @@ function optionsIn(frame: Uint8Array, at: number, end: number): readonly Option[
  * The addresses that a checked message ending at `end` leases, temporary ones too; those whose valid lifetime is 0 are taken back
  * and not among them (RFC 8415 §18.2.10.1). None if any option is malformed.
  */
-export function dhcpv6LeasedAddresses(frame: Uint8Array, at: number, end: number): readonly Address[] {
-  const addresses: Address[] = [];
+export const dhcpv6LeasedAddresses = (frame: Uint8Array, at: number, end: number): readonly Address[] =>
+  addressOptions(frame, at, end)
+    .filter(({ validLifetime }) => validLifetime !== 0)
+    .map(({ address }) => address);
+
+/** All addresses that a checked message names, whatever their lifetime: a client gives them up by a RELEASE or DECLINE. */
+export const dhcpv6NamedAddresses = (frame: Uint8Array, at: number, end: number): readonly Address[] =>
+  addressOptions(frame, at, end).map(({ address }) => address);
+
+interface AddressOption {
+  readonly address: Address;
+  /** In seconds. */
+  readonly validLifetime: number;
+}
+
+function addressOptions(frame: Uint8Array, at: number, end: number): readonly AddressOption[] {
+  const addresses: AddressOption[] = [];
   for (const ia of optionsIn(frame, at + DHCPV6_LENGTH, end) ?? []) {
     const fixed = ia.code === OPTION_IA_NA ? IA_NA_FIXED : ia.code === OPTION_IA_TA ? IA_TA_FIXED : null;
     if (fixed === null) continue;
@@ -98,7 +115,7 @@ export function dhcpv6LeasedAddresses(frame: Uint8Array, at: number, end: number
     for (const { code, at: valueAt, end: valueEnd } of inner) {
       if (code !== OPTION_IA_ADDRESS) continue;
       if (valueEnd - valueAt < IA_ADDRESS_FIXED) return [];
-      if (u32(frame, valueAt + VALID_LIFETIME) !== 0) addresses.push(ipv6AddressAt(frame, valueAt));
+      addresses.push({ address: ipv6AddressAt(frame, valueAt), validLifetime: u32(frame, valueAt + VALID_LIFETIME) });
     }
   }
   return addresses;

@@ -7,12 +7,16 @@ import {
   BOOTP_REQUEST,
   checkDhcp,
   DHCP_ACK,
+  DHCP_DECLINE,
   DHCP_DISCOVER,
   DHCP_LENGTH,
   DHCP_OFFER,
+  DHCP_RELEASE,
+  dhcpClientAddressAt,
   dhcpClientMacAt,
   dhcpMessageType,
   dhcpOpAt,
+  dhcpRequestedAddress,
   dhcpYourAddressAt,
   isDhcpRelayed,
 } from "../../../src/dataplane/wire/dhcp.js";
@@ -26,6 +30,11 @@ const ACK = bytesOf(`0201 0600 1122 3344 0000 0000 0000 0000 0a00 0005 0a00 0007
   6382 5363 3501 0536 040a 0000 0733 0400 000e 1001 04ff ffff 00ff`);
 const DISCOVER = bytesOf(`0101 0600 1122 3344 0000 8000 0000 0000 0000 0000 0000 0000 0000 0000 0606 0000 0005 ${EMPTY}
   6382 5363 0035 0101 ff`);
+/** Scapy: a DECLINE, and a RELEASE, of 10.0.0.5. */
+const DECLINE = bytesOf(`0101 0600 1122 3344 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000 0606 0000 0005 ${EMPTY}
+  6382 5363 3501 0432 040a 0000 0536 040a 0000 07ff`);
+const RELEASE = bytesOf(`0101 0600 1122 3344 0000 0000 0a00 0005 0000 0000 0000 0000 0000 0000 0606 0000 0005 ${EMPTY}
+  6382 5363 3501 0736 040a 0000 07ff`);
 const RELAYED = bytesOf(`0201 0600 1122 3344 0000 0000 0000 0000 0a00 0005 0000 0000 0a00 0901 0606 0000 0005 ${EMPTY}
   6382 5363 3501 02ff`);
 
@@ -44,6 +53,18 @@ describe("DHCP", () => {
   it("tells what came through a relay agent", () => {
     expect([ACK, DISCOVER, RELAYED].map((message) => isDhcpRelayed(message, 0))).toEqual([false, false, true]);
     expect(typeOf(RELAYED)).toBe(DHCP_OFFER);
+  });
+
+  it("reads which address a client gives up, or will not have", () => {
+    const requested = (message: Uint8Array) => dhcpRequestedAddress(message, 0, message.length);
+    expect([typeOf(DECLINE), typeOf(RELEASE)]).toEqual([DHCP_DECLINE, DHCP_RELEASE]);
+    expect([formatAddress(requested(DECLINE)!), requested(RELEASE)]).toEqual(["10.0.0.5", undefined]);
+    expect([DECLINE, RELEASE].map((message) => formatAddress(dhcpClientAddressAt(message, 0)))).toEqual([
+      "0.0.0.0",
+      "10.0.0.5",
+    ]);
+    for (let end = DHCP_LENGTH; end < DHCP_LENGTH + 9; end++) expect(requested(DECLINE.slice(0, end))).toBeUndefined();
+    expect(requested(patched(DECLINE, { 244: 3 })), "an option of another length").toBeUndefined();
   });
 
   it("refuses every truncation", () => {

@@ -9,6 +9,7 @@ import {
   DHCPV6_SOLICIT,
   dhcpv6ClientMac,
   dhcpv6LeasedAddresses,
+  dhcpv6NamedAddresses,
   dhcpv6TypeAt,
 } from "../../../src/dataplane/wire/dhcpv6.js";
 import { bytesOf } from "../../vectors/worked-packets.js";
@@ -33,6 +34,7 @@ describe("DHCPv6", () => {
     expect(checkDhcpv6(REPLY, 0, REPLY.length)).toBe(Reason.NONE);
     expect(dhcpv6TypeAt(REPLY, 0)).toBe(DHCPV6_REPLY);
     expect(leased(REPLY)).toEqual(["fd00:10::55"]);
+    expect(dhcpv6NamedAddresses(REPLY, 0, REPLY.length).map(formatAddress)).toEqual(["fd00:10::55", "fd00:10::56"]);
     expect(dhcpv6TypeAt(SOLICIT, 0)).toBe(DHCPV6_SOLICIT);
     expect(leased(SOLICIT)).toEqual([]);
   });

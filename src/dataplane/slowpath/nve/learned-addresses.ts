@@ -7,8 +7,8 @@
  *            ─► Added, or Moved from another VM or host
  *
  *     quiet ── 9 min ─► watched ── 1 min, 3 unanswered probes with 1 s each ─► Deleted
- *       ▲                  │
- *       └── the VM's next packet, or answer
+ *       ▲                  │                                                       ▲
+ *       └── the VM's next packet, or answer       a DHCP RELEASE or DECLINE of its ┘
  *
  * Packets of known flows never come here, so silence is only presumed: the record's stamp moves when the watch begins, and the next
  * packet of a live flow is decided again and shows that the VM is there (`learnFromTraffic`). A VM of another host cannot be probed; its
@@ -21,7 +21,7 @@ import { ANY_STAMP, portStamp, providerStamp, recordStamp } from "../../policy/s
 import type { PortIndex, Stamp } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
-import type { Vsid } from "../../wire/bytes.js";
+import type { Mac, Vsid } from "../../wire/bytes.js";
 import { formatMac } from "../../wire/mac.js";
 import type { NodeEvent } from "../layer.js";
 import { arpRequest } from "../responders/arp.js";
@@ -74,6 +74,14 @@ interface Learned {
 
 export type LearningEffect =
   | { readonly kind: "addressTaught"; readonly lesson: Lesson }
+  /** The VM behind the port says that it does not have the address any more. */
+  | {
+      readonly kind: "addressGivenUp";
+      readonly vsid: Vsid;
+      readonly address: Address;
+      readonly mac: Mac;
+      readonly port: PortIndex;
+    }
   /** One timer per learnt address; it outlives the address if that goes by other ways. */
   | { readonly kind: "addressSilence"; readonly learned: Learned };
 
@@ -105,8 +113,16 @@ export class LearnedAddresses {
   }
 
   settle(effect: LearningEffect, work: NveWork): void {
-    if (effect.kind === "addressTaught") this.#learn(effect.lesson, work);
-    else this.#onTimer(effect.learned, work);
+    switch (effect.kind) {
+      case "addressTaught":
+        this.#learn(effect.lesson, work);
+        break;
+      case "addressGivenUp":
+        this.#giveUp(effect, work);
+        break;
+      case "addressSilence":
+        this.#onTimer(effect.learned, work);
+    }
   }
 
   /** The policy has changed: what is no longer on record is forgotten. Names the stamps that move with it. */
@@ -141,6 +157,12 @@ export class LearnedAddresses {
     else if (known?.type === "Static") return;
     else if (known && isKnown) this.#see(known, lesson.port, learned, work);
     else this.#take({ ...teacher, customerAddress: address, type: "Dynamic" }, lesson.port, known, learned, work);
+  }
+
+  /** Of its own address only, as this host has learnt it. */
+  #giveUp({ vsid, address, mac, port }: Extract<LearningEffect, { kind: "addressGivenUp" }>, work: NveWork): void {
+    const learned = this.#learned.get(keyOf(vsid, address));
+    if (learned && learned.port === port && learned.record.macAddress === mac) this.#delete(learned, work);
   }
 
   /** The VM is there. A record that somebody else has written for it, as after a migration, is kept from now on as if it had been learnt. */

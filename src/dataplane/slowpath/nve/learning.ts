@@ -4,6 +4,7 @@
  *     ARP with a sender address, neighbor solicitations and advertisements  ─┐ of a VM of this host
  *     a packet's source address (`learnFromTraffic`)                         ─┤
  *     a DHCP ACK, a DHCPv6 Reply                                             ─┘ to a VM of this host
+ *     a DHCP or DHCPv6 RELEASE, or DECLINE                                      of a VM of this host: it does not have the address any more
  *     ARP and neighbor discovery that another host floods (`learnFromFloods`)   of a VM of that host
  *
  * Only a VM with an L2Only record teaches anything. Layers raise the lesson; `LearnedAddresses` takes it or refuses it between two ticks.
@@ -16,22 +17,30 @@ import { type Address, isLinkLocal, isUnicast, sameAddress } from "../../wire/ad
 import type { Mac } from "../../wire/bytes.js";
 import {
   BOOTP_REPLY,
+  BOOTP_REQUEST,
   checkDhcp,
   DHCP_ACK,
   DHCP_CLIENT_PORT,
+  DHCP_DECLINE,
+  DHCP_RELEASE,
   DHCP_SERVER_PORT,
+  dhcpClientAddressAt,
   dhcpClientMacAt,
   dhcpMessageType,
   dhcpOpAt,
+  dhcpRequestedAddress,
   dhcpYourAddressAt,
   isDhcpRelayed,
 } from "../../wire/dhcp.js";
 import {
   checkDhcpv6,
   DHCPV6_CLIENT_PORT,
+  DHCPV6_DECLINE,
+  DHCPV6_RELEASE,
   DHCPV6_REPLY,
   DHCPV6_SERVER_PORT,
   dhcpv6LeasedAddresses,
+  dhcpv6NamedAddresses,
   dhcpv6TypeAt,
 } from "../../wire/dhcpv6.js";
 import { PROTOCOL_UDP } from "../../wire/ipv4.js";
@@ -113,6 +122,43 @@ export function learnFromDelivery(snapshot: NveSnapshot, packet: PacketView, con
   for (const address of lease.addresses) raise(snapshot, { vsid, address, mac, port, by: "lease" }, null, context);
 }
 
+/**
+ * A packet from a VM of this host, which is not vouched for by a Static record: if it goes to a DHCP server, it is decided alone; and
+ * if it gives addresses up, they are forgotten.
+ */
+export function forgetWhatIsGivenUp(snapshot: NveSnapshot, packet: PacketView, context: LayerContext): void {
+  const ip = packet.parsed.ip!;
+  if (!isToDhcpServer(ip) || !learns(snapshot)) return;
+  context.doNotCache();
+  const { vsid, sourceMac: mac } = packet.plan;
+  for (const address of readGivenUp(packet.bytes, ip, mac)) {
+    const isIts = snapshot.policy.lookupRecords.find(vsid, address)?.macAddress === mac;
+    if (isIts) context.raise<LearningEffect>({ kind: "addressGivenUp", vsid, address, mac, port: packet.ingress });
+  }
+}
+
+const isToDhcpServer = ({ family, protocol, ports }: ParsedIp): boolean =>
+  protocol === PROTOCOL_UDP &&
+  (family === 4
+    ? ports?.source === DHCP_CLIENT_PORT && ports.destination === DHCP_SERVER_PORT
+    : ports?.source === DHCPV6_CLIENT_PORT && ports.destination === DHCPV6_SERVER_PORT);
+
+/** The addresses that the client with this MAC gives up in a RELEASE, or will not have in a DECLINE. */
+function readGivenUp(bytes: Uint8Array, ip: ParsedIp, client: Mac): readonly Address[] {
+  const message = dhcpMessageIn(bytes, ip);
+  if (!message) return [];
+  const { at, end } = message;
+  if (ip.family === 6) {
+    const type = dhcpv6TypeAt(bytes, at);
+    return type === DHCPV6_RELEASE || type === DHCPV6_DECLINE ? dhcpv6NamedAddresses(bytes, at, end) : [];
+  }
+  if (dhcpOpAt(bytes, at) !== BOOTP_REQUEST || dhcpClientMacAt(bytes, at) !== client) return [];
+  const type = dhcpMessageType(bytes, at, end);
+  if (type === DHCP_RELEASE) return [dhcpClientAddressAt(bytes, at)];
+  const declined = type === DHCP_DECLINE ? dhcpRequestedAddress(bytes, at, end) : undefined;
+  return declined ? [declined] : [];
+}
+
 const isToDhcpClient = ({ family, protocol, ports }: ParsedIp): boolean =>
   protocol === PROTOCOL_UDP &&
   (family === 4
@@ -126,19 +172,29 @@ interface Lease {
 }
 
 /** The lease in a packet from a server's to a client's port. Undefined if it gives none, or is one that the client may not believe. */
-export function readLease(bytes: Uint8Array, ip: ParsedIp): Lease | undefined {
+function readLease(bytes: Uint8Array, ip: ParsedIp): Lease | undefined {
+  const message = dhcpMessageIn(bytes, ip);
+  if (!message) return undefined;
+  const { at, end } = message;
+  if (ip.family === 6) {
+    if (dhcpv6TypeAt(bytes, at) !== DHCPV6_REPLY) return undefined;
+    return { mac: null, addresses: dhcpv6LeasedAddresses(bytes, at, end) };
+  }
+  if (dhcpOpAt(bytes, at) !== BOOTP_REPLY || dhcpMessageType(bytes, at, end) !== DHCP_ACK) return undefined;
+  return { mac: dhcpClientMacAt(bytes, at), addresses: [dhcpYourAddressAt(bytes, at)] };
+}
+
+/** The message [at, end) in UDP between a client and a server, without a relay agent; undefined if it is malformed or its checksum wrong. */
+function dhcpMessageIn(bytes: Uint8Array, ip: ParsedIp): { readonly at: number; readonly end: number } | undefined {
   const { transportAt: udpAt, family } = ip;
   if (checkUdp(bytes, udpAt, ip.end) !== Reason.NONE || !udpChecksumIsRight(bytes, ip.at, udpAt)) return undefined;
   const at = udpAt + UDP_LENGTH;
   const end = udpAt + udpLengthAt(bytes, udpAt);
-  if (family === 6) {
-    if (udpChecksumAt(bytes, udpAt) === 0 || checkDhcpv6(bytes, at, end)) return undefined; // RFC 8200 §8.1
-    if (dhcpv6TypeAt(bytes, at) !== DHCPV6_REPLY) return undefined;
-    return { mac: null, addresses: dhcpv6LeasedAddresses(bytes, at, end) };
-  }
-  if (checkDhcp(bytes, at, end) || dhcpOpAt(bytes, at) !== BOOTP_REPLY || isDhcpRelayed(bytes, at)) return undefined;
-  if (dhcpMessageType(bytes, at, end) !== DHCP_ACK) return undefined;
-  return { mac: dhcpClientMacAt(bytes, at), addresses: [dhcpYourAddressAt(bytes, at)] };
+  const isSound =
+    family === 6
+      ? udpChecksumAt(bytes, udpAt) !== 0 && !checkDhcpv6(bytes, at, end) // RFC 8200 §8.1
+      : !checkDhcp(bytes, at, end) && !isDhcpRelayed(bytes, at);
+  return isSound ? { at, end } : undefined;
 }
 
 /**

@@ -42,7 +42,7 @@ import { encapsulation } from "./encapsulate.js";
 import { flowText, frameText, hex, icmpText, keyText, nearestRecord, tell } from "./explain.js";
 import { tellSender } from "./gateway.js";
 import { rewrittenGroupCopy, sendRewritten } from "./ip-rewrite.js";
-import { learnFromTraffic } from "./learning.js";
+import { forgetWhatIsGivenUp, learnFromTraffic } from "./learning.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
 import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
 import { replicate } from "./replicate.js";
@@ -129,6 +129,7 @@ const sourcePolicy: Layer<NveSnapshot> = {
     plan.sourceRecord =
       record ?? (isAnonymous ? findOwn(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
     if (record) learnFromTraffic(snapshot, packet, record, context);
+    if (record && record.type !== "Static") forgetWhatIsGivenUp(snapshot, packet, context);
     if (context.observer) {
       const saw = `VSID ${plan.vsid}, source ${formatAddress(source)}, source MAC ${formatMac(plan.sourceMac)}`;
       if (record) tell(context.observer, saw, `accepted by a ${record.type} record`, record);

@@ -75,6 +75,7 @@ export class NveState {
         this.reassembly.settle(effect, work);
         break;
       case "addressTaught":
+      case "addressGivenUp":
       case "addressSilence":
         this.learned.settle(effect, work);
         break;
