@@ -773,12 +773,27 @@ for inside in (IP(src="172.16.5.5", dst="10.0.1.101", ttl=${hops}, id=7), IPv6(s
   });
 
   describe.skipIf(!isScapyAvailable())("a router on the tunnel's path", () => {
-    /** To the tunnel's end, about a packet that came out of it; from a router which quotes so many octets. */
-    const tooBig = (mtu: number, { key = 77, far = FAR, flags = "DF", cut = 28, extra = "" } = {}): Uint8Array =>
-      scapyFrames(`
+    interface Complaint {
+      readonly mtu: number;
+      readonly key?: number;
+      readonly far?: string;
+      readonly flags?: string;
+      /** Octets that are quoted. */
+      readonly cut?: number;
+      readonly extra?: string;
+    }
+    /** To the tunnel's end, about packets that came out of it; all written at once, as Scapy takes its time to start. */
+    const tooBig = (...complaints: readonly Complaint[]): Uint8Array[] =>
+      scapyFrames(
+        complaints
+          .map(
+            ({ mtu, key = 77, far = FAR, flags = "DF", cut = 28, extra = "" }) => `
 inside = IP(src="${VM}", dst="${BRANCH}", flags="DF")/UDP(sport=1, dport=2)/Raw(bytes(1400))
 quoted = bytes(IP(src="${OURS}", dst="${far}", flags="${flags}", proto=47)/GRE(key_present=1, key=${key}, proto=0x800)/inside)[:${cut}]
-emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", ":")}")/IP(src="198.51.100.1", dst="${OURS}")/ICMP(type=3, code=4, nexthopmtu=${mtu}${extra})/Raw(quoted))`)[0]!;
+emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", ":")}")/IP(src="198.51.100.1", dst="${OURS}")/ICMP(type=3, code=4, nexthopmtu=${mtu}${extra})/Raw(quoted))`,
+          )
+          .join("\n"),
+      );
     const inner = (length: number): Uint8Array =>
       fromContoso(datagram(VM, BRANCH, [1, 2], { data: new Uint8Array(length - 28) }));
     const reasons = (lab: GatewayLab, length: number): string[] =>
@@ -787,7 +802,7 @@ emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", "
     it("makes it narrower: the next inner packet that no longer fits is answered with what does, for ten minutes", () => {
       const lab = new GatewayLab();
       expect(reasons(lab, 1400)).toEqual(["NONE"]);
-      expect(lab.send("edge/external", tooBig(1300))).toEqual([]);
+      expect(lab.send("edge/external", ...tooBig({ mtu: 1300 }))).toEqual([]);
       expect(lab.lab.engine.reasonCounts().map(({ reason }) => reasonName(reason))).toEqual(["GATEWAY_PATH_MTU"]);
       expect(reasons(lab, 1300 - 28)).toEqual(["NONE"]);
       const [dropped, told] = lab.send("hv1/Contoso1", inner(1300 - 27));
@@ -798,22 +813,25 @@ emit(Ether(dst="${EDGE.replaceAll("-", ":")}", src="${UPSTREAM.replaceAll("-", "
     });
 
     it("is not believed about what the tunnel does not send, or cannot be", () => {
+      const frames = tooBig(
+        { mtu: 1456 },
+        { mtu: 0 },
+        { mtu: 1300, flags: "" },
+        { mtu: 1300, extra: ", chksum=1" },
+        { mtu: 1300, key: 78 },
+        { mtu: 1300, far: WEB },
+        { mtu: 1300, cut: 12 },
+        { mtu: 68 },
+        { mtu: 1300 },
+      );
       const lab = new GatewayLab();
-      for (const bytes of [
-        tooBig(1456),
-        tooBig(0),
-        tooBig(1300, { flags: "" }),
-        tooBig(1300, { extra: ", chksum=1" }),
-      ]) {
-        expect(lab.send("edge/external", bytes).map(({ reason }) => reason)).toEqual(["GATEWAY_PATH_MTU_IGNORED"]);
-      }
-      for (const bytes of [tooBig(1300, { key: 78 }), tooBig(1300, { far: WEB }), tooBig(1300, { cut: 12 })]) {
-        expect(lab.send("edge/external", bytes).map(({ reason }) => reason)).toEqual(["NAT_PROTOCOL"]);
-      }
+      const reasonsOf = (bytes: Uint8Array): string[] => lab.send("edge/external", bytes).map(({ reason }) => reason);
+      for (const bytes of frames.slice(0, 4)) expect(reasonsOf(bytes)).toEqual(["GATEWAY_PATH_MTU_IGNORED"]);
+      for (const bytes of frames.slice(4, 7)) expect(reasonsOf(bytes)).toEqual(["NAT_PROTOCOL"]);
       expect(reasons(lab, 1400)).toEqual(["NONE"]);
-      lab.send("edge/external", tooBig(68));
+      expect(reasonsOf(frames[7]!)).toEqual([]);
       expect(reasons(lab, 576 - 28), "576 octets at least").toEqual(["NONE"]);
-      const again = lab.send("edge/external", tooBig(1300)).map(({ reason }) => reason);
+      const again = reasonsOf(frames[8]!);
       expect(again, "no less than what is known").toEqual(["GATEWAY_PATH_MTU_IGNORED"]);
     });
   });
