@@ -73,23 +73,29 @@ const siteToSite: Layer<GatewayState> = {
     if (!tunnel) return CONTINUE;
     const saw = `destination ${formatAddress(ip.destination)}`;
     if (context.observer) tell(context, saw, `through GRE tunnel ${tunnel.name}, key ${tunnel.key}`, tunnel);
-    const { bytes, start } = packet;
-    if (packet.parsed.end > ip.end) {
-      tell(context, saw, "padding behind the packet, which no tunnel carries: taken off");
-      context.resubmit(packet.ingress, bytes.slice(start, ip.end));
-      return CONSUME;
-    }
+    const link = linkTo(state, tunnel.destination);
+    if (typeof link === "number") return dropFor(link);
     context.consulted(providerStamp(context.node)); // the path's MTU
     const mtu = tunnelMtu(state.pathMtuOf(tunnel), tunnel);
-    const refused = mayGoOn(state, packet, mtu, context);
+    const forward = intoTunnel(tunnel, link, mtu, state.ports.external, context.node);
+    // What is made here leaves behind its burst, so it takes no part in counting identifications; DF is set.
+    const send = (frame: Uint8Array): void => {
+      const whole = apply(forward, frame, () => 0);
+      if (typeof whole !== "number") context.emit(state.ports.external, whole);
+    };
+    const bare = withoutPadding(packet);
+    const refused = mayGoOn(state, bare, mtu, send, context);
     if (refused) return refused;
-    const link = linkTo(state, tunnel.destination);
-    if (typeof link === "number") {
-      context.doNotCache(); // behind a guard
-      return dropFor(link);
-    }
-    return { kind: "forward", outputs: [intoTunnel(tunnel, link, mtu, state.ports.external, context.node)] };
+    if (bare === packet) return { kind: "forward", outputs: [forward] };
+    send(packet.bytes.slice(bare.start, bare.end));
+    if (context.observer) tell(context, saw, "without the padding behind the packet, which no tunnel carries", tunnel);
+    return CONSUME;
   },
+};
+
+const withoutPadding = (packet: PacketView): PacketView => {
+  const { end } = packet.parsed.ip!;
+  return packet.end === end ? packet : { ...packet, end, parsed: { ...packet.parsed, end } };
 };
 
 /**
@@ -108,7 +114,7 @@ const hairpin: Layer<GatewayState> = {
         "an external address of the gateway: translated, and back in",
       );
     }
-    const refused = mayGoOn(state, packet, Number.POSITIVE_INFINITY, context);
+    const refused = mayGoOn(state, packet, Number.POSITIVE_INFINITY, () => {}, context);
     if (refused) return refused;
     const tenant = state.tenantAt(packet.ingress);
     const turned = turnedAround(state, tenant, packet, context);
@@ -162,7 +168,8 @@ const route: Layer<GatewayState> = {
       tell(context, `destination ${formatAddress(destination)}`, decided, by);
     }
     if (typeof link === "number") return dropFor(link);
-    const refused = mayGoOn(state, packet, external.mtu, context);
+    const enterAgain = (fragment: Uint8Array): void => context.resubmit(packet.ingress, fragment);
+    const refused = mayGoOn(state, packet, external.mtu, enterAgain, context);
     if (refused) return refused;
     packet.plan.destinationMac = link.destination;
     packet.plan.sourceMac = link.source;
@@ -201,8 +208,14 @@ function linkTo(state: GatewayState, destination: Address): Link | Reason {
   return neighbor ? { destination: neighbor.mac, source: external.mac } : Reason.GATEWAY_UNRESOLVED;
 }
 
-/** A router's duties: TTL, and size. The sender is told, or the packet goes on in fragments, which enter again one by one. */
-function mayGoOn(state: GatewayState, packet: PacketView, mtu: number, context: LayerContext): Outcome | null {
+/** A router's duties: TTL, and size. The sender is told, or each fragment that fits is handed to `goOn`. Null: nothing is in the way. */
+function mayGoOn(
+  state: GatewayState,
+  packet: PacketView,
+  mtu: number,
+  goOn: (fragment: Uint8Array) => void,
+  context: LayerContext,
+): Outcome | null {
   const ip = packet.parsed.ip!;
   if (ip.ttl <= 1) {
     context.doNotCache();
@@ -215,9 +228,9 @@ function mayGoOn(state: GatewayState, packet: PacketView, mtu: number, context: 
     tellSender(state, packet, { kind: "tooBig", mtu }, context);
     return dropFor(Reason.GATEWAY_TOO_BIG);
   }
-  const { bytes, start, end, ingress } = packet;
+  const { bytes, start, end } = packet;
   const fragments = fragmentIpv4(bytes.subarray(start, end), ip.at - start, mtu); // RFC 4787 REQ-13, RFC 1812 §5.2.6
-  for (const fragment of fragments) context.resubmit(ingress, fragment);
+  for (const fragment of fragments) goOn(fragment);
   return fragments.length > 0 ? consumeAs(Reason.GATEWAY_FRAGMENTED) : dropFor(Reason.GATEWAY_TOO_BIG);
 }
 
