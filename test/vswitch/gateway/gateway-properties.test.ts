@@ -4,7 +4,7 @@ import { reasonName } from "../../../src/dataplane/index.js";
 import { kernelModule } from "../../../src/kernel-file.js";
 import { Lab } from "../../../src/vswitch/index.js";
 import { load } from "../../control/labs.js";
-import { addressBytes, hexOf, icmp, internetChecksum, macBytes } from "../../engine/build.js";
+import { addressBytes, concatenate, hexOf, icmp, internetChecksum, ip, macBytes } from "../../engine/build.js";
 import { tenantFrame } from "../../support/frames.js";
 import { type Random, seededRandom } from "../../support/random.js";
 import {
@@ -23,6 +23,8 @@ import {
 const VM = "10.0.1.101";
 const WEB = "198.51.100.80";
 const PUBLIC = "203.0.113.2";
+/** Behind Contoso's tunnel. */
+const BRANCH = "172.16.1.1";
 /** Few ports and short times, so that bindings run out and end. */
 const BUSY = EXAMPLE.replaceAll("portStart: 1, portEnd: 49151", "portStart: 100, portEnd: 111").replace(
   "    external:\n      mac:",
@@ -35,8 +37,15 @@ interface Arrival {
   readonly frame: Uint8Array;
 }
 
+/** Out of Contoso's tunnel. */
+const fromBranch = (packet: Uint8Array): Uint8Array => {
+  const gre = concatenate([0x20, 0, 8, 0, 0, 0, 0, 77], packet.subarray(2));
+  return fromOutside(ip({ source: "198.51.100.7", destination: "203.0.113.3", protocol: 47, payload: gre }));
+};
+
 function someFrame(random: Random): Omit<Arrival, "timeUs"> {
-  const data = random.bytes(random.below(40));
+  const data = random.bytes(random.chance(0.05) ? random.between(1400, 1500) : random.below(40));
+  const padding = new Uint8Array(random.chance(0.1) ? random.below(20) : 0);
   const flags = random.pick([2, 16, 16, 16, 24, 17, 4]);
   const identification = random.below(4);
   const packet = (source: string, destination: string, from: number, to: number): Uint8Array => {
@@ -63,6 +72,7 @@ function someFrame(random: Random): Omit<Arrival, "timeUs"> {
   const bound = 99 + random.below(14);
   switch (random.below(5)) {
     case 0:
+      if (random.chance(0.3)) return { port: "edge/external", frame: fromBranch(packet(BRANCH, VM, 80, inside)) };
       return { port: "edge/external", frame: fromOutside(packet(WEB, PUBLIC, 53, bound)) };
     case 1:
     case 2:
@@ -74,18 +84,21 @@ function someFrame(random: Random): Omit<Arrival, "timeUs"> {
       return {
         port: "hv1/Contoso1",
         frame: fromContoso(
-          packet(VM, random.pick([WEB, PUBLIC, "172.16.1.1"]), inside, random.pick([80, 8080, bound])),
+          concatenate(packet(VM, random.pick([WEB, PUBLIC, BRANCH]), inside, random.pick([80, 8080, bound])), padding),
         ),
       };
   }
 }
+
+/** Room for each frame. */
+const SLOT = 2048;
 
 /** All ends in the order of their packets, with times, and counts by reason. */
 function play(arrivals: readonly Arrival[], burst: number): { ends: string[]; reasons: string[] } {
   const lab = new Lab(load(BUSY).lab, { kernel: kernelModule() });
   const { engine } = lab;
   const { memory } = engine;
-  const buffer = memory.allocate(256 * 256);
+  const buffer = memory.allocate(256 * SLOT);
   const ends: string[] = [];
   const collect = (): void => {
     const some = [...engine.lastBurst()].filter(({ verdict }) => verdict !== "consumed");
@@ -97,7 +110,7 @@ function play(arrivals: readonly Arrival[], burst: number): { ends: string[]; re
   for (let first = 0; first < arrivals.length; first += burst) {
     const some = arrivals.slice(first, first + burst);
     some.forEach(({ port, frame, timeUs }, index) => {
-      const place = buffer + index * 256;
+      const place = buffer + index * SLOT;
       memory.bytes.set(frame, place);
       engine.setRow(index, place, frame.length, lab.port(port)!, BigInt(timeUs) * 1000n, first + index);
     });
