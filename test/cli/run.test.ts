@@ -178,12 +178,12 @@ describe("bursts", () => {
     const frames = [small, cut, small, tcp, small, syn, small, cut, tcp, syn, small, small];
     writePcap(
       at("in.pcap"),
-      Array.from({ length: 600 }, (_, n) => ({ data: frames[n % frames.length]!, time: 1_000_000 + n * 5 })),
+      Array.from({ length: 300 }, (_, n) => ({ data: frames[n % frames.length]!, time: 1_000_000 + n * 5 })),
     );
     for (const adapter of [", lso: true", ", lso: true, checksumOffload: true"]) {
       const settings = "{ mssClamp: true }";
       writeFileSync(at("lab.yaml"), labText({ mtus: [1500, 1500], settings, adapter }));
-      for (const burst of ["1", "7", "256"]) {
+      for (const burst of ["1", "256"]) {
         const out = ["--out", `host1/nic1=${at(burst)}`, "--out", `host2/Blue2=${at(`${burst}-arrived`)}`];
         const ended = await hnv([
           "run",
@@ -197,11 +197,9 @@ describe("bursts", () => {
         expect(ended.status).toBe(0);
       }
       const read = (name: string): Buffer => readFileSync(at(name));
-      expect(readHex(at("1")).length).toBeGreaterThan(600 * 3);
-      for (const burst of ["7", "256"]) {
-        expect(read(burst).equals(read("1")), burst).toBe(true);
-        expect(read(`${burst}-arrived`).equals(read("1-arrived")), burst).toBe(true);
-      }
+      expect(readHex(at("1")).length).toBeGreaterThan(300 * 3);
+      expect(read("256").equals(read("1"))).toBe(true);
+      expect(read("256-arrived").equals(read("1-arrived"))).toBe(true);
     }
   });
 
