@@ -7,7 +7,9 @@ import { type HostPolicyChange, type LookupRecord, PolicyError } from "../datapl
 import type { NodeEvent } from "../dataplane/slowpath/index.js";
 import { formatAddress, sameAddress } from "../dataplane/wire/index.js";
 import type { LabChange, RecordKey } from "./changes.js";
+import type { AdapterAtPort } from "./host-ports.js";
 import type { HostState } from "./host-state.js";
+import { Placement } from "./placement.js";
 
 /** What changes, seen from the moment of the change. */
 export interface ChangingLab {
@@ -112,30 +114,39 @@ function moveVm(lab: ChangingLab, { from, vm, to, downtimeMs }: Extract<LabChang
     for (const port of ports) engine.movePort(port, target.node);
     engine.moveStamps(target.changePorts(target.snapshot.ports.withAdapters(leaving), ports));
     then.notify(target, { kind: "vmResumed", host: to, vm });
-    const macs = new Set(leaving.map(({ settings }) => settings.mac));
-    const vsids = new Set(leaving.map(({ settings }) => settings.vsid));
-    const isOfVm = (record: LookupRecord): boolean => macs.has(record.macAddress) && vsids.has(record.virtualSubnetID);
+    const placement = new Placement(target);
     // Source and target know at once; the others when their management tells them.
     for (const host of then.hosts) {
       const delayMs = host === source || host === target ? 0 : host.settings.policyDelayMs;
-      then.later(delayMs, (last) => placeRecords(last, host, target, isOfVm));
+      then.later(delayMs, (last) => placeRecords(last, host, leaving, placement));
     }
   });
 }
 
-/** The VM's records name the target's provider address of the same family; where it has none they stay, and mislead. */
+/** The VM's records name a provider address of the target; where that has none of the family they stay, and mislead. */
 function placeRecords(
   lab: ChangingLab,
   host: HostState,
-  target: HostState,
-  isOfVm: (record: LookupRecord) => boolean,
+  adapters: readonly AdapterAtPort[],
+  placement: Placement,
 ): void {
-  const addresses = target.snapshot.policy.providerAddresses.all.map(({ providerAddress }) => providerAddress);
-  for (const record of [...host.snapshot.policy.lookupRecords].filter(isOfVm)) {
-    const providerAddress = addresses.find(({ family }) => family === record.providerAddress.family);
+  for (const record of recordsOf(host, adapters)) {
+    const providerAddress = placement.addressOf(record);
     if (!providerAddress) continue;
     applyPolicy(lab, host, { kind: "recordReplaced", record: { ...record, providerAddress } });
   }
+}
+
+/** By VSID and MAC together: another tenant may use the same MAC. An adapter may stand for several ports, and for several virtual subnets. */
+function recordsOf(host: HostState, adapters: readonly AdapterAtPort[]): readonly LookupRecord[] {
+  const { lookupRecords } = host.snapshot.policy;
+  const found = new Map<string, readonly LookupRecord[]>();
+  for (const { settings } of adapters) {
+    const { mac, vsid, isolation } = settings;
+    for (const own of [vsid, ...(isolation?.hiddenVsids ?? [])])
+      found.set(`${own} ${mac}`, lookupRecords.findByMac(own, mac));
+  }
+  return [...found.values()].flat();
 }
 
 function setLink(

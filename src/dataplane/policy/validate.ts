@@ -202,13 +202,16 @@ export const lookupRecordConflict = (record: LookupRecord, occupant: LookupRecor
     "one record per VSID and customer address, or per VSID and MAC for L2Only and GatewayWildcard: remove the old one first",
   );
 
+/** Do packets for the record's customer address get its provider address in the place of it (IP Rewrite)? */
+export const isRewritten = ({ rule, customerAddress }: LookupRecord): boolean =>
+  rule === "TranslationMethodNat" && !isUnspecified(customerAddress);
+
 /**
  * IP Rewrite names a VM by its provider address alone: may the record have its, of which `holder` is the record with that rule so
  * far? Records that are found by MAC are not rewritten, and may share one.
  */
 export function checkNatRecord(record: LookupRecord, holder: LookupRecord | undefined): Checked {
-  const isRewritten = record.rule === "TranslationMethodNat" && !isUnspecified(record.customerAddress);
-  if (!isRewritten || holder === undefined) return undefined;
+  if (!isRewritten(record) || holder === undefined) return undefined;
   const isSame =
     holder.virtualSubnetID === record.virtualSubnetID && sameAddress(holder.customerAddress, record.customerAddress);
   if (isSame) return undefined;
