@@ -101,19 +101,22 @@ function moveVm(lab: ChangingLab, { from, vm, to, downtimeMs }: Extract<LabChang
   const target = hostNamed(lab, to);
   const leaving = source.snapshot.ports.adaptersOfVm(vm);
   const ports = new Set(leaving.map(({ port }) => port));
-  if (leaving.length === 0) {
-    lab.notify(source, { kind: "changeRefused", host: from, change: "vmMoved", message: `${vm} is not on ${from}` });
+  const isOnItsWay = leaving.some(({ port }) => source.snapshot.ports.hasStopped(port));
+  if (leaving.length === 0 || isOnItsWay) {
+    const message = isOnItsWay ? `${vm} is on its way to another host already` : `${vm} is not on ${from}`;
+    lab.notify(source, { kind: "changeRefused", host: from, change: "vmMoved", message });
     return;
   }
   const { engine } = lab;
-  engine.moveStamps(source.changePorts(source.snapshot.ports.withState(ports, false), ports));
+  engine.moveStamps(source.changePorts(source.snapshot.ports.withStopped(ports, true), ports));
   lab.notify(source, { kind: "vmStopped", host: from, vm });
 
   lab.later(downtimeMs, (then) => {
     engine.moveStamps(source.changePorts(source.snapshot.ports.withoutAdapters(ports), ports));
     for (const port of ports) engine.movePort(port, target.node);
     engine.moveStamps(target.changePorts(target.snapshot.ports.withAdapters(leaving), ports));
-    then.notify(target, { kind: "vmResumed", host: to, vm });
+    // A host that is away runs it when it is back, with its other VMs.
+    then.notify(target, { kind: target.snapshot.ports.isAway ? "vmArrived" : "vmResumed", host: to, vm });
     const placement = new Placement(target);
     // Source and target know at once; the others when their management tells them.
     for (const host of then.hosts) {
@@ -158,7 +161,7 @@ function setLink(
   if (place < 0) throw new RangeError(`${name} has no NIC named ${nic}`);
   const { ports } = host.snapshot;
   const port = ports.nicPort(place + 1);
-  lab.engine.moveStamps(host.changePorts(ports.withState([port], kind === "linkUp"), [port]));
+  lab.engine.moveStamps(host.changePorts(ports.withStopped([port], kind === "linkDown"), [port]));
   lab.notify(host, { kind, host: name, nic });
 }
 
@@ -167,18 +170,23 @@ function reboot(
   { host: name, downtimeMs, restoreMs }: Extract<LabChange, { kind: "hostRebooted" }>,
 ): void {
   const host = hostNamed(lab, name);
-  const setAll = (isUp: boolean): void => {
+  const setAway = (isAway: boolean): void => {
     const { ports } = host.snapshot;
-    lab.engine.moveStamps(host.changePorts(ports.withState(ports.all, isUp), ports.all));
+    lab.engine.moveStamps(host.changePorts(ports.withHostAway(isAway), ports.all));
   };
-  setAll(false);
+  setAway(true);
   lab.engine.moveStamps(host.forget());
   lab.notify(host, { kind: "hostDown", host: name });
-  lab.later(downtimeMs, (then) => {
-    setAll(true);
+  const { life } = host;
+  const inThisLife = (then: ChangingLab, afterMs: number, action: (lab: ChangingLab) => void): void =>
+    then.later(afterMs, (last) => {
+      if (host.life === life) action(last); // else it has been rebooted again, and that reboot says when it is back
+    });
+  inThisLife(lab, downtimeMs, (then) => {
+    setAway(false);
     then.notify(host, { kind: "hostUp", host: name });
     if (restoreMs === null) return;
-    then.later(restoreMs, (last) => {
+    inThisLife(then, restoreMs, (last) => {
       host.restore(last.engine.workOf(host.node));
       last.notify(host, { kind: "policyRestored", host: name });
     });

@@ -15,7 +15,12 @@ export interface NicAtPort {
   readonly settings: NicSettings;
 }
 
-/** Immutable: a change makes the next one. */
+/**
+ * Immutable: a change makes the next one.
+ *
+ * A port is down for two reasons, each of which ends by itself: its own (the NIC has no link, the adapter's VM is on its way to another host),
+ * and the host's, which is away.
+ */
 export class HostPorts implements LocalPorts {
   readonly #adapters = new Map<PortIndex, AdapterSettings>();
   readonly #local = new Map<PortIndex, LocalPort>();
@@ -24,11 +29,13 @@ export class HostPorts implements LocalPorts {
   readonly #owners = new Map<Vsid, Map<Mac, PortIndex>>();
   readonly #plain: PortIndex[] = [];
 
-  /** `down`: NICs without a link, and adapters of VMs that do not run; they own nothing for the time being. */
+  /** `stopped`: NICs without a link, and adapters of VMs on their way. What is down owns nothing for the time being. */
   constructor(
     private readonly adapters: readonly AdapterAtPort[],
     private readonly nics: readonly NicAtPort[],
-    private readonly down: ReadonlySet<PortIndex> = new Set(),
+    private readonly stopped: ReadonlySet<PortIndex> = new Set(),
+    /** The host is switched off, or starts. */
+    readonly isAway = false,
   ) {
     for (const { port, settings } of adapters) {
       this.#adapters.set(port, settings);
@@ -41,7 +48,7 @@ export class HostPorts implements LocalPorts {
         guestOffload: guest,
         dynamicIPAddressLimit,
       });
-      if (down.has(port)) continue;
+      if (!this.isUp(port)) continue;
       if (isolation?.mode === "ExternalVirtualSubnet") continue; // nobody here has frames for it
       for (const own of [vsid, ...(isolation?.hiddenVsids ?? [])]) {
         const owners = this.#owners.get(own) ?? new Map<Mac, PortIndex>();
@@ -58,29 +65,39 @@ export class HostPorts implements LocalPorts {
   }
 
   withAdapters(added: readonly AdapterAtPort[]): HostPorts {
-    return new HostPorts([...this.adapters, ...added], this.nics, this.down);
+    return new HostPorts([...this.adapters, ...added], this.nics, this.stopped, this.isAway);
   }
 
   withoutAdapters(ports: ReadonlySet<PortIndex>): HostPorts {
     const others = this.adapters.filter(({ port }) => !ports.has(port));
-    return new HostPorts(others, this.nics, new Set([...this.down].filter((port) => !ports.has(port))));
+    const stopped = new Set([...this.stopped].filter((port) => !ports.has(port)));
+    return new HostPorts(others, this.nics, stopped, this.isAway);
   }
 
-  /** These ports go up or down, the others stay as they are. */
-  withState(ports: Iterable<PortIndex>, isUp: boolean): HostPorts {
-    const down = new Set(this.down);
+  /** These ports stop, or start again, for a reason of their own. */
+  withStopped(ports: Iterable<PortIndex>, isStopped: boolean): HostPorts {
+    const stopped = new Set(this.stopped);
     for (const port of ports) {
-      if (isUp) down.delete(port);
-      else down.add(port);
+      if (isStopped) stopped.add(port);
+      else stopped.delete(port);
     }
-    return new HostPorts(this.adapters, this.nics, down);
+    return new HostPorts(this.adapters, this.nics, stopped, this.isAway);
+  }
+
+  /** The host goes away with all its ports, or is back with those that have not stopped. */
+  withHostAway(isAway: boolean): HostPorts {
+    return new HostPorts(this.adapters, this.nics, this.stopped, isAway);
   }
 
   isUp(port: PortIndex): boolean {
-    return !this.down.has(port);
+    return !this.isAway && !this.stopped.has(port);
+  }
+  /** Of a NIC: has it no link? Of an adapter: is its VM on its way? Whether or not the host is away. */
+  hasStopped(port: PortIndex): boolean {
+    return this.stopped.has(port);
   }
   get areAllUp(): boolean {
-    return this.down.size === 0;
+    return !this.isAway && this.stopped.size === 0;
   }
   get all(): readonly PortIndex[] {
     return [...this.#local.keys()];

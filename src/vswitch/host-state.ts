@@ -4,12 +4,15 @@
  */
 import {
   ANY_STAMP,
+  type CustomerRoute,
   changeHostPolicy,
   type HostPolicy,
   type HostPolicyChange,
+  type HostPolicySnapshot,
   LookupRecords,
   type LookupRecordTable,
   makeHostPolicy,
+  PolicyError,
   type ProviderAddress,
   portStamp,
   providerStamp,
@@ -29,12 +32,22 @@ import { HostPorts } from "./host-ports.js";
 import type { HostSnapshot } from "./host-snapshot.js";
 import type { AdapterSettings, HostSettings, ProviderAddressSettings } from "./settings.js";
 
+/** What somebody wants of a host: the changes of policy, given its lookup records. */
+export type ChangesFor = (records: LookupRecordTable) => readonly HostPolicyChange[];
+
+/** Of a timer: in which life of the host it was set. */
+interface OfLife {
+  readonly life?: number;
+}
+
 export class HostState implements NodeState {
   readonly name: string;
   readonly node: NodeIndex;
-  /** As it was written, for when the host loses it. */
   readonly settings: HostSettings;
   #snapshot: HostSnapshot;
+  #life = 0;
+  /** From a reboot on, until it is written again: the policy as management knows it. */
+  #toRestore: HostPolicySnapshot | null = null;
   /** Since time has begun: has something settled at the next tick. */
   #later: ((effect: NveEffect) => void) | null = null;
   /** That has been asked for, and is to come. */
@@ -73,6 +86,11 @@ export class HostState implements NodeState {
     return policy.settings.learnFromFloods || ports.allAdapters.some(isL2Only);
   }
 
+  /** How often the host has lost its memory. What was to happen in an earlier life does not. */
+  get life(): number {
+    return this.#life;
+  }
+
   /** What decisions go by until the next change. */
   get snapshot(): HostSnapshot {
     return this.#snapshot;
@@ -83,8 +101,9 @@ export class HostState implements NodeState {
     this.#snapshot.state.begin(this.#nveWork(work));
   }
 
-  settle(effect: Effect, work: NodeWork): void {
+  settle(effect: Effect & OfLife, work: NodeWork): void {
     if (effect.kind === "groupsChanged") this.#isFollowing = false;
+    if (this.#snapshot.ports.isAway || (effect.life ?? this.#life) !== this.#life) return;
     this.#snapshot.state.settle(effect as NveEffect, this.#nveWork(work));
   }
 
@@ -102,6 +121,7 @@ export class HostState implements NodeState {
       emit: (port, frame) => {
         if (ports().isUp(port)) work.emit(port, frame);
       },
+      setTimer: (atMs, effect) => work.setTimer(atMs, { ...effect, life: this.#life }),
       changePolicy: (change) => work.moveStamps(this.changePolicy(change)),
     };
   }
@@ -130,6 +150,29 @@ export class HostState implements NodeState {
     return [...stamps, ...this.#snapshot.state.learned.policyChanged(change, this.#snapshot)];
   }
 
+  /** Changes the policy as management does, which writes it again after a reboot. */
+  write(changesFor: ChangesFor): readonly Stamp[] {
+    this.note(changesFor);
+    return changesFor(this.#snapshot.policy.lookupRecords).flatMap((change) => this.changePolicy(change));
+  }
+
+  /** Management takes note of changes for when it writes the policy again. The host has nothing of it, and what cannot be is left out. */
+  note(changesFor: ChangesFor): void {
+    if (!this.#toRestore) return; // the host has it all
+    for (const change of changesFor(this.#toRestore.lookupRecords)) {
+      try {
+        this.#toRestore = changeHostPolicy(this.#toRestore, change).policy;
+      } catch (error) {
+        if (!(error instanceof PolicyError)) throw error;
+      }
+    }
+  }
+
+  /** The policy as management knows it: the host's, or as long as that is lost the one that is to be written again. */
+  get intended(): HostPolicySnapshot {
+    return this.#toRestore ?? this.#snapshot.policy;
+  }
+
   /** The ports come, go, or change their state; names the stamps that move. */
   changePorts(ports: HostPorts, changed: Iterable<PortIndex>): readonly Stamp[] {
     this.#snapshot = { ...this.#snapshot, ports };
@@ -138,29 +181,49 @@ export class HostState implements NodeState {
   }
 
   /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
-  forget(): readonly Stamp[] {
-    const counted = { control: this.controlCounters, memberships: this.membershipCounters };
+  forget(work: NodeWork): void {
+    this.#toRestore ??= this.#withoutOwnFindings();
+    this.#life++;
+    const { policy, state } = this.#snapshot;
+    const counted = {
+      control: this.controlCounters,
+      learned: state.learned.counters,
+      memberships: this.membershipCounters,
+    };
     this.#snapshot = { ...this.#snapshot, state: new NveState(this.node, counted) };
-    return this.#changeAll({
-      lookupRecords: LookupRecords.from([]),
-      customerRoutes: [],
-      provider: { providerAddresses: [], providerRoutes: [], neighbors: [] },
-    });
+    for (const { destination } of policy.pathMtus.all)
+      work.moveStamps(this.changePolicy({ kind: "pathMtuExpired", destination, nowMs: Number.POSITIVE_INFINITY }));
+    const provider = { providerAddresses: [], providerRoutes: [], neighbors: [] };
+    work.moveStamps(this.#changeAll({ lookupRecords: LookupRecords.from([]), customerRoutes: [], provider }));
+    this.#snapshot.state.learned.tellLost(state.learned.records, this.#nveWork(work));
   }
 
-  /** Management writes the policy again, as it was at first. */
+  /** What others have written of the policy: without the addresses that the host has learnt, and the neighbors that it has found. */
+  #withoutOwnFindings(): HostPolicySnapshot {
+    const { policy, state } = this.#snapshot;
+    let written = policy;
+    for (const record of state.learned.records)
+      written = changeHostPolicy(written, { kind: "recordRemoved", record }).policy;
+    const neighbors = policy.neighbors.all.filter(({ address }) => !state.neighbors.isKnown(address));
+    return changeHostPolicy(written, { kind: "providerReplaced", neighbors }).policy;
+  }
+
+  /** Management writes the policy again, with what it has changed meanwhile. */
   restore(work: NodeWork): void {
-    const { settings } = this;
-    const { lookupRecords, customerRoutes, providerRoutes, neighbors } = settings;
-    const providerAddresses = settings.providerAddresses.map((address) => providerAddress(settings, address));
-    const provider = { providerAddresses, providerRoutes, neighbors };
-    work.moveStamps(this.#changeAll({ lookupRecords, customerRoutes, provider }));
+    const { lookupRecords, customerRoutes, providerAddresses, providerRoutes, neighbors } = this.intended;
+    this.#toRestore = null;
+    const provider = {
+      providerAddresses: providerAddresses.all.map((pa) => ({ ...pa, addressState: "Preferred" as const })), // as at first
+      providerRoutes: providerRoutes.all,
+      neighbors: neighbors.all,
+    };
+    work.moveStamps(this.#changeAll({ lookupRecords, customerRoutes: customerRoutes.all, provider }));
     this.begin(work);
   }
 
   #changeAll(parts: {
     readonly lookupRecords: LookupRecordTable;
-    readonly customerRoutes: HostSettings["customerRoutes"];
+    readonly customerRoutes: readonly CustomerRoute[];
     readonly provider: Omit<Extract<HostPolicyChange, { kind: "providerReplaced" }>, "kind">;
   }): readonly Stamp[] {
     return [

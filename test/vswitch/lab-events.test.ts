@@ -172,6 +172,84 @@ describe("links and hosts", () => {
   });
 });
 
+describe("things that happen to a host at the same time", () => {
+  const MOVE = "  - { at: 10, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 200 }";
+  const reboot = (at: number, host: string, downtime: number): string =>
+    `\n  - { at: ${at}, event: hostRebooted, host: ${host}, downtime: ${downtime}, restoreAfter: 0 }`;
+
+  test("a NIC whose link is down stays so while its host reboots, and afterwards until the link is back", () => {
+    const { at } = play(`  - { at: 10, event: linkDown, port: host2/nic1 }${reboot(20, "host2", 20)}
+  - { at: 60, event: linkUp, port: host2/nic1 }`);
+    at(0, "Blue1", "Blue2");
+    expect(at(50, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(50, "Blue2", "Blue1")).toBe("DISCONNECTED at host2/Blue2");
+    expect(at(60, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+  });
+
+  test("a link that comes back while its host is away does not bring the host back", () => {
+    const { at } = play(`  - { at: 10, event: linkDown, port: host2/nic1 }${reboot(20, "host2", 80)}
+  - { at: 30, event: linkUp, port: host2/nic1 }`);
+    at(0, "Blue1", "Blue2");
+    expect(at(99, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(100, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+  });
+
+  test.each([
+    ["longer", 200, 250],
+    ["shorter", 10, 60],
+  ])("a second reboot, %s, says when the host is back", (_, downtime, backAt) => {
+    const { at, events } = play(`${reboot(10, "host2", 100)}${reboot(50, "host2", downtime)}`);
+    at(0, "Blue1", "Blue2");
+    expect(at(backAt - 1, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(backAt, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    at(400, "Blue1", "Blue2");
+    expect(events.map(({ timeMs, kind }) => [timeMs, kind])).toEqual([
+      [10, "hostDown"],
+      [50, "hostDown"],
+      [backAt, "hostUp"],
+      [backAt, "policyRestored"],
+    ]);
+  });
+
+  test("a VM on its way does not run again on the host that it leaves, when that has rebooted", () => {
+    const { at } = play(`${MOVE}${reboot(50, "host2", 50)}`);
+    at(0, "Blue1", "Blue2");
+    expect(at(150, "Blue2", "Blue1")).toBe("NIC_DISABLED at host2/Blue2");
+    expect(at(210, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+  });
+
+  test("a VM that comes to a host that is away runs when that is back", () => {
+    const { at, events } = play(`${MOVE}${reboot(100, "host3", 200)}`);
+    at(0, "Blue1", "Blue2");
+    expect(at(299, "Blue2", "Blue1")).toBe("NIC_DISABLED at host2/Blue2");
+    expect(at(300, "Blue2", "Blue1")).not.toBe("NIC_DISABLED at host2/Blue2");
+    expect(events.map(({ kind }) => kind)).toContain("vmArrived");
+  });
+
+  test("a VM on its way is not moved again", () => {
+    const { at, events, lab } = play(MOVE);
+    at(0, "Blue1", "Blue2");
+    at(50, "Blue1", "Blue2");
+    lab.change({ kind: "vmMoved", from: "host2", vm: "Blue2", to: "host1", downtimeMs: 0 });
+    expect(events.at(-1)).toMatchObject({
+      kind: "changeRefused",
+      message: "Blue2 is on its way to another host already",
+    });
+    expect(at(210, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(events.filter(({ kind }) => kind === "vmResumed").map(({ node }) => node)).toEqual(["host3"]);
+  });
+
+  test("a file that would have it moved before it is there is refused, by the millisecond", () => {
+    const back = (at: number): string => `${MOVE}\n  - { at: ${at}, event: vmMoved, vm: host3/Blue2, to: host2 }`;
+    for (const at of [50, 210])
+      expect(() => createLab(text(back(at))), `${at}`).toThrow("host3/Blue2 is on its way to host3 until 210");
+    const { at, events } = play(back(211));
+    at(0, "Blue1", "Blue2");
+    expect(at(220, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+    expect(events.filter(({ kind }) => kind === "changeRefused")).toEqual([]);
+  });
+});
+
 test("the same frames give the same ends, however they are cut into calls", () => {
   const events = `
   - { at: 7, event: linkDown, port: host2/nic1 }

@@ -25,7 +25,7 @@ function checkEvent(checking: Checking, event: RawEvent, path: Path, places: Pla
       places.host(event.record?.host, [...path, "record", "host"]);
       break;
     case "vmMoved":
-      places.move(event.vm, event.to, path);
+      places.move(event, path);
       break;
     case "linkDown":
     case "linkUp":
@@ -41,6 +41,8 @@ function checkEvent(checking: Checking, event: RawEvent, path: Path, places: Pla
 class Places {
   readonly #vms = new Map<string, Set<string>>();
   readonly #nics = new Map<string, Set<string>>();
+  /** When each VM that has moved is there, by the name that it has there. */
+  readonly #arrivals = new Map<string, number>();
 
   constructor(private readonly checking: Checking) {
     for (const [host] of each(checking.file.hosts)) {
@@ -62,7 +64,7 @@ class Places {
     if (found) this.#mustHave("UNKNOWN_NIC", "NIC", found, path);
   }
 
-  move(vm: string | undefined, to: string | undefined, path: Path): void {
+  move({ at = 0, vm, to, downtime = 0 }: Extract<RawEvent, { event?: "vmMoved" | undefined }>, path: Path): void {
     const from = this.#find(vm, this.#vms, [...path, "vm"]);
     this.host(to, [...path, "to"]);
     if (!from || !this.#mustHave("UNKNOWN_VM", "VM", from, [...path, "vm"])) return;
@@ -72,8 +74,15 @@ class Places {
     if (to === from.host) report.add([...path, "to"], "NOT_ALLOWED", `${vm} is on ${to} already`);
     else if (target.has(from.name) || this.#nics.get(to!)!.has(from.name))
       report.add([...path, "to"], "DUPLICATE_NAME", `${to} has a port called ${from.name} already`);
+    const arrival = this.#arrivals.get(vm!);
+    if (arrival !== undefined && at <= arrival) {
+      const message = `${vm} is on its way to ${from.host} until ${arrival}`;
+      report.add([...path, "at"], "NOT_ALLOWED", message, `from ${arrival + 1} on it can move again`);
+    }
     from.names.delete(from.name);
     target.add(from.name);
+    if (downtime > 0) this.#arrivals.set(`${to}/${from.name}`, at + downtime);
+    else this.#arrivals.delete(`${to}/${from.name}`);
   }
 
   /** HOST/NAME taken apart, if the host is known. */
