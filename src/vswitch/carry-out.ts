@@ -3,12 +3,17 @@
  * the run goes on, as a fabric does.
  */
 import type { Engine } from "../dataplane/index.js";
-import { type HostPolicyChange, type LookupRecord, PolicyError } from "../dataplane/policy/index.js";
+import {
+  type HostPolicyChange,
+  type LookupRecord,
+  type LookupRecordTable,
+  PolicyError,
+} from "../dataplane/policy/index.js";
 import type { NodeEvent } from "../dataplane/slowpath/index.js";
 import { formatAddress, sameAddress } from "../dataplane/wire/index.js";
 import type { LabChange, RecordKey } from "./changes.js";
 import type { AdapterAtPort } from "./host-ports.js";
-import type { HostState } from "./host-state.js";
+import type { ChangesFor, HostState } from "./host-state.js";
 import { Placement } from "./placement.js";
 
 /** What changes, seen from the moment of the change. */
@@ -54,22 +59,20 @@ type RecordChange = Extract<LabChange, { kind: "recordAdded" | "recordChanged" |
 /** Each host hears of it when its management does. */
 function changeRecord(lab: ChangingLab, host: HostState, change: RecordChange): void {
   lab.later(host.settings.policyDelayMs, (then) => {
-    for (const policyChange of policyChanges(host, change)) applyPolicy(then, host, policyChange);
+    write(then, host, (records) => policyChanges(records, change));
   });
 }
 
-function policyChanges(host: HostState, change: RecordChange): readonly HostPolicyChange[] {
+function policyChanges(records: LookupRecordTable, change: RecordChange): readonly HostPolicyChange[] {
   if (change.kind === "recordAdded") return [{ kind: "recordAdded", record: change.record }];
   if (change.kind === "recordChanged") return [{ kind: "recordReplaced", record: change.record }];
-  return recordsBy(host, change.record).map((record) => ({ kind: "recordRemoved", record }));
+  return recordsBy(records, change.record).map((record) => ({ kind: "recordRemoved", record }));
 }
 
 /** All records that the key fits. A removal that finds none has nothing to do, as with a cmdlet in a pipeline. */
-function recordsBy(host: HostState, key: RecordKey): readonly LookupRecord[] {
-  const { lookupRecords } = host.snapshot.policy;
-  const single = lookupRecords.find(key.virtualSubnetID, key.customerAddress);
-  const ofMac =
-    key.macAddress === undefined ? lookupRecords : lookupRecords.findByMac(key.virtualSubnetID, key.macAddress);
+function recordsBy(records: LookupRecordTable, key: RecordKey): readonly LookupRecord[] {
+  const single = records.find(key.virtualSubnetID, key.customerAddress);
+  const ofMac = key.macAddress === undefined ? records : records.findByMac(key.virtualSubnetID, key.macAddress);
   const candidates = single ? [single] : [...ofMac];
   return candidates.filter(
     (record) =>
@@ -78,6 +81,12 @@ function recordsBy(host: HostState, key: RecordKey): readonly LookupRecord[] {
       (key.macAddress === undefined || record.macAddress === key.macAddress) &&
       (key.type === undefined || record.type === key.type),
   );
+}
+
+/** Management writes this to a host, and takes note of it. */
+function write(lab: ChangingLab, host: HostState, changesFor: ChangesFor): void {
+  host.note(changesFor);
+  for (const change of changesFor(host.snapshot.policy.lookupRecords)) applyPolicy(lab, host, change);
 }
 
 function applyPolicy(lab: ChangingLab, host: HostState, change: HostPolicyChange): void {
@@ -121,33 +130,30 @@ function moveVm(lab: ChangingLab, { from, vm, to, downtimeMs }: Extract<LabChang
     // Source and target know at once; the others when their management tells them.
     for (const host of then.hosts) {
       const delayMs = host === source || host === target ? 0 : host.settings.policyDelayMs;
-      then.later(delayMs, (last) => placeRecords(last, host, leaving, placement));
+      then.later(delayMs, (last) => write(last, host, (records) => placed(records, leaving, placement)));
     }
   });
 }
 
 /** The VM's records name a provider address of the target; where that has none of the family they stay, and mislead. */
-function placeRecords(
-  lab: ChangingLab,
-  host: HostState,
+function placed(
+  records: LookupRecordTable,
   adapters: readonly AdapterAtPort[],
   placement: Placement,
-): void {
-  for (const record of recordsOf(host, adapters)) {
+): readonly HostPolicyChange[] {
+  return recordsOf(records, adapters).flatMap((record) => {
     const providerAddress = placement.addressOf(record);
-    if (!providerAddress) continue;
-    applyPolicy(lab, host, { kind: "recordReplaced", record: { ...record, providerAddress } });
-  }
+    return providerAddress ? [{ kind: "recordReplaced", record: { ...record, providerAddress } }] : [];
+  });
 }
 
 /** By VSID and MAC together: another tenant may use the same MAC. An adapter may stand for several ports, and for several virtual subnets. */
-function recordsOf(host: HostState, adapters: readonly AdapterAtPort[]): readonly LookupRecord[] {
-  const { lookupRecords } = host.snapshot.policy;
+function recordsOf(records: LookupRecordTable, adapters: readonly AdapterAtPort[]): readonly LookupRecord[] {
   const found = new Map<string, readonly LookupRecord[]>();
   for (const { settings } of adapters) {
     const { mac, vsid, isolation } = settings;
     for (const own of [vsid, ...(isolation?.hiddenVsids ?? [])])
-      found.set(`${own} ${mac}`, lookupRecords.findByMac(own, mac));
+      found.set(`${own} ${mac}`, records.findByMac(own, mac));
   }
   return [...found.values()].flat();
 }

@@ -80,7 +80,7 @@ export class Lab {
     this.#management = new Management({
       hosts,
       schedule: (atMs, action) => this.engine.schedule(atMs, action),
-      changePolicy: (host, change) => this.changePolicy(host, change),
+      write: (host, changesFor) => this.engine.moveStamps(host.write(changesFor)),
     });
     this.#onEvent = options.onEvent ?? (() => {});
     for (const { atMs, change } of settings.events) {
@@ -163,7 +163,7 @@ export class Lab {
   changePolicy(host: string, change: HostPolicyChange): void {
     const state = this.#hosts.get(host);
     if (!state) throw new RangeError(`no host is named ${host}`);
-    this.engine.moveStamps(state.changePolicy(change));
+    this.engine.moveStamps(state.write(() => [change]));
   }
 
   /** The provider groups that hosts are in, and what was said about them, by name; hosts without any are left out. */

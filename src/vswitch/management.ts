@@ -5,17 +5,17 @@
  * Of several things that happened to one address only the latest is told, so that hosts end up with the same record even if two VMs
  * contend for it while the word travels.
  */
-import type { LookupRecord } from "../dataplane/policy/index.js";
+import type { HostPolicyChange, LookupRecord, LookupRecordTable } from "../dataplane/policy/index.js";
 import type { CustomerAddressEvent, NodeEvent } from "../dataplane/slowpath/index.js";
 import { formatAddress, formatMac, parseAddress, type Vsid } from "../dataplane/wire/index.js";
-import type { HostState } from "./host-state.js";
+import type { ChangesFor, HostState } from "./host-state.js";
 
 export interface ManagedLab {
   readonly hosts: Iterable<HostState>;
   /** Has it done between two ticks, at that time of the packets. */
   schedule(atMs: number, action: () => void): void;
   /** As an operator would. */
-  changePolicy(host: string, change: Parameters<HostState["changePolicy"]>[0]): void;
+  write(host: HostState, changesFor: ChangesFor): void;
 }
 
 export const isCustomerAddressEvent = (event: NodeEvent): event is CustomerAddressEvent =>
@@ -33,34 +33,41 @@ export class Management {
   /** Takes note of what a host has learnt, lost or moved just now, and tells the others at that time. */
   distribute(event: CustomerAddressEvent, learner: HostState, atMs: number): void {
     const key = `${event.virtualSubnetID} ${event.customerAddress}`;
-    const record = recordOf(learner, event);
+    const record = recordIn(learner.snapshot.policy.lookupRecords, event);
     this.#latest.set(key, event);
     this.#lab.schedule(atMs, () => {
       if (this.#latest.get(key) !== event) return;
       this.#latest.delete(key);
       for (const host of this.#lab.hosts)
-        if (host !== learner && isConcerned(host, event)) this.#write(host, event, record);
+        if (host !== learner && isConcerned(host, event))
+          this.#lab.write(host, (records) => changesFor(records, event, record));
     });
-  }
-
-  /** A Static record stands, whoever has learnt what. */
-  #write(host: HostState, event: CustomerAddressEvent, record: LookupRecord | undefined): void {
-    const present = recordOf(host, event);
-    const isThere = present !== undefined && isSame(present, event);
-    if (present?.type === "Static" || isThere === (event.change !== "Deleted")) return;
-    if (present && (isThere || record)) this.#lab.changePolicy(host.name, { kind: "recordRemoved", record: present });
-    if (record) this.#lab.changePolicy(host.name, { kind: "recordAdded", record });
   }
 }
 
-/** The host's record of the address that the event is about. */
-const recordOf = ({ snapshot }: HostState, { virtualSubnetID, customerAddress }: CustomerAddressEvent) =>
-  snapshot.policy.lookupRecords.find(virtualSubnetID as Vsid, parseAddress(customerAddress)!);
+/** A Static record stands, whoever has learnt what. */
+function changesFor(
+  records: LookupRecordTable,
+  event: CustomerAddressEvent,
+  record: LookupRecord | undefined,
+): readonly HostPolicyChange[] {
+  const present = recordIn(records, event);
+  const isThere = present !== undefined && isSame(present, event);
+  if (present?.type === "Static" || isThere === (event.change !== "Deleted")) return [];
+  const changes: HostPolicyChange[] = [];
+  if (present && (isThere || record)) changes.push({ kind: "recordRemoved", record: present });
+  if (record) changes.push({ kind: "recordAdded", record });
+  return changes;
+}
+
+/** The record of the address that the event is about. */
+const recordIn = (records: LookupRecordTable, { virtualSubnetID, customerAddress }: CustomerAddressEvent) =>
+  records.find(virtualSubnetID as Vsid, parseAddress(customerAddress)!);
 
 /** A host that knows the routing domain, or has a VM of the virtual subnet. */
-function isConcerned({ snapshot: { policy, ports } }: HostState, event: CustomerAddressEvent): boolean {
+function isConcerned({ intended, snapshot: { ports } }: HostState, event: CustomerAddressEvent): boolean {
   const vsid = event.virtualSubnetID as Vsid;
-  return policy.customerRoutes.routingDomainOf(vsid) !== undefined || ports.hasVsid(vsid);
+  return intended.customerRoutes.routingDomainOf(vsid) !== undefined || ports.hasVsid(vsid);
 }
 
 const isSame = ({ macAddress, providerAddress }: LookupRecord, event: CustomerAddressEvent): boolean =>

@@ -21,7 +21,7 @@ export class Placement {
    */
   addressOf(record: LookupRecord): Address | undefined {
     const { family } = record.providerAddress;
-    const addresses = this.target.snapshot.policy.providerAddresses.all
+    const addresses = this.target.intended.providerAddresses.all
       .map(({ providerAddress }) => providerAddress)
       .filter((address) => address.family === family);
     if (!isRewritten(record)) return addresses[0];
@@ -33,7 +33,7 @@ export class Placement {
   }
 
   #isFreeFor({ virtualSubnetID, customerAddress }: LookupRecord, address: Address): boolean {
-    const holder = this.target.snapshot.policy.lookupRecords.findNat(address);
+    const holder = this.target.intended.lookupRecords.findNat(address);
     const isOwn = holder?.virtualSubnetID === virtualSubnetID && sameAddress(holder.customerAddress, customerAddress);
     if (holder && !isOwn) return false;
     return ![...this.#chosen.values()].some((chosen) => sameAddress(chosen, address));

@@ -1,6 +1,14 @@
 /** Events of a fabric file: what changes, when, for whom, and what becomes of the frames on the way. */
 import { describe, expect, test } from "vitest";
-import { createLab, type EmulatedLab, type LabEvent } from "../../src/index.js";
+import {
+  createLab,
+  type EmulatedLab,
+  formatAddress,
+  type LabEvent,
+  type Mac,
+  parseAddress,
+  type Vsid,
+} from "../../src/index.js";
 import { frame, ip, udp } from "../engine/build.js";
 
 const MACS = { Blue1: "06-06-00-00-00-05", Blue2: "06-06-00-00-00-07", Blue3: "06-06-00-00-00-09" };
@@ -247,6 +255,68 @@ describe("things that happen to a host at the same time", () => {
     at(0, "Blue1", "Blue2");
     expect(at(220, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
     expect(events.filter(({ kind }) => kind === "changeRefused")).toEqual([]);
+  });
+});
+
+describe("what management writes again after a reboot (hnv-policy: records and addresses are not persistent)", () => {
+  const REBOOT = "\n  - { at: 50, event: hostRebooted, host: host1, downtime: 100, restoreAfter: 50 }";
+  const record = (ca: string, place: number): string =>
+    `{ host: host1, virtualSubnetID: 5001, customerAddress: ${ca}, macAddress: ${MACS.Blue2}, providerAddress: 192.168.4.1${place} }`;
+  const placeOf = (lab: EmulatedLab, ca: string): string | undefined => {
+    const found = lab.policyOf("host1").lookupRecords.find(5001 as Vsid, parseAddress(ca)!);
+    return found && formatAddress(found.providerAddress);
+  };
+
+  test.each([
+    ["before", 10],
+    ["while the host is away", 100],
+    ["between its return and the restoration", 170],
+  ])("VMs that moved %s are where they are, and not where they were at first", (_, moved) => {
+    const { at } = play(`  - { at: ${moved}, event: vmMoved, vm: host2/Blue2, to: host3 }${REBOOT}`);
+    at(0, "Blue1", "Blue2");
+    expect(at(190, "Blue1", "Blue2")).not.toMatch(/^delivered/);
+    expect(at(300, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(300, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
+  });
+
+  test("records that were added, changed and removed before, meanwhile and after the host's return", () => {
+    const steps = [10, 100, 170].flatMap((at, n) => [
+      `  - { at: ${at}, event: recordAdded, record: ${record(`10.0.0.10${n}`, 2)} }`,
+      `  - { at: ${at}, event: recordAdded, record: ${record(`10.0.0.11${n}`, 2)} }`,
+      `  - { at: ${at + 1}, event: recordChanged, record: ${record(`10.0.0.10${n}`, 3)} }`,
+      `  - { at: ${at + 1}, event: recordRemoved, record: { virtualSubnetID: 5001, customerAddress: 10.0.0.11${n} } }`,
+    ]);
+    const removed =
+      "  - { at: 101, event: recordRemoved, record: { virtualSubnetID: 5001, customerAddress: 10.0.0.9 } }";
+    const { at, lab } = play(`${steps.join("\n")}\n${removed}${REBOOT}`);
+    at(0, "Blue1", "Blue2");
+    at(300, "Blue1", "Blue2");
+    for (const n of [0, 1, 2]) {
+      expect(placeOf(lab, `10.0.0.10${n}`), `changed ${n}`).toBe("192.168.4.13");
+      expect(placeOf(lab, `10.0.0.11${n}`), `removed ${n}`).toBeUndefined();
+    }
+    expect(placeOf(lab, CAS.Blue3)).toBeUndefined();
+    expect(placeOf(lab, CAS.Blue2)).toBe("192.168.4.12");
+  });
+
+  test("what the library has changed, and all of it after a second reboot before the first restoration", () => {
+    const again = "\n  - { at: 170, event: hostRebooted, host: host1, downtime: 10, restoreAfter: 10 }";
+    const { at, lab } = play(`${REBOOT}${again}`);
+    at(0, "Blue1", "Blue2");
+    const old = lab.policyOf("host1").lookupRecords.find(5001 as Vsid, parseAddress(CAS.Blue2)!)!;
+    lab.changePolicy("host1", {
+      kind: "recordReplaced",
+      record: { ...old, providerAddress: parseAddress("192.168.4.13")! },
+    });
+    at(100, "Blue2", "Blue1");
+    lab.changePolicy("host1", {
+      kind: "recordAdded",
+      record: { ...old, customerAddress: parseAddress("10.0.0.99")!, macAddress: (old.macAddress + 1) as Mac },
+    });
+    at(185, "Blue2", "Blue1");
+    expect(placeOf(lab, CAS.Blue2)).toBeUndefined();
+    at(300, "Blue2", "Blue1");
+    expect([placeOf(lab, CAS.Blue2), placeOf(lab, "10.0.0.99")]).toEqual(["192.168.4.13", "192.168.4.12"]);
   });
 });
 

@@ -591,6 +591,35 @@ describe("hosts and VMs that come and go", () => {
   });
 });
 
+describe("a host that is written again after a reboot", () => {
+  const reboot = (lab: LearningLab, host: string): void =>
+    lab.lab.change({ kind: "hostRebooted", host, downtimeMs: 50, restoreMs: 50 });
+
+  test("has the records that others learnt before and meanwhile, and not those that went", () => {
+    const lab = new LearningLab({ settings: "distributeLearnedMs: 5" });
+    lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"), announce(BLUE1, "10.0.0.55"));
+    lab.pass(10);
+    reboot(lab, "host2");
+    lab.send("host1/Blue4", announce(BLUE4, "10.0.0.4"));
+    lab.send("host1/Blue4", announce(BLUE4, "10.0.0.55")); // it has changed hands
+    lab.pass(40);
+    expect(lab.record("host2", "10.0.0.5")).toBeUndefined();
+    lab.pass(100);
+    expect(lab.record("host2", "10.0.0.5")).toBe(DYNAMIC);
+    expect(lab.record("host2", "10.0.0.4")).toBe(`Dynamic 10.0.0.4 at ${BLUE4}, ${PA1}`);
+    expect(lab.record("host2", "10.0.0.55")).toBe(`Dynamic 10.0.0.55 at ${BLUE4}, ${PA1}`);
+  });
+
+  test("has nothing of what it learnt itself", () => {
+    const lab = new LearningLab();
+    lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"));
+    reboot(lab, "host1");
+    lab.pass(200);
+    expect(lab.record("host1", "10.0.0.6")).toBe(`Static 10.0.0.6 at ${BLUE6}, ${PA1}`);
+    expect(lab.record("host1", "10.0.0.5")).toBeUndefined();
+  });
+});
+
 describe("the other hosts", () => {
   test("are reached by flooding as long as nobody tells them", () => {
     const lab = new LearningLab();

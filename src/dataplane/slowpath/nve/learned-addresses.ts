@@ -112,6 +112,10 @@ export class LearnedAddresses {
     return { held: this.#learned.size, added, moved, deleted, refused: { ...this.#refused } };
   }
 
+  get records(): readonly LookupRecord[] {
+    return Array.from(this.#learned.values(), ({ record }) => record);
+  }
+
   settle(effect: LearningEffect, work: NveWork): void {
     switch (effect.kind) {
       case "addressTaught":
