@@ -181,8 +181,8 @@ function reboot(
     lab.engine.moveStamps(host.changePorts(ports.withHostAway(isAway), ports.all));
   };
   setAway(true);
-  lab.engine.moveStamps(host.forget());
   lab.notify(host, { kind: "hostDown", host: name });
+  host.forget(lab.engine.workOf(host.node));
   const { life } = host;
   const inThisLife = (then: ChangingLab, afterMs: number, action: (lab: ChangingLab) => void): void =>
     then.later(afterMs, (last) => {

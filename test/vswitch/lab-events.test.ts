@@ -320,6 +320,32 @@ describe("what management writes again after a reboot (hnv-policy: records and a
   });
 });
 
+describe("what a host found out by itself does not outlive it", () => {
+  const WIRE = "\nsettings: { resolve: wire, duplicateAddressDetection: false }";
+  const reboot = (at: number): string =>
+    `\n  - { at: ${at}, event: hostRebooted, host: host1, downtime: 10, restoreAfter: 0 }`;
+
+  test("neighbors are looked for again", () => {
+    const { at, lab } = play(reboot(50) + WIRE);
+    at(0, "Blue1", "Blue2");
+    at(10, "Blue1", "Blue2");
+    expect(lab.policyOf("host1").neighbors.all).toHaveLength(1);
+    at(70, "Blue3", "Blue2");
+    expect(lab.policyOf("host1").providerAddresses.all).toHaveLength(1);
+    expect(lab.policyOf("host1").neighbors.all).toEqual([]);
+  });
+
+  test("path MTUs are forgotten", () => {
+    const { at, lab } = play(reboot(50));
+    const destination = parseAddress("192.168.4.12")!;
+    at(0, "Blue1", "Blue2");
+    lab.changePolicy("host1", { kind: "pathMtuLearnt", pathMtu: { destination, mtu: 1300, expiresMs: 600_000 } });
+    expect(lab.policyOf("host1").pathMtus.find(destination)).toBe(1300);
+    at(70, "Blue1", "Blue2");
+    expect(lab.policyOf("host1").pathMtus.find(destination)).toBeUndefined();
+  });
+});
+
 test("the same frames give the same ends, however they are cut into calls", () => {
   const events = `
   - { at: 7, event: linkDown, port: host2/nic1 }

@@ -610,6 +610,27 @@ describe("a host that is written again after a reboot", () => {
     expect(lab.record("host2", "10.0.0.55")).toBe(`Dynamic 10.0.0.55 at ${BLUE4}, ${PA1}`);
   });
 
+  test("is told of as Deleted, for what it had learnt, so that the other hosts do not keep it; it counts on", () => {
+    const lab = new LearningLab({ settings: "distributeLearnedMs: 5" });
+    lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"));
+    lab.send("host1/Blue1", advertise(BLUE1, "fd00:10::5"));
+    lab.send("host1/Blue4", announce(BLUE4, "10.0.0.6")); // Blue6's: refused
+    lab.pass(10);
+    expect(lab.record("host2", "10.0.0.5")).toBe(DYNAMIC);
+    reboot(lab, "host1");
+    lab.pass(10);
+    expect([lab.record("host2", "10.0.0.5"), lab.record("host2", "fd00:10::5")]).toEqual([undefined, undefined]);
+    expect(lab.events.slice(2).map((event) => event.split(" ").slice(1).join(" "))).toEqual([
+      `host1 Deleted 10.0.0.5 at ${BLUE1}, ${PA1}`,
+      `host1 Deleted fd00:10::5 at ${BLUE1}, ${PA1}`,
+    ]);
+    lab.pass(200);
+    lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"));
+    lab.pass(10);
+    expect([lab.record("host1", "10.0.0.5"), lab.record("host2", "10.0.0.5")]).toEqual([DYNAMIC, DYNAMIC]);
+    expect(lab.learning("host1")).toMatchObject({ held: 1, added: 3, deleted: 2, refused: { static: 1 } });
+  });
+
   test("has nothing of what it learnt itself", () => {
     const lab = new LearningLab();
     lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"));

@@ -62,6 +62,14 @@ export interface LearningCounters {
   readonly refused: RefusalCounts;
 }
 
+const NOTHING_COUNTED: LearningCounters = {
+  held: 0,
+  added: 0,
+  moved: 0,
+  deleted: 0,
+  refused: { static: 0, foreign: 0, held: 0, portLimit: 0, hostLimit: 0 },
+};
+
 interface Learned {
   record: LookupRecord;
   /** The VM's adapter; null if it is another host's. */
@@ -94,8 +102,14 @@ interface Room {
 export class LearnedAddresses {
   readonly #learned = new Map<string, Learned>();
   readonly #countByPort = new Map<PortIndex, number>();
-  readonly #counts = { Added: 0, Moved: 0, Deleted: 0 };
-  readonly #refused = { static: 0, foreign: 0, held: 0, portLimit: 0, hostLimit: 0 };
+  readonly #counts: Record<CustomerAddressEvent["change"], number>;
+  readonly #refused: Record<keyof RefusalCounts, number>;
+
+  /** `counted`: what the host has counted before it lost its memory. */
+  constructor({ added, moved, deleted, refused }: LearningCounters = NOTHING_COUNTED) {
+    this.#counts = { Added: added, Moved: moved, Deleted: deleted };
+    this.#refused = { ...refused };
+  }
 
   /** Has the VM been silent for so long that its next packet is waited for? When this becomes true the record's stamp moves. */
   isWatched(vsid: Vsid, address: Address): boolean {
@@ -114,6 +128,11 @@ export class LearnedAddresses {
 
   get records(): readonly LookupRecord[] {
     return Array.from(this.#learned.values(), ({ record }) => record);
+  }
+
+  /** Tells that these, which the host had learnt, went with its memory. */
+  tellLost(records: readonly LookupRecord[], work: NveWork): void {
+    for (const record of records) this.#tell("Deleted", record, work);
   }
 
   settle(effect: LearningEffect, work: NveWork): void {

@@ -3,12 +3,11 @@
  * ticks. Each part is a store with its own effects.
  */
 import type { NodeIndex } from "../../transposition/transposition.js";
-import { formatAddress } from "../../wire/address-text.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
-import { LearnedAddresses, type LearningEffect } from "./learned-addresses.js";
+import { LearnedAddresses, type LearningCounters, type LearningEffect } from "./learned-addresses.js";
 import { type MembershipCounters, type MembershipEffect, Memberships } from "./memberships.js";
-import { type PathMtuEffect, type PathMtuStore, settlePathMtu } from "./path-mtu-state.js";
+import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
 import type { NveWork } from "./work.js";
@@ -23,20 +22,25 @@ export type NveEffect =
   | LearningEffect
   | MembershipEffect;
 
+/** What a host has counted of what its NVE did. */
+export interface NveCounters {
+  readonly control: ControlCounters;
+  readonly learned: LearningCounters;
+  readonly memberships: MembershipCounters;
+}
+
 export class NveState {
   readonly neighbors = new ProviderNeighbors();
   readonly duplicates = new DuplicateDetection();
   readonly reassembly = new Reassembly();
-  readonly learned = new LearnedAddresses();
+  readonly learned: LearnedAddresses;
   readonly control: ControlState;
   readonly memberships: Memberships;
 
   /** `counted`: what a host has counted before it lost its memory. */
-  constructor(
-    node: NodeIndex,
-    counted?: { readonly control: ControlCounters; readonly memberships: MembershipCounters },
-  ) {
+  constructor(node: NodeIndex, counted?: NveCounters) {
     this.control = new ControlState(node, counted?.control);
+    this.learned = new LearnedAddresses(counted?.learned);
     this.memberships = new Memberships(counted?.memberships);
   }
 
@@ -60,7 +64,6 @@ export class NveState {
         this.duplicates.settle(effect, work);
         break;
       case "controlMessage":
-      case "controlMessageHeld":
       case "redirect":
       case "redirectsEnd":
       case "policyMismatch":
@@ -68,14 +71,13 @@ export class NveState {
         break;
       case "pathMtu":
       case "pathMtuEnd":
-        settlePathMtu(effect, pathMtusOf(work), work);
+        settlePathMtu(effect, work);
         break;
       case "fragment":
       case "fragmentsEnd":
         this.reassembly.settle(effect, work);
         break;
       case "addressTaught":
-      case "addressGivenUp":
       case "addressSilence":
         this.learned.settle(effect, work);
         break;
@@ -89,11 +91,3 @@ export class NveState {
     }
   }
 }
-
-/** They lie in the host's policy, for encapsulation goes by them as it does by routes and neighbors. */
-const pathMtusOf = (work: NveWork): PathMtuStore => ({
-  all: () => work.policy.pathMtus.all,
-  learn: (pathMtu) => work.changePolicy({ kind: "pathMtuLearnt", pathMtu }),
-  expire: (destination) => work.changePolicy({ kind: "pathMtuExpired", destination, nowMs: work.nowMs }),
-  tell: (destination, mtu) => work.notify({ kind: "pathMtu", providerAddress: formatAddress(destination), mtu }),
-});
