@@ -321,18 +321,31 @@ describe("what management writes again after a reboot (hnv-policy: records and a
 });
 
 describe("what a host found out by itself does not outlive it", () => {
-  const WIRE = "\nsettings: { resolve: wire, duplicateAddressDetection: false }";
+  const wire = (duplicateAddressDetection: boolean): string =>
+    `\nsettings: { resolve: wire, duplicateAddressDetection: ${duplicateAddressDetection} }`;
   const reboot = (at: number): string =>
     `\n  - { at: ${at}, event: hostRebooted, host: host1, downtime: 10, restoreAfter: 0 }`;
 
   test("neighbors are looked for again", () => {
-    const { at, lab } = play(reboot(50) + WIRE);
+    const { at, lab } = play(reboot(50) + wire(false));
     at(0, "Blue1", "Blue2");
     at(10, "Blue1", "Blue2");
     expect(lab.policyOf("host1").neighbors.all).toHaveLength(1);
     at(70, "Blue3", "Blue2");
     expect(lab.policyOf("host1").providerAddresses.all).toHaveLength(1);
     expect(lab.policyOf("host1").neighbors.all).toEqual([]);
+  });
+
+  test("duplicate address detection begins anew, undisturbed by the timers of the first (RFC 5227 §2.1.1: three probes)", () => {
+    const { at, lab, events } = play(reboot(2500) + wire(true));
+    at(0, "Blue3", "Blue2");
+    lab.pass(9_000_000_000n);
+    const states = events.filter(({ kind, node }) => kind === "providerAddressChanged" && node === "host1");
+    expect(states.map(({ timeMs, addressState }) => [timeMs, addressState])).toEqual([
+      [0, "Tentative"],
+      [2510, "Tentative"],
+      [5510, "Preferred"],
+    ]);
   });
 
   test("path MTUs are forgotten", () => {
