@@ -7,6 +7,8 @@ import {
   type HostPolicyChange,
   type LookupRecord,
   type LookupRecordTable,
+  lookupRecordInMode,
+  type NveSettings,
   PolicyError,
 } from "../dataplane/policy/index.js";
 import type { NodeEvent } from "../dataplane/slowpath/index.js";
@@ -59,18 +61,24 @@ type RecordChange = Extract<LabChange, { kind: "recordAdded" | "recordChanged" |
 /** Each host hears of it when its management does. */
 function changeRecord(lab: ChangingLab, host: HostState, change: RecordChange): void {
   lab.later(host.settings.policyDelayMs, (then) => {
-    write(then, host, (records) => policyChanges(records, change));
+    const { mode } = host.snapshot.policy.settings;
+    write(then, host, (records) => policyChanges(records, change, mode));
   });
 }
 
-function policyChanges(records: LookupRecordTable, change: RecordChange): readonly HostPolicyChange[] {
+function policyChanges(
+  records: LookupRecordTable,
+  change: RecordChange,
+  mode: NveSettings["mode"],
+): readonly HostPolicyChange[] {
   if (change.kind === "recordAdded") return [{ kind: "recordAdded", record: change.record }];
   if (change.kind === "recordChanged") return [{ kind: "recordReplaced", record: change.record }];
-  return recordsBy(records, change.record).map((record) => ({ kind: "recordRemoved", record }));
+  return recordsBy(records, change.record, mode).map((record) => ({ kind: "recordRemoved", record }));
 }
 
 /** All records that the key fits. A removal that finds none has nothing to do, as with a cmdlet in a pipeline. */
-function recordsBy(records: LookupRecordTable, key: RecordKey): readonly LookupRecord[] {
+function recordsBy(records: LookupRecordTable, key: RecordKey, mode: NveSettings["mode"]): readonly LookupRecord[] {
+  const type = key.type && lookupRecordInMode({ customerAddress: key.customerAddress, type: key.type }, mode).type;
   const single = records.find(key.virtualSubnetID, key.customerAddress);
   const ofMac = key.macAddress === undefined ? records : records.findByMac(key.virtualSubnetID, key.macAddress);
   const candidates = single ? [single] : [...ofMac];
@@ -79,7 +87,7 @@ function recordsBy(records: LookupRecordTable, key: RecordKey): readonly LookupR
       record.virtualSubnetID === key.virtualSubnetID &&
       sameAddress(record.customerAddress, key.customerAddress) &&
       (key.macAddress === undefined || record.macAddress === key.macAddress) &&
-      (key.type === undefined || record.type === key.type),
+      (type === undefined || record.type === type),
   );
 }
 

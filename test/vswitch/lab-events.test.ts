@@ -91,6 +91,24 @@ describe("records", () => {
   });
 });
 
+describe("records without an address, on hosts of Windows Server 2012, which knows no types", () => {
+  const record = `virtualSubnetID: 5001, customerAddress: 0.0.0.0, macAddress: ${MACS.Blue1}`;
+  test.each(["", ", type: L2Only"])("are a gateway's, as in lookupRecords%s", (type) => {
+    const { at, lab, events } = play(`
+  - { at: 5, event: recordAdded, record: { ${record}, providerAddress: 192.168.4.11${type} } }
+  - { at: 15, event: recordRemoved, record: { ${record}${type} } }
+mode: 2012`);
+    const types = (): readonly string[] =>
+      [...lab.policyOf("host2").lookupRecords].map((each) => each.type).filter((each) => each !== "Static");
+    at(0, "Blue1", "Blue2");
+    at(10, "Blue1", "Blue2");
+    expect(types()).toEqual(["GatewayWildcard"]);
+    at(20, "Blue1", "Blue2");
+    expect(types()).toEqual([]);
+    expect(events.filter(({ kind }) => kind === "changeRefused")).toEqual([]);
+  });
+});
+
 describe("a VM that moves", () => {
   const MOVE = "  - { at: 100, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 50 }";
 

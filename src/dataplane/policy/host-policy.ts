@@ -40,6 +40,7 @@ import {
   checkProviderAddresses,
   checkProviderRoutes,
   type LookupRecordIdentity,
+  lookupRecordInMode,
   lookupRecordNotFound,
 } from "./validate.js";
 
@@ -115,7 +116,10 @@ function gatewayRecords(policy: HostPolicy, vsid: Vsid): readonly LookupRecord[]
   return records;
 }
 
-/** What one command, or one run of the reconciler, does to a host's policy. */
+/**
+ * What one command, or one run of the reconciler, does to a host's policy. Records are taken as a host of its mode understands them
+ * (`lookupRecordInMode`).
+ */
 export type HostPolicyChange =
   /** New-NetVirtualizationLookupRecord */
   | { readonly kind: "recordAdded"; readonly record: LookupRecord }
@@ -196,7 +200,8 @@ export function changeHostPolicy(policy: HostPolicy, change: HostPolicyChange): 
   }
 }
 
-function addRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
+function addRecord(policy: HostPolicySnapshot, written: LookupRecord): ChangedPolicy {
+  const record = lookupRecordInMode(written, policy.settings.mode);
   refuse(checkLookupRecord(record));
   const occupant = policy.lookupRecords.occupant(record);
   refuse(checkNewLookupRecord(record, occupant));
@@ -204,12 +209,15 @@ function addRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPol
   return withRecords(policy, policy.lookupRecords.with(record), [record]);
 }
 
-function removeRecord(policy: HostPolicySnapshot, identity: LookupRecordIdentity): ChangedPolicy {
+function removeRecord(policy: HostPolicySnapshot, written: LookupRecordIdentity): ChangedPolicy {
+  const isThere = policy.lookupRecords.get(written) !== undefined;
+  const identity = isThere ? written : lookupRecordInMode(written, policy.settings.mode);
   if (!policy.lookupRecords.get(identity)) throw lookupRecordNotFound(identity);
   return withRecords(policy, policy.lookupRecords.without(identity), [identity]);
 }
 
-function replaceRecord(policy: HostPolicySnapshot, record: LookupRecord): ChangedPolicy {
+function replaceRecord(policy: HostPolicySnapshot, written: LookupRecord): ChangedPolicy {
+  const record = lookupRecordInMode(written, policy.settings.mode);
   refuse(checkLookupRecord(record));
   if (!policy.lookupRecords.get(record)) throw lookupRecordNotFound(record);
   refuse(checkNatRecord(record, policy.lookupRecords.findNat(record.providerAddress)));
@@ -217,8 +225,16 @@ function replaceRecord(policy: HostPolicySnapshot, record: LookupRecord): Change
 }
 
 function replaceRecords(policy: HostPolicySnapshot, records: LookupRecordTable): ChangedPolicy {
-  const lookupRecords = records instanceof LookupRecords ? records : LookupRecords.from(records);
+  const lookupRecords = tableInMode(records, policy.settings.mode);
   return withRecords(policy, lookupRecords, changedRecords(policy.lookupRecords, lookupRecords));
+}
+
+/** The table as a host of this mode understands it: the same one, unless a record is another there. */
+function tableInMode(records: LookupRecordTable, mode: NveSettings["mode"]): LookupRecords {
+  const inMode = (record: LookupRecord): LookupRecord => lookupRecordInMode(record, mode);
+  const isOther = mode === "2012" && Array.from(records).some((record) => inMode(record) !== record);
+  if (records instanceof LookupRecords && !isOther) return records;
+  return LookupRecords.from(Array.from(records, inMode));
 }
 
 /** The policy with these records, of which `changed` came, went or became others. */

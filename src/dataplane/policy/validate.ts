@@ -139,7 +139,10 @@ const checkInterfaceIndex = (index: number): Checked =>
 /**
  * The record as a host of this mode understands it: 2012 has no Type, and a record for 0.0.0.0 or :: is a gateway's there.
  */
-export const lookupRecordInMode = (record: LookupRecord, mode: NveSettings["mode"]): LookupRecord =>
+export const lookupRecordInMode = <Record extends Pick<LookupRecord, "customerAddress" | "type">>(
+  record: Record,
+  mode: NveSettings["mode"],
+): Record =>
   mode === "2012" && isUnspecified(record.customerAddress) && record.type !== "GatewayWildcard"
     ? { ...record, type: "GatewayWildcard" }
     : record;

@@ -197,3 +197,54 @@ describe("changes: the next generation, and exactly the stamps of what changed",
     expect(() => changeHostPolicy(policy, change)).toThrowError(expect.objectContaining({ name: "PolicyError", code }));
   });
 });
+
+describe("Windows Server 2012 has no types: a record without an address is a gateway's there", () => {
+  const in2012 = makeHostPolicy({ ...PARTS, settings: { ...DEFAULT_NVE_SETTINGS, mode: "2012" } });
+  const written = (type: "Static" | "L2Only", pa = "192.168.4.11") => ({
+    ...record(5001, "0.0.0.0", "06-06-00-00-00-60", pa),
+    type,
+  });
+  const typesIn = (changed: typeof policy): readonly string[] =>
+    [...changed.lookupRecords]
+      .filter(({ macAddress }) => macAddress === mac("06-06-00-00-00-60"))
+      .map(({ type }) => type);
+
+  test.each(["Static", "L2Only"] as const)(
+    "written as %s it is added, replaced and removed as a GatewayWildcard",
+    (type) => {
+      const added = changeHostPolicy(in2012, { kind: "recordAdded", record: written(type) }).policy;
+      expect(typesIn(added)).toEqual(["GatewayWildcard"]);
+      const replaced = changeHostPolicy(added, {
+        kind: "recordReplaced",
+        record: written(type, "192.168.4.12"),
+      }).policy;
+      expect(replaced.lookupRecords.wildcards(vsid(5001)).map(({ providerAddress }) => providerAddress)).toEqual([
+        ip("192.168.4.12"),
+      ]);
+      const removed = changeHostPolicy(replaced, { kind: "recordRemoved", record: written(type) }).policy;
+      expect(typesIn(removed)).toEqual([]);
+    },
+  );
+
+  test("and in a whole table", () => {
+    const records = LookupRecords.from([VM, written("L2Only")]);
+    expect(typesIn(changeHostPolicy(in2012, { kind: "recordsReplaced", records }).policy)).toEqual(["GatewayWildcard"]);
+    const same = LookupRecords.from([VM]);
+    expect(changeHostPolicy(in2012, { kind: "recordsReplaced", records: same }).policy.lookupRecords).toBe(same);
+  });
+
+  test("2012R2 has them", () => {
+    expect(typesIn(changeHostPolicy(policy, { kind: "recordAdded", record: written("L2Only") }).policy)).toEqual([
+      "L2Only",
+    ]);
+    expect(() => changeHostPolicy(policy, { kind: "recordAdded", record: written("Static") })).toThrow(
+      "A record of type Static cannot be for 0.0.0.0",
+    );
+  });
+
+  test("a record that was written when the host was of 2012R2 can still be removed", () => {
+    const before = changeHostPolicy(policy, { kind: "recordAdded", record: written("L2Only") }).policy;
+    const now = changeHostPolicy(before, { kind: "settingsReplaced", settings: in2012.settings }).policy;
+    expect(typesIn(changeHostPolicy(now, { kind: "recordRemoved", record: written("L2Only") }).policy)).toEqual([]);
+  });
+});
