@@ -203,21 +203,16 @@ describe("things that happen to a host at the same time", () => {
   const reboot = (at: number, host: string, downtime: number): string =>
     `\n  - { at: ${at}, event: hostRebooted, host: ${host}, downtime: ${downtime}, restoreAfter: 0 }`;
 
-  test("a NIC whose link is down stays so while its host reboots, and afterwards until the link is back", () => {
-    const { at } = play(`  - { at: 10, event: linkDown, port: host2/nic1 }${reboot(20, "host2", 20)}
-  - { at: 60, event: linkUp, port: host2/nic1 }`);
+  test.each([
+    ["the link, which comes back after the host", 20, 60, 60],
+    ["the host, which comes back after the link", 80, 30, 100],
+  ])("a NIC whose link is down while its host reboots waits for %s", (_, downtime, linkAt, backAt) => {
+    const { at } = play(`  - { at: 10, event: linkDown, port: host2/nic1 }${reboot(20, "host2", downtime)}
+  - { at: ${linkAt}, event: linkUp, port: host2/nic1 }`);
     at(0, "Blue1", "Blue2");
-    expect(at(50, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
-    expect(at(50, "Blue2", "Blue1")).toBe("DISCONNECTED at host2/Blue2");
-    expect(at(60, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
-  });
-
-  test("a link that comes back while its host is away does not bring the host back", () => {
-    const { at } = play(`  - { at: 10, event: linkDown, port: host2/nic1 }${reboot(20, "host2", 80)}
-  - { at: 30, event: linkUp, port: host2/nic1 }`);
-    at(0, "Blue1", "Blue2");
-    expect(at(99, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
-    expect(at(100, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(backAt - 1, "Blue1", "Blue2")).toBe("DISCONNECTED at host2/nic1");
+    expect(at(backAt, "Blue1", "Blue2")).toBe("delivered at host2/Blue2");
+    expect(at(backAt, "Blue2", "Blue1")).toBe("delivered at host1/Blue1");
   });
 
   test.each([
@@ -381,7 +376,10 @@ test("the same frames give the same ends, however they are cut into calls", () =
   const events = `
   - { at: 7, event: linkDown, port: host2/nic1 }
   - { at: 9, event: linkUp, port: host2/nic1 }
-  - { at: 12, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 3 }`;
+  - { at: 11, event: hostRebooted, host: host1, downtime: 1, restoreAfter: 1 }
+  - { at: 12, event: vmMoved, vm: host2/Blue2, to: host3, downtime: 3 }
+  - { at: 13, event: hostRebooted, host: host3, downtime: 3, restoreAfter: 0 }
+  - { at: 14, event: hostRebooted, host: host3, downtime: 4, restoreAfter: 0 }`;
   const frames = Array.from({ length: 60 }, (_, ms) => ms).map((n) => Math.floor(n / 3));
   const one = play(events);
   const singly = frames.map((ms) => one.at(ms, "Blue1", "Blue2"));

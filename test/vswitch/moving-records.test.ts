@@ -11,10 +11,10 @@ const NAT = "rule: TranslationMethodNat";
 /** Blue2, on host2, has a foot in each tenant's network; Red1, on host3, has the MAC of Blue2's other adapter. */
 const text = (addresses: string, events: string, more = ""): string => `
 apiVersion: hnv/v1
+provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
 routingDomains:
   - { name: Blue, id: "{11111111-2222-3333-4444-000000005001}", subnets: [{ vsid: 5001, prefixes: [10.0.0.0/24, "fd00:10::/64"] }] }
   - { name: Red, id: "{11111111-2222-3333-4444-000000006001}", subnets: [{ vsid: 6001, prefixes: [10.0.0.0/24] }] }
-provider: { subnets: [{ prefix: 192.168.4.0/24, mtu: 1600 }] }
 hosts:
   - name: host1
     nics: [{ name: nic1, mac: 02-00-C0-A8-04-0B }]
