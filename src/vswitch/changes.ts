@@ -23,7 +23,7 @@ export type LabChange =
   | { readonly kind: "linkDown" | "linkUp"; readonly host: string; readonly nic: string }
   /**
    * The host stops, and loses its policy, which is not persistent. It is back `downtimeMs` later; management writes its policy again
-   * `restoreMs` after that, or with null never.
+   * `restoreMs` after that, with what has changed by then, or with null never. A reboot during a reboot takes the place of the first.
    */
   | {
       readonly kind: "hostRebooted";
