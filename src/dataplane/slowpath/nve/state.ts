@@ -3,11 +3,12 @@
  * ticks. Each part is a store with its own effects.
  */
 import type { NodeIndex } from "../../transposition/transposition.js";
+import { formatAddress } from "../../wire/address-text.js";
 import { type ControlCounters, type ControlEffect, ControlState } from "./control-state.js";
 import { DuplicateDetection, type DuplicateEffect } from "./duplicate-detection.js";
 import { LearnedAddresses, type LearningCounters, type LearningEffect } from "./learned-addresses.js";
 import { type MembershipCounters, type MembershipEffect, Memberships } from "./memberships.js";
-import { type PathMtuEffect, settlePathMtu } from "./path-mtu-state.js";
+import { type PathMtuEffect, type PathMtuStore, settlePathMtu } from "./path-mtu-state.js";
 import { type NeighborEffect, ProviderNeighbors } from "./provider-neighbors.js";
 import { Reassembly, type ReassemblyEffect } from "./reassembly.js";
 import type { NveWork } from "./work.js";
@@ -64,6 +65,7 @@ export class NveState {
         this.duplicates.settle(effect, work);
         break;
       case "controlMessage":
+      case "controlMessageHeld":
       case "redirect":
       case "redirectsEnd":
       case "policyMismatch":
@@ -71,13 +73,14 @@ export class NveState {
         break;
       case "pathMtu":
       case "pathMtuEnd":
-        settlePathMtu(effect, work);
+        settlePathMtu(effect, pathMtusOf(work), work);
         break;
       case "fragment":
       case "fragmentsEnd":
         this.reassembly.settle(effect, work);
         break;
       case "addressTaught":
+      case "addressGivenUp":
       case "addressSilence":
         this.learned.settle(effect, work);
         break;
@@ -91,3 +94,11 @@ export class NveState {
     }
   }
 }
+
+/** They lie in the host's policy, for encapsulation goes by them as it does by routes and neighbors. */
+const pathMtusOf = (work: NveWork): PathMtuStore => ({
+  all: () => work.policy.pathMtus.all,
+  learn: (pathMtu) => work.changePolicy({ kind: "pathMtuLearnt", pathMtu }),
+  expire: (destination) => work.changePolicy({ kind: "pathMtuExpired", destination, nowMs: work.nowMs }),
+  tell: (destination, mtu) => work.notify({ kind: "pathMtu", providerAddress: formatAddress(destination), mtu }),
+});
