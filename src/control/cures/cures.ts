@@ -25,6 +25,7 @@ import {
   formatMac,
   formatPrefix,
   isLinkLocal,
+  isUnspecified,
   type Mac,
   maskAddress,
   NVGRE_LENGTH,
@@ -37,6 +38,7 @@ import {
 } from "../../dataplane/wire/index.js";
 import type { HostSettings } from "../../vswitch/index.js";
 import { commandLine, newCustomerRoute, newLookupRecord, removeLookupRecord, setLookupRecord } from "./command.js";
+import { gatewayOf, isFromOutside, trustGateway } from "./from-outside.js";
 import type { LabKnowledge } from "./lab-knowledge.js";
 import { NOTHING_TO_CURE } from "./nothing-to-cure.js";
 
@@ -144,7 +146,8 @@ function recordInOtherSubnet({ policy }: Scene, vsid: Vsid, address: Address): L
   return undefined;
 }
 
-function senderUnknown({ lab, host, policy, vsid, inner, message }: Scene): readonly Cure[] {
+function senderUnknown(scene: Scene): readonly Cure[] {
+  const { lab, host, policy, vsid, inner, message } = scene;
   const mac = inner.source;
   const source = message ? claimedWrongly(policy, vsid, mac, message) : inner.ip?.source;
   if (!source) return [];
@@ -163,6 +166,10 @@ function senderUnknown({ lab, host, policy, vsid, inner, message }: Scene): read
     }
     const text = `the record gives the address to ${formatMac(other.macAddress)}, which no VM has; a record's MAC cannot be set`;
     cures.push({ host: host.name, command: removeLookupRecord(host.name, other), text });
+  } else {
+    const isSender = (next: LookupRecord): boolean => next.virtualSubnetID === vsid && next.macAddress === mac;
+    const cure = trustInGateway(scene, source, isSender) ?? nobodysAddress(scene, source);
+    if (cure) return [cure];
   }
   const command = newLookupRecord(host.name, {
     virtualSubnetID: vsid,
@@ -172,6 +179,29 @@ function senderUnknown({ lab, host, policy, vsid, inner, message }: Scene): read
   });
   cures.push({ host: host.name, command, text: "and on every other host of the routing domain" });
   return cures;
+}
+
+/** Trust in the gateway that has sent a packet from outside of the routing domain, if one has. */
+function trustInGateway(
+  { lab, host, policy, vsid }: Scene,
+  source: Address,
+  isSender: (record: LookupRecord) => boolean,
+): Cure | undefined {
+  const stranger = { lab, hostName: host.name, policy, vsid, source };
+  const gateway = isFromOutside(stranger) ? gatewayOf(stranger, isSender) : undefined;
+  if (!gateway) return undefined;
+  const at = `${formatAddress(gateway.customerAddress)} in VSID ${gateway.virtualSubnetID}`;
+  const text = `the sender is the next hop ${at}, a gateway; this record vouches for all that it brings in, also on every other host of the routing domain`;
+  return { host: host.name, command: trustGateway(stranger, gateway), text };
+}
+
+/** No record cures a source that is in no virtual subnet and that no gateway has sent. */
+function nobodysAddress({ lab, host, policy, vsid }: Scene, source: Address): Cure | undefined {
+  if (!isFromOutside({ lab, hostName: host.name, policy, vsid, source })) return undefined;
+  const text =
+    "the source is in no virtual subnet of the routing domain, and the sender no next hop of its customer routes: " +
+    "give it an address of its own, or if it is a gateway, a customer route and a GatewayWildcard record";
+  return { host: host.name, command: null, text };
 }
 
 /**
@@ -426,21 +456,35 @@ function senderNotAtSource(scene: Scene): readonly Cure[] {
     ? vsids.map((other) => policy.lookupRecords.find(other, source)).find((found) => found !== undefined)
     : policy.lookupRecords.findByMac(vsid, inner.source)[0];
   if (!outerSource) return [];
+  const address = source ?? claimed;
+  const isRouted = policy.isGatewayMac(vsid, inner.source);
+  const isSender = ({ providerAddress, macAddress }: LookupRecord): boolean =>
+    sameAddress(providerAddress, outerSource) && (isRouted || macAddress === inner.source);
+  const trusted = address && trustInGateway(scene, address, isSender);
+  if (trusted) return [trusted];
   if (record) {
     const text = `the packet came from ${formatAddress(outerSource)}, the record names ${formatAddress(record.providerAddress)}`;
     return [{ host: host.name, command: setLookupRecord(host.name, record, { providerAddress: outerSource }), text }];
   }
-  if (!source && !claimed) return [];
-  const address = (source ?? claimed)!;
+  if (!address) return [];
   const known = firstKnown(lab, lab.domainOf(vsid)?.vsids ?? [vsid], address, host.name);
-  const isRouted = policy.isGatewayMac(vsid, inner.source);
+  const nobodys = known ? undefined : (nobodysAddress(scene, address) ?? senderNowhere(scene, outerSource));
+  if (nobodys) return [nobodys];
   const command = newLookupRecord(host.name, {
     virtualSubnetID: known?.record.virtualSubnetID ?? (isRouted ? { blank: "VSID of the sender" } : vsid),
     customerAddress: address,
     macAddress: known?.record.macAddress ?? (isRouted ? { blank: "MAC of the sender" } : inner.source),
     providerAddress: known?.record.providerAddress ?? outerSource,
+    ...(isUnspecified(address) && { type: "L2Only" as const }),
   });
   return [{ host: host.name, command, text: known ? `${known.host} has this record` : "as the packet itself says" }];
+}
+
+/** What claims to come from a provider address that no host of the lab has is not believed. */
+function senderNowhere({ lab, host }: Scene, outerSource: Address): Cure | undefined {
+  if (lab.ownerOf(outerSource)) return undefined;
+  const text = `no host of the lab has provider address ${formatAddress(outerSource)}, and none knows the sender: look for it before it is put on record`;
+  return { host: host.name, command: null, text };
 }
 
 function firstKnown(lab: LabKnowledge, vsids: readonly Vsid[], address: Address, notOn: string) {

@@ -110,7 +110,7 @@ function carryOut(lab: Lab, { command }: Cure, blanks: Readonly<Record<string, s
           macAddress: parseMac(parameters.MACAddress!)!,
           providerAddress: address("ProviderAddress"),
           rule: parameters.Rule as LookupRecord["rule"],
-          type: "Static",
+          type: (parameters.Type as LookupRecord["type"] | undefined) ?? "Static",
           useVmMACAddress: false,
           customerID: null,
           context: null,
@@ -486,6 +486,162 @@ it("fragments of NVGRE: the sender should not make them, or this host should put
   );
   expect(reason).toBe("RX_OUTER_FRAGMENT");
   expect(cures).toMatchObject([{ host: "host1", command: null, text: expect.stringContaining("settings.reassembly") }]);
+});
+
+describe("packets from outside of the routing domain, which a gateway brings in (GatewayWildcard)", () => {
+  /** Blue3 on host2 is the next hop of the default route. */
+  const BLUE3 = "060600000009";
+  const withRoute = (route: string): string =>
+    `${TWO_HOSTS}customerRoutes:\n  - { routingDomainID: "{11111111-2222-3333-4444-000000005001}", ${route} }\n`;
+  const GATEWAY = withRoute("virtualSubnetID: 5002, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.1.9");
+  const from = (source: string, mac = BLUE3): Uint8Array => udp(DEFAULT_GATEWAY, mac, source, "10.0.0.5");
+  const wildcard =
+    "-VirtualSubnetID 5002 -CustomerAddress 0.0.0.0 -MACAddress 060600000009 -ProviderAddress 192.168.4.22";
+  const GATEWAY_TEXT = expect.stringContaining("the sender is the next hop 10.0.1.9 in VSID 5002, a gateway");
+  const first = (lab: Lab, port: string, frame: Uint8Array): readonly [ReasonName, readonly Cure[]] => {
+    const [step, reason] = follow(lab, port, frame).dropped!;
+    return [reasonName(reason), curesFor(new LabKnowledge(lab), step, reason)];
+  };
+
+  it("one record for all sources, on the gateway's host and then on the VM's, and they arrive", () => {
+    const lab = makeLab(GATEWAY);
+    const onHost = (host: string): unknown => [
+      {
+        host,
+        command: `New-NetVirtualizationLookupRecord -CimSession ${host} ${wildcard} -Rule TranslationMethodEncap -Type GatewayWildcard`,
+        text: GATEWAY_TEXT,
+      },
+    ];
+    const [sent, atGateway] = first(lab, "host2/Blue3", from("8.8.8.8"));
+    expect([sent, atGateway]).toEqual(["TX_SRC_POLICY", onHost("host2")]);
+    expect(first(lab, "host2/Blue3", from("1.1.1.1"))[1]).toEqual(atGateway);
+    for (const cure of atGateway) carryOut(lab, cure, {});
+
+    const [received, atVm] = first(lab, "host2/Blue3", from("8.8.8.8"));
+    expect([received, atVm]).toEqual(["RX_SRC_POLICY", onHost("host1")]);
+    for (const cure of atVm) carryOut(lab, cure, {});
+    for (const source of ["8.8.8.8", "1.1.1.1"])
+      expect(follow(lab, "host2/Blue3", from(source)).ends).toEqual(["host1/Blue1"]);
+  });
+
+  it("only the VMs' hosts have the default route, as in the sample of R2: the gateway's host gets the record all the same", () => {
+    const lab = withRoutes(makeLab(GATEWAY), "host2", ({ destinationPrefix }) => destinationPrefix.length > 0);
+    expect(first(lab, "host2/Blue3", from("8.8.8.8"))[1]).toMatchObject([{ host: "host2", text: GATEWAY_TEXT }]);
+  });
+
+  it("IPv6, and Windows Server 2012, which has no types", () => {
+    const commandOf = (text: string, frame: Uint8Array) =>
+      first(makeLab(text), "host2/Blue3", frame)[1].map(({ command }) => command);
+    const six = ethernet(
+      "02-00-5E-00-01-01",
+      "06-06-00-00-00-09",
+      packet({ source: "2001:db8::8", destination: "fd00:10::5", protocol: 59, payload: new Uint8Array(0) }),
+    );
+    expect(commandOf(GATEWAY, six)).toEqual([expect.stringMatching(/-CustomerAddress :: .* -Type GatewayWildcard$/)]);
+    expect(commandOf(`${GATEWAY}mode: 2012\n`, from("8.8.8.8"))).toEqual([
+      `New-NetVirtualizationLookupRecord -CimSession host2 ${wildcard} -Rule TranslationMethodEncap`,
+    ]);
+  });
+
+  it("the gateway has moved, and its wildcard has not: Set-NetVirtualizationLookupRecord", () => {
+    const record = `  - { virtualSubnetID: 5002, customerAddress: 0.0.0.0, macAddress: "${BLUE3}", providerAddress: 192.168.4.PA, type: GatewayWildcard, host: HOST }\n`;
+    const at = (host: string, last: string) => record.replace("HOST", host).replace("PA", last);
+    const lab = makeLab(`${GATEWAY}lookupRecords:\n${at("host1", "77")}${at("host2", "22")}`);
+    const [reason, cures] = first(lab, "host2/Blue3", from("8.8.8.8"));
+    expect([reason, cures]).toEqual([
+      "RX_SRC_POLICY",
+      [
+        {
+          host: "host1",
+          command: `Set-NetVirtualizationLookupRecord -CimSession host1 ${wildcard}`,
+          text: GATEWAY_TEXT,
+        },
+      ],
+    ]);
+    for (const cure of cures) carryOut(lab, cure, {});
+    expect(follow(lab, "host2/Blue3", from("8.8.8.8")).ends).toEqual(["host1/Blue1"]);
+  });
+
+  it("an external router is a gateway for the domain's other virtual subnets too", () => {
+    const record = (vsid: number, ca: string, mac: string, pa = "192.168.4.22"): string =>
+      `  - { virtualSubnetID: ${vsid}, customerAddress: ${ca}, macAddress: "${mac}", providerAddress: ${pa} }\n`;
+    const records = [record(5001, "10.0.0.1", "0606000000f1"), record(5002, "10.0.1.1", "0606000000f2")];
+    const elsewhere = record(5002, "10.0.1.9", BLUE3, "192.168.4.11"); // not where the router is
+    const [R1, R2] = ["0606000000f1", "0606000000f2"];
+    const text = change(
+      TWO_HOSTS,
+      "      - { name: Blue3,",
+      `      - { name: Router, adapters: [{ mac: "${R1}", vsid: 5001 }, { mac: "${R2}", vsid: 5002 }] }\n      - { name: Blue3,`,
+    ).replace(", gatewayMac: 06-06-00-00-01-01", "");
+    const lab = makeLab(
+      `${text}settings: { useExternalRouter: true }\nlookupRecords:\n${records.join("")}${elsewhere}`,
+    );
+    const routed = udp(BLUE1, R1, "10.0.1.9", "10.0.0.5"); // Blue3 to Blue1, in Blue1's virtual subnet
+    for (const [reason, host] of [
+      ["TX_SRC_POLICY", "host2"],
+      ["RX_SRC_POLICY", "host1"],
+    ]) {
+      const [found, cures] = first(lab, "host2/Router", routed);
+      expect([found, cures]).toMatchObject([
+        reason,
+        [
+          {
+            command: `New-NetVirtualizationLookupRecord -CimSession ${host} -VirtualSubnetID 5001 -CustomerAddress 0.0.0.0 -MACAddress 0606000000F1 -ProviderAddress 192.168.4.22 -Rule TranslationMethodEncap -Type GatewayWildcard`,
+          },
+        ],
+      ]);
+      for (const cure of cures) carryOut(lab, cure, {});
+    }
+    expect(follow(lab, "host2/Router", routed).ends).toEqual(["host1/Blue1"]);
+  });
+
+  it("no next hop has sent it: no record, but whose address it may be", () => {
+    const stranger = { command: null, text: expect.stringContaining("is in no virtual subnet of the routing domain") };
+    expect(first(makeLab(GATEWAY), "host1/Blue1", from("8.8.8.8", BLUE1))[1]).toMatchObject([stranger]);
+    expect(first(makeLab(TWO_HOSTS), "host2/Blue3", from("8.8.8.8"))[1]).toMatchObject([stranger]);
+    // An address of the domain is none from outside: that record is missing.
+    expect(first(makeLab(GATEWAY), "host2/Blue3", from("10.0.1.77"))[1]).toMatchObject([
+      { command: expect.stringContaining("-CustomerAddress 10.0.1.77 -MACAddress 060600000009") },
+    ]);
+  });
+});
+
+it("an unknown sender behind a provider address that no host has is not put on record", () => {
+  const inner = udp(BLUE2, "060600000055", "10.0.0.55", "10.0.0.7");
+  const received = (source: string): Uint8Array => {
+    const outer = packet({ source, destination: "192.168.4.22", protocol: 47, payload: nvgre(5001, 0, inner) });
+    return ethernet("02-00-C0-A8-04-16", "02-00-C0-A8-04-63", outer);
+  };
+  expect(curesOf(TWO_HOSTS, "host2/nic1", received("192.168.4.99"))).toEqual([
+    "RX_SRC_POLICY",
+    [
+      {
+        host: "host2",
+        command: null,
+        text: expect.stringContaining("no host of the lab has provider address 192.168.4.99"),
+      },
+    ],
+  ]);
+  expect(curesOf(TWO_HOSTS, "host2/nic1", received("192.168.4.11"))[1]).toMatchObject([
+    { command: expect.stringContaining("-CustomerAddress 10.0.0.55"), text: "as the packet itself says" },
+  ]);
+});
+
+it("an unknown sender without an address yet: L2Only", () => {
+  const inner = udp("ffffffffffff", "060600000055", "0.0.0.0", "255.255.255.255");
+  const outer = packet({
+    source: "192.168.4.11",
+    destination: "192.168.4.22",
+    protocol: 47,
+    payload: nvgre(5001, 0, inner),
+  });
+  const lab = makeLab(TWO_HOSTS);
+  const received = ethernet("02-00-C0-A8-04-16", "02-00-C0-A8-04-0B", outer);
+  const [step, reason] = follow(lab, "host2/nic1", received).dropped!;
+  const cures = curesFor(new LabKnowledge(lab), step, reason);
+  expect(cures).toMatchObject([{ command: expect.stringMatching(/-CustomerAddress 0\.0\.0\.0 .* -Type L2Only$/) }]);
+  for (const cure of cures) carryOut(lab, cure, {});
+  expect(follow(lab, "host2/nic1", received).ends).toEqual(["host2/Blue2"]);
 });
 
 describe("ARP and neighbor discovery that end as drops", () => {
