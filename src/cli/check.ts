@@ -9,6 +9,7 @@ import {
   type Problem,
   reachabilityOf,
   type Severity,
+  settledLab,
 } from "../control/index.js";
 import { kernelModule } from "../kernel-file.js";
 import { Lab } from "../vswitch/index.js";
@@ -63,7 +64,7 @@ function check(labFile: string, wantsReach: boolean): Checked {
   const findings = found.sort((a, b) => a.line - b.line || a.column - b.column);
   const domains = loaded.document.fabric.routingDomains;
   if (!wantsReach) return { findings, reach: null, domains };
-  const lab = new Lab(loaded.lab, { kernel: kernelModule(), flowCapacity: FLOW_CAPACITY });
+  const lab = new Lab(settledLab(loaded), { kernel: kernelModule(), flowCapacity: FLOW_CAPACITY });
   return { findings, reach: reachabilityOf(lab), domains };
 }
 

@@ -152,7 +152,10 @@ function dropGroups(paths: readonly Path[]): DropGroup[] {
 
 /** The note of the layer that dropped the witness; of several the one that knows a nearest record. */
 function lastWord(account: PathAccount, path: Path, cause: Cause): TraceNote | undefined {
-  const notes = account.wayOf(path, cause).find((step) => reasonOf(step) === path.end.reason)?.notes ?? [];
+  const isEnd = (step: Path["steps"][number]): boolean => reasonOf(step) === path.end.reason;
+  const now = account.wayOf(path, cause).find(isEnd);
+  // The lab may have become another since; of the path's own witness it is known what was said then.
+  const notes = (now ?? (cause.witness === path.witness ? path.steps.find(isEnd) : undefined))?.notes ?? [];
   const last = notes.at(-1);
   return notes.find(({ layer, nearest }) => nearest && layer === last?.layer) ?? last;
 }

@@ -4,6 +4,7 @@ export { type Cure, curesFor } from "./cures/cures.js";
 export { LabKnowledge } from "./cures/lab-knowledge.js";
 export { type FabricDocument, type Loaded, loadFabricFile } from "./fabric-file/load.js";
 export { API_VERSION, type FabricFile, fabricFileJsonSchema } from "./fabric-file/schema.js";
+export { settledLab } from "./fabric-file/settled.js";
 export {
   GUEST_MTU,
   type MtuTable,

@@ -77,6 +77,7 @@ function checkPaths(view: LabView, host: HostView, targets: readonly Target[], f
       continue;
     }
     const nextHop = reaching[0]!.nextHop!;
+    if (host.host.nve.resolve === "wire") continue; // the wire will tell
     if (reaching.some((hop) => host.neighbors.find(hop.nextHop!) !== undefined)) continue;
     const via = sameAddress(nextHop, address) ? "" : `, the next hop to ${text}`;
     const message = `${name} does not know the MAC of ${formatAddress(nextHop)}${via}`;

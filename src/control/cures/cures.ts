@@ -7,7 +7,7 @@
  */
 import { Reason, type TraceStep } from "../../dataplane/index.js";
 import { type ParsedFrame, parseFrame } from "../../dataplane/packet/index.js";
-import type { HostPolicy, LookupRecord } from "../../dataplane/policy/index.js";
+import type { HostPolicy, LookupRecord, ProviderAddress } from "../../dataplane/policy/index.js";
 import {
   type Consultation,
   innerMtu,
@@ -290,6 +290,12 @@ function rewrittenSenderUnknown({ lab, host, policy, frame }: Scene): readonly C
 function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
   const sender = inner.ip && policy.lookupRecords.find(vsid, inner.ip.source);
   const address = sender?.providerAddress;
+  const owner = address && lab.ownerOf(address);
+  const isElsewhere = owner !== undefined && owner !== host; // then another address would do
+  const unusable = policy.providerAddresses.all.find(
+    (pa) => pa.addressState !== "Preferred" && (isElsewhere || (address && sameAddress(pa.providerAddress, address))),
+  );
+  if (unusable) return [addressUnusable(host, unusable)];
   const subnet = address && lab.providerSubnetOf(address);
   const command = commandLine("New-NetVirtualizationProviderAddress", {
     CimSession: host.name,
@@ -559,9 +565,18 @@ const nothingToDo =
 /** A provider address that somebody else uses, or that is not known to be free yet. */
 function providerAddressUnusable({ host, policy, frame }: Scene): readonly Cure[] {
   const address = frame.ip && policy.providerAddresses.find(frame.ip.destination);
-  if (address?.addressState !== "Duplicate") return [];
-  const text = `another station answers for ${formatAddress(address.providerAddress)}; one of the two needs another address`;
-  return [{ host: host.name, command: null, text }];
+  return address?.addressState === "Duplicate" ? [addressUnusable(host, address)] : [];
+}
+
+/** Why nothing is sent from a provider address that the host has. */
+function addressUnusable(host: HostSettings, { providerAddress, addressState }: ProviderAddress): Cure {
+  const why =
+    addressState === "Duplicate"
+      ? "another station answers for it; one of the two needs another address"
+      : addressState === "Tentative"
+        ? "what comes once duplicate address detection is over, after a few seconds, is sent (settings.duplicateAddressDetection: false does without)"
+        : "only Preferred ones are sent from";
+  return { host: host.name, command: null, text: `${formatAddress(providerAddress)} is ${addressState}: ${why}` };
 }
 
 /** The sender's provider address is in a VLAN that its subnet is not in. */

@@ -287,3 +287,19 @@ it("a damaged input is explained up to the damage, with status 1; no input is wr
   expect(await hnv(["explain", LABS.plain])).toMatchObject({ status: 2 });
   expect(await hnv(["explain", LABS.plain, "--in", "host9/Blue1=x.pcap"])).toMatchObject({ status: 2 });
 });
+
+it("resolve: wire, and a capture that ends before duplicate address detection: what was said then, and that the address is Tentative", async () => {
+  const at = workplace();
+  writeFileSync(at("wire.yaml"), `${readFileSync(LABS.plain, "utf8")}settings: { resolve: wire }\n`);
+  writePcap(at("one.pcap"), [innerOf("a")]);
+  const { drops } = await explain(at("wire.yaml"), `host1/Blue1=${at("one.pcap")}`);
+  expect(drops).toMatchObject([{ reason: "TX_NO_PA", causes: [{ layer: "encapsulation" }] }]);
+  expect(drops[0]!.causes[0]!.cures).toEqual([
+    { host: "host1", command: null, text: expect.stringContaining("192.168.4.11 is Tentative") },
+  ]);
+  const { status, stdout } = await hnv(["check", at("wire.yaml")]);
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: expect.stringContaining("Blue, IPv4: 3 addresses, 6 of 6 pairs reached"),
+  });
+});

@@ -43,6 +43,12 @@ describe("labs without a mistake", () => {
   });
 });
 
+it("resolve: wire: nobody has to write down neighbors, which the wire knows", () => {
+  expect(shown(findings(add("settings: { resolve: wire }")))).toEqual([]);
+  const written = "neighbors: [{ host: host1, address: 192.168.4.77, mac: 02-00-C0-A8-04-4D }]";
+  expect(shown(findings(`${add("settings: { resolve: wire }")}${written}\n`))).toEqual([]);
+});
+
 it("one-host-records.yaml: only the NIC's MTU is small", () => {
   const list = findings(readFileSync(new URL("one-host-records.yaml", examples), "utf8"));
   expect(shown(list)).toEqual(["warning MTU_TOO_SMALL hosts[0].nics[0]"]);

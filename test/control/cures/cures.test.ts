@@ -760,15 +760,23 @@ describe("broadcasts that nobody gets", () => {
   });
 });
 
+/** Of a packet from host1 to host2, when the provider address of one of them is in this state. */
+function curesInState(
+  lab: Lab,
+  host: string,
+  addressState: ProviderAddress["addressState"],
+  expected: ReasonName,
+): readonly Cure[] {
+  const [own] = lab.policyOf(host)!.providerAddresses.all;
+  lab.changePolicy(host, { kind: "providerReplaced", providerAddresses: [{ ...own!, addressState }] });
+  const [step, reason] = follow(lab, "host1/Blue1", TO_BLUE2).dropped!;
+  expect(reasonName(reason)).toBe(expected);
+  return curesFor(new LabKnowledge(lab), step, reason);
+}
+
 it("a provider address in use elsewhere, and one in the wrong VLAN", () => {
   const lab = makeLab(TWO_HOSTS);
-  const [own] = lab.policyOf("host2")!.providerAddresses.all;
-  const stateOf = (addressState: ProviderAddress["addressState"]): readonly Cure[] => {
-    lab.changePolicy("host2", { kind: "providerReplaced", providerAddresses: [{ ...own!, addressState }] });
-    const [step, reason] = follow(lab, "host1/Blue1", TO_BLUE2).dropped!;
-    expect(reasonName(reason)).toBe("RX_PA_STATE");
-    return curesFor(new LabKnowledge(lab), step, reason);
-  };
+  const stateOf = (state: ProviderAddress["addressState"]) => curesInState(lab, "host2", state, "RX_PA_STATE");
   expect(stateOf("Duplicate")).toMatchObject([{ host: "host2", text: expect.stringContaining("another station") }]);
   expect(stateOf("Tentative")).toMatchObject([
     { host: null, text: expect.stringContaining("duplicate address detection") },
@@ -782,6 +790,19 @@ it("a provider address in use elsewhere, and one in the wrong VLAN", () => {
   expect(curesFor(new LabKnowledge(tagged), step, reason)).toMatchObject([
     { command: "Set-NetVirtualizationProviderAddress -CimSession host1 -ProviderAddress 192.168.4.11 -VlanID 0" },
   ]);
+});
+
+it("a provider address that nothing can be sent from yet, or ever: no second one, but why", () => {
+  const lab = makeLab(TWO_HOSTS);
+  const stateOf = (state: ProviderAddress["addressState"]) => curesInState(lab, "host1", state, "TX_NO_PA");
+  const text = (start: string) => [{ host: "host1", command: null, text: expect.stringMatching(start) }];
+  expect(stateOf("Tentative")).toEqual(text("^192.168.4.11 is Tentative: .*duplicate address detection"));
+  expect(stateOf("Duplicate")).toEqual(text("^192.168.4.11 is Duplicate: another station"));
+  // The VM has moved here, where the address that its record still names is another host's.
+  const record = [...lab.policyOf("host1")!.lookupRecords].find(({ vmName }) => vmName === "Blue1")!;
+  const providerAddress = parseAddress("192.168.4.22")!;
+  lab.changePolicy("host1", { kind: "recordReplaced", record: { ...record, providerAddress } });
+  expect(stateOf("Tentative")).toEqual(text("^192.168.4.11 is Tentative"));
 });
 
 it("every reason has something to say, also where a frame tells nothing", () => {

@@ -1,7 +1,7 @@
 /** Who can reach whom: the engine decides, every empty cell has its reason, and large domains are sampled. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { type DomainReach, reachabilityOf } from "../../../src/control/index.js";
+import { type DomainReach, reachabilityOf, settledLab } from "../../../src/control/index.js";
 import { reasonName } from "../../../src/dataplane/index.js";
 import { formatAddress, parseAddress, sameAddress } from "../../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../../src/kernel-file.js";
@@ -95,4 +95,15 @@ it("a large domain is sampled evenly over the hosts; what the budget does not al
   const [whole] = reachabilityOf(lab);
   expect(whole).toMatchObject({ pairs: 1560, reached: 1560 });
   expect(whole!.endpoints.some(({ address }) => sameAddress(address, parseAddress("10.0.0.41")!))).toBe(true);
+});
+
+it("resolve: wire: asked as if the hosts had found each other, of the lab or of one host", () => {
+  const wire = `${TWO_HOSTS}settings: { resolve: wire }\n`;
+  const one = change(TWO_HOSTS, "  - name: host1\n", "  - name: host1\n    settings: { resolve: wire }\n");
+  for (const text of [wire, one]) {
+    const lab = new Lab(settledLab({ ok: true, findings: [], ...load(text) }), { kernel: kernelModule() });
+    expect(reachabilityOf(lab)[0]).toMatchObject({ pairs: 6, reached: 6 });
+  }
+  const plain = load(TWO_HOSTS);
+  expect(settledLab({ ok: true, findings: [], ...plain })).toBe(plain.lab);
 });
