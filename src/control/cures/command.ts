@@ -9,6 +9,7 @@ import {
   type Prefix,
   type Vsid,
 } from "../../dataplane/wire/index.js";
+import type { AdapterSettings, HostSettings } from "../../vswitch/index.js";
 
 /** Something to be filled in by the operator: `<MAC of the VM>`. */
 export interface Blank {
@@ -30,6 +31,18 @@ function valueText(value: Value): string {
   if (typeof value === "number") return String(value);
   if (typeof value === "string") return /^[\w.:/-]+$/.test(value) ? value : `"${value.replaceAll('"', '`"')}"`;
   return "blank" in value ? `"<${value.blank}>"` : formatAddress(value);
+}
+
+/**
+ * Changes one adapter of a VM. `-VMName` alone means all adapters of the VM, so where it has several, the MAC address tells which.
+ */
+export function setAdapter(host: HostSettings, { vmName, mac }: AdapterSettings, change: Parameters): string {
+  const vm = { ComputerName: host.name, VMName: vmName };
+  // The ports of one adapter with isolation have one MAC address.
+  const isOnlyOne = host.adapters.every((other) => other.vmName !== vmName || other.mac === mac);
+  if (isOnlyOne) return commandLine("Set-VMNetworkAdapter", { ...vm, ...change });
+  const itself = `Where-Object { $_.MacAddress -eq "${macText(mac)}" }`;
+  return `${commandLine("Get-VMNetworkAdapter", vm)} | ${itself} | ${commandLine("Set-VMNetworkAdapter", change)}`;
 }
 
 /** As the cmdlets print it: `060600000005`. */

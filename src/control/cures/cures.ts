@@ -37,7 +37,14 @@ import {
   vsidAt,
 } from "../../dataplane/wire/index.js";
 import type { HostSettings } from "../../vswitch/index.js";
-import { commandLine, newCustomerRoute, newLookupRecord, removeLookupRecord, setLookupRecord } from "./command.js";
+import {
+  commandLine,
+  newCustomerRoute,
+  newLookupRecord,
+  removeLookupRecord,
+  setAdapter,
+  setLookupRecord,
+} from "./command.js";
 import { gatewayOf, isFromOutside, trustGateway } from "./from-outside.js";
 import type { LabKnowledge } from "./lab-knowledge.js";
 import { NOTHING_TO_CURE } from "./nothing-to-cure.js";
@@ -156,6 +163,8 @@ function senderUnknown(scene: Scene): readonly Cure[] {
     const text = `${formatAddress(source)} is the distributed router's address; give this VM another`;
     return [{ host: host.name, command: null, text }];
   }
+  const misplaced = portMisplaced(scene, source);
+  if (misplaced) return [misplaced];
   const cures: Cure[] = [];
   const other = policy.lookupRecords.find(vsid, source);
   if (other) {
@@ -179,6 +188,18 @@ function senderUnknown(scene: Scene): readonly Cure[] {
   });
   cures.push({ host: host.name, command, text: "and on every other host of the routing domain" });
   return cures;
+}
+
+/** The VM has this address, but in another virtual subnet, and that is where the address belongs. */
+function portMisplaced(scene: Scene, source: Address): Cure | undefined {
+  const { lab, host, policy, portName, vsid, inner } = scene;
+  const adapter = lab.adapterAt(portName)?.adapter;
+  const record = recordInOtherSubnet(scene, vsid, source);
+  if (!adapter || record?.macAddress !== inner.source) return undefined;
+  if (policy.customerRoutes.onLinkPrefixes(vsid).some((prefix) => prefixContains(prefix, source))) return undefined;
+  const VirtualSubnetId = record.virtualSubnetID;
+  const text = `the adapter has VSID ${vsid}, the record of its address ${VirtualSubnetId}`;
+  return { host: host.name, command: setAdapter(host, adapter, { VirtualSubnetId }), text };
 }
 
 /** Trust in the gateway that has sent a packet from outside of the routing domain, if one has. */
@@ -353,10 +374,10 @@ function noOtherMember({ lab, host, policy, vsid }: Scene): readonly Cure[] {
 
 /** A port may have VSID 16777215, which no record can match. */
 const portVsidUnusable = ({ lab, host, portName }: Scene): readonly Cure[] => {
-  const vmName = lab.adapterAt(portName)?.adapter.vmName;
-  if (vmName === undefined) return [];
+  const place = lab.adapterAt(portName);
+  if (!place) return [];
   const VirtualSubnetId = { blank: "VSID of its records, 4096 to 16777214" };
-  const command = commandLine("Set-VMNetworkAdapter", { ComputerName: host.name, VMName: vmName, VirtualSubnetId });
+  const command = setAdapter(host, place.adapter, { VirtualSubnetId });
   return [{ host: host.name, command, text: "no record or route can match the VSID of the port" }];
 };
 
@@ -513,11 +534,7 @@ function destinationNotHere({ lab, host, portName, vsid, inner, frame }: Scene):
   if (mac === undefined || wireVsid === undefined) return [];
   const here = lab.adaptersWith(mac).find((place) => place.host === host);
   if (here && here.adapter.vsid !== wireVsid) {
-    const command = commandLine("Set-VMNetworkAdapter", {
-      ComputerName: host.name,
-      VMName: here.adapter.vmName,
-      VirtualSubnetId: wireVsid,
-    });
+    const command = setAdapter(host, here.adapter, { VirtualSubnetId: wireVsid });
     const text = `the adapter with MAC ${formatMac(mac)} has VSID ${here.adapter.vsid}, the packet and its record ${wireVsid}`;
     return [{ host: host.name, command, text }];
   }
@@ -600,18 +617,11 @@ function vlanOfSender({ lab, host, policy, frame }: Scene): readonly Cure[] {
 
 // The virtual switch.
 
-const setAdapter =
+const switched =
   (parameter: string, value: "On" | "Off" | number, text: string) =>
   ({ lab, host, portName }: Scene): readonly Cure[] => {
     const place = lab.adapterAt(portName);
-    const command =
-      place &&
-      commandLine("Set-VMNetworkAdapter", {
-        ComputerName: host.name,
-        VMName: place.adapter.vmName,
-        [parameter]: value,
-      });
-    return command === undefined ? [] : [{ host: host.name, command, text }];
+    return place ? [{ host: host.name, command: setAdapter(host, place.adapter, { [parameter]: value }), text }] : [];
   };
 
 const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
@@ -653,10 +663,10 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   [Reason.RX_VSID_UNKNOWN, subnetUnknown],
   [Reason.RX_SRC_POLICY, senderNotAtSource],
   [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],
-  [Reason.MAC_SPOOFING, setAdapter("MacAddressSpoofing", "On", "if this VM may send in other names")],
-  [Reason.STORM_LIMIT, setAdapter("StormLimit", 0, "if this VM may send any number of broadcasts")],
-  [Reason.DHCP_GUARD, setAdapter("DhcpGuard", "Off", "if this VM is meant to be a DHCP server")],
-  [Reason.ROUTER_GUARD, setAdapter("RouterGuard", "Off", "if this VM is meant to be a router")],
+  [Reason.MAC_SPOOFING, switched("MacAddressSpoofing", "On", "if this VM may send in other names")],
+  [Reason.STORM_LIMIT, switched("StormLimit", 0, "if this VM may send any number of broadcasts")],
+  [Reason.DHCP_GUARD, switched("DhcpGuard", "Off", "if this VM is meant to be a DHCP server")],
+  [Reason.ROUTER_GUARD, switched("RouterGuard", "Off", "if this VM is meant to be a router")],
   [Reason.PROVIDER_VLAN, vlanOfSender],
   [Reason.PROVIDER_NO_ROUTE, destinationHostUnknown],
   [Reason.PROVIDER_UNRESOLVED, destinationHostUnknown],

@@ -397,6 +397,41 @@ it("an adapter in the wrong virtual subnet, and one that sends in another name: 
   ]);
 });
 
+it("a VM with several adapters: its MAC address tells which one Set-VMNetworkAdapter changes", () => {
+  const second = "{ mac: 06-06-00-00-00-99, vsid: 5002, addresses: [10.0.1.99] }";
+  const both = change(
+    change(
+      TWO_HOSTS,
+      "[{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }]",
+      `[{ mac: 06-06-00-00-00-07, vsid: 5002 }, ${second}]`,
+    ),
+    "[{ mac: 06-06-00-00-00-05, vsid: 5001, addresses: [10.0.0.5] }]",
+    "[{ mac: 06-06-00-00-00-05, vsid: 5001, addresses: [10.0.0.5], dhcpGuard: true }, { mac: 06-06-00-00-00-98, vsid: 5001 }]",
+  );
+  const record =
+    "lookupRecords:\n  - { customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: 060600000007, providerAddress: 192.168.4.22 }\n";
+  const lab = makeLab(both + record);
+  const cureOf = (port: string, frame: Uint8Array): readonly (string | null)[] => {
+    const [step, reason] = follow(lab, port, frame).dropped!;
+    return [reasonName(reason), ...curesFor(new LabKnowledge(lab), step, reason).map(({ command }) => command)];
+  };
+  const set = (host: string, vm: string, mac: string, value: string): string =>
+    `Get-VMNetworkAdapter -ComputerName ${host} -VMName ${vm} | Where-Object { $_.MacAddress -eq "${mac}" } | Set-VMNetworkAdapter ${value}`;
+  const intoPlace = set("host2", "Blue2", "060600000007", "-VirtualSubnetId 5001");
+  expect(cureOf("host1/Blue1", TO_BLUE2)).toEqual(["RX_NO_LOCAL_DST", intoPlace]);
+  // What the misplaced adapter sends is cured by the same, not by a record in the wrong virtual subnet.
+  const answer = udp(BLUE1, BLUE2, "10.0.0.7", "10.0.0.5");
+  expect(cureOf("host2/Blue2", answer)).toEqual(["TX_SRC_POLICY", intoPlace]);
+  const spoofed = udp(BLUE2, "02aabbccddee", "10.0.0.5", "10.0.0.7");
+  expect(cureOf("host1/Blue1", spoofed)).toEqual([
+    "MAC_SPOOFING",
+    set("host1", "Blue1", "060600000005", "-MacAddressSpoofing On"),
+  ]);
+  const offer = udp(BLUE2, BLUE1, "10.0.0.5", "10.0.0.7");
+  offer.set([0, 67, 0, 68], 34);
+  expect(cureOf("host1/Blue1", offer)).toEqual(["DHCP_GUARD", set("host1", "Blue1", "060600000005", "-DhcpGuard Off")]);
+});
+
 it("a guard that is on, a storm limit that is reached: Set-VMNetworkAdapter", () => {
   const guarded = change(
     TWO_HOSTS,
