@@ -119,6 +119,27 @@ it("check: who can reach whom, as a matrix with the reason in each empty cell, a
   expect(JSON.parse(without.stdout)).toMatchObject({ reachability: null });
 });
 
+it("check: adapters without an address are named", async () => {
+  const at = workplace();
+  const seven = Array.from({ length: 7 }, (_, n) => `{ mac: 02-00-00-00-00-0${n}, vsid: 6001 }`).join(", ");
+  const text = readFileSync(LABS.plain, "utf8").replace(
+    "[{ mac: 08-08-00-00-00-07, vsid: 6001, addresses: [10.0.0.7] }]",
+    `[${seven}]`,
+  );
+  writeFileSync(
+    at("lab.yaml"),
+    text.replace("08-08-00-00-00-05, vsid: 6001, addresses: [10.0.0.5]", "08-08-00-00-00-05, vsid: 6001"),
+  );
+  const { stdout } = await hnv(["check", "lab.yaml"], { cwd: at(".") });
+  expect(stdout).toContain(
+    "Red, IPv4: 0 addresses\n  8 adapters without an address left out: host1/Red1, host2/Red2, host2/Red2.2, host2/Red2.3, host2/Red2.4, …\n",
+  );
+  const { reachability } = JSON.parse((await hnv(["check", "lab.yaml", "--json"], { cwd: at(".") })).stdout) as {
+    reachability: { withoutAddress: string[] }[];
+  };
+  expect(reachability.map(({ withoutAddress }) => withoutAddress.length)).toEqual([0, 0, 8]);
+});
+
 it("check: policy in the UTF-16 that `>` of Windows PowerShell writes", async () => {
   const at = workplace();
   const policy = `[{ "AddressState": 4, "InterfaceIndex": 13, "PrefixLength": 24, "ProviderAddress": "192.168.4.11" },

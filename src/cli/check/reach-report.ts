@@ -18,12 +18,13 @@ function nameOf(id: string | null, domains: Domains): string | null {
 const endpointToJson = ({ port, vsid, address }: Endpoint) => ({ port, vsid, address: formatAddress(address) });
 
 export function reachToJson(reach: DomainReach, domains: Domains): unknown {
-  const { routingDomainID, family, addresses, endpoints, pairs, reached, gaps } = reach;
+  const { routingDomainID, family, addresses, endpoints, withoutAddress, pairs, reached, gaps } = reach;
   return {
     routingDomain: { id: routingDomainID, name: nameOf(routingDomainID, domains) },
     family,
     addresses,
     endpoints: endpoints.map(endpointToJson),
+    withoutAddress,
     pairs,
     reached,
     gaps: gaps.map((gap) => ({
@@ -40,17 +41,28 @@ export function reachToJson(reach: DomainReach, domains: Domains): unknown {
 
 /** One line when all is well; else the matrix, a letter for each reason, and what the letters mean. */
 export function reachReport(reach: DomainReach, domains: Domains): string[] {
-  const { routingDomainID: id, family, addresses, endpoints, pairs, reached, gaps } = reach;
+  const { routingDomainID: id, family, addresses, endpoints, withoutAddress, pairs, reached, gaps } = reach;
   const paint = painter();
   const name = nameOf(id, domains) ?? id ?? "without routing domain";
   const head = `${name}, IPv${family}: ${countOf(addresses, "address", "addresses")}`;
-  if (endpoints.length === 0) return [`${head}, not tried: the lab is too large`];
+  const leftOut = withoutAddress.length === 0 ? [] : [leftOutLine(withoutAddress)];
+  if (addresses === 0) return [head, ...leftOut];
+  if (endpoints.length === 0) return [`${head}, not tried: the lab is too large`, ...leftOut];
   const sample = endpoints.length < addresses ? ` (a sample of ${endpoints.length})` : "";
   const result = `${formatNumber(reached)} of ${countOf(pairs, "pair")} reached`;
   const lines = [`${head}${sample}, ${paint(gaps.length > 0 ? "yellow" : "green", result)}`];
+  lines.push(...leftOut);
   if (gaps.length > 0 && endpoints.length <= MATRIX_MAX) lines.push(...matrix(endpoints, gaps));
   for (const [index, gap] of gaps.entries()) lines.push(...gapLines(endpoints, gap, letter(index)));
   return lines;
+}
+
+const LEFT_OUT_SHOWN = 5;
+
+function leftOutLine(ports: readonly string[]): string {
+  const more = ports.length > LEFT_OUT_SHOWN ? ", …" : "";
+  const names = ports.slice(0, LEFT_OUT_SHOWN).join(", ");
+  return `  ${countOf(ports.length, "adapter")} without an address left out: ${names}${more}`;
 }
 
 /** a … z, then aa, ab, … */

@@ -5,7 +5,15 @@
  * that has the address. Large domains are sampled, evenly over the lab, and the result says so.
  */
 import { Reason, type TraceStep, trace } from "../../dataplane/index.js";
-import { type Address, type AddressFamily, isUnspecified, type Mac, type Vsid } from "../../dataplane/wire/index.js";
+import type { LookupRecord } from "../../dataplane/policy/index.js";
+import {
+  type Address,
+  type AddressFamily,
+  formatAddress,
+  isUnspecified,
+  type Mac,
+  type Vsid,
+} from "../../dataplane/wire/index.js";
 import type { AdapterSettings, HostSettings, Lab } from "../../vswitch/index.js";
 import { type Cure, curesFor } from "../cures/cures.js";
 import { LabKnowledge } from "../cures/lab-knowledge.js";
@@ -16,6 +24,7 @@ export interface Endpoint {
   /** `host1/Blue1` */
   readonly port: string;
   readonly host: string;
+  /** Of the port; a record may say another. */
   readonly vsid: Vsid;
   readonly mac: Mac;
   readonly address: Address;
@@ -41,6 +50,8 @@ export interface DomainReach {
   /** How many addresses there are; `endpoints` are those that were asked. */
   readonly addresses: number;
   readonly endpoints: readonly Endpoint[];
+  /** Ports of VMs of the routing domain that no record gives any address, of either family: left out. */
+  readonly withoutAddress: readonly string[];
   readonly pairs: number;
   readonly reached: number;
   /** Those with most pairs first. */
@@ -61,53 +72,82 @@ export function reachabilityOf(lab: Lab, limits = REACH_LIMITS): DomainReach[] {
   const knowledge = new LabKnowledge(lab);
   let probesLeft = limits.probes;
   const results: DomainReach[] = [];
-  for (const { id, family, endpoints: all } of groupsOf(lab, knowledge)) {
-    const sample = evenly(all, limits.endpoints);
-    const pairs = sample.length * (sample.length - 1);
-    const endpoints = pairs <= probesLeft ? sample : [];
-    if (endpoints.length > 0) probesLeft -= pairs;
-    results.push({ routingDomainID: id, family, addresses: all.length, ...ask(lab, knowledge, endpoints) });
+  for (const { id, endpoints: ofDomain, withoutAddress } of groupsOf(lab, knowledge)) {
+    const families = new Set(ofDomain.map(({ address }) => address.family));
+    for (const family of families.size > 0 ? families : [4 as const]) {
+      const all = ofDomain.filter(({ address }) => address.family === family);
+      const sample = evenly(all, limits.endpoints);
+      const pairs = sample.length * (sample.length - 1);
+      const endpoints = pairs <= probesLeft ? sample : [];
+      if (endpoints.length > 0) probesLeft -= pairs;
+      const answer = ask(lab, knowledge, endpoints);
+      results.push({ routingDomainID: id, family, addresses: all.length, withoutAddress, ...answer });
+    }
   }
   return results;
 }
 
+/** A routing domain, or a virtual subnet that has none. */
 interface Group {
   readonly id: string | null;
-  readonly family: AddressFamily;
   readonly endpoints: Endpoint[];
+  readonly withoutAddress: string[];
 }
 
-/** Endpoints by routing domain and family, in the order of the lab. */
+/** In the order of the lab. */
 function groupsOf(lab: Lab, knowledge: LabKnowledge): Iterable<Group> {
   const groups = new Map<string, Group>();
+  const groupOf = (host: HostSettings, vsid: Vsid): Group => {
+    const own = lab.policyOf(host.name)!.customerRoutes.routingDomainOf(vsid);
+    const id = (own ?? knowledge.domainOf(vsid))?.id ?? null;
+    const key = id ?? `${vsid}`;
+    const group = groups.get(key) ?? { id, endpoints: [], withoutAddress: [] };
+    groups.set(key, group);
+    return group;
+  };
+  let strays: ReadonlyMap<Mac, readonly LookupRecord[]> | undefined;
   for (const host of lab.settings.hosts) {
     for (const adapter of host.adapters) {
-      if (adapter.vsid === 0) continue;
-      const own = lab.policyOf(host.name)!.customerRoutes.routingDomainOf(adapter.vsid);
-      const id = (own ?? knowledge.domainOf(adapter.vsid))?.id ?? null;
-      for (const address of addressesOf(lab, host, adapter)) {
-        const key = `${id ?? adapter.vsid} ${address.family}`;
-        const group = groups.get(key) ?? { id, family: address.family, endpoints: [] };
-        groups.set(key, group);
-        const { vsid, mac, portName } = adapter;
-        group.endpoints.push({ port: `${host.name}/${portName}`, host: host.name, vsid, mac, address });
+      const { vsid, mac } = adapter;
+      if (vsid === 0) continue;
+      const port = `${host.name}/${adapter.portName}`;
+      let records = recordsOf(lab, host, adapter);
+      if (records.length === 0) {
+        strays ??= strayRecords(lab, knowledge);
+        records = strays.get(mac) ?? [];
       }
+      if (records.length === 0) groupOf(host, vsid).withoutAddress.push(port);
+      for (const { virtualSubnetID, customerAddress: address } of records)
+        groupOf(host, virtualSubnetID).endpoints.push({ port, host: host.name, vsid, mac, address });
     }
   }
   return groups.values();
 }
 
-/** The addresses that the records of its own host give an adapter; of another host, if its own has none. */
-function addressesOf(lab: Lab, own: HostSettings, { vsid, mac }: AdapterSettings): readonly Address[] {
+/** The records by which an adapter has addresses: those of its own host; of another host, if its own has none. */
+function recordsOf(lab: Lab, own: HostSettings, { vsid, mac }: AdapterSettings): readonly LookupRecord[] {
   for (const host of [own, ...lab.settings.hosts.filter((other) => other.lookupRecords !== own.lookupRecords)]) {
-    const addresses = lab
-      .policyOf(host.name)!
-      .lookupRecords.findByMac(vsid, mac)
-      .map(({ customerAddress }) => customerAddress)
-      .filter((address) => !isUnspecified(address));
-    if (addresses.length > 0) return addresses;
+    const records = lab.policyOf(host.name)!.lookupRecords.findByMac(vsid, mac).filter(hasAddress);
+    if (records.length > 0) return records;
   }
   return [];
+}
+
+const hasAddress = ({ customerAddress }: LookupRecord): boolean => !isUnspecified(customerAddress);
+
+/** The records, by MAC address, whose VM stands in another virtual subnet than they say. Walks all records. */
+function strayRecords(lab: Lab, knowledge: LabKnowledge): ReadonlyMap<Mac, readonly LookupRecord[]> {
+  const strays = new Map<Mac, Map<string, LookupRecord>>();
+  for (const table of new Set(lab.settings.hosts.map(({ name }) => lab.policyOf(name)!.lookupRecords))) {
+    for (const record of table) {
+      const { macAddress: mac, virtualSubnetID: vsid, customerAddress } = record;
+      const places = knowledge.adaptersWith(mac);
+      if (places.length === 0 || !hasAddress(record) || places.some(({ adapter }) => adapter.vsid === vsid)) continue;
+      const ofMac = strays.get(mac) ?? new Map<string, LookupRecord>();
+      strays.set(mac, ofMac.set(`${vsid} ${formatAddress(customerAddress)}`, record));
+    }
+  }
+  return new Map([...strays].map(([mac, records]) => [mac, [...records.values()]]));
 }
 
 function evenly<Item>(items: readonly Item[], most: number): readonly Item[] {

@@ -107,3 +107,35 @@ it("resolve: wire: asked as if the hosts had found each other, of the lab or of 
   const plain = load(TWO_HOSTS);
   expect(settledLab({ ok: true, findings: [], ...plain })).toBe(plain.lab);
 });
+
+it("an adapter in the wrong virtual subnet has the address of its record, and is not reached; one without an address is left out, and named", () => {
+  const misplaced = change(
+    TWO_HOSTS,
+    "{ mac: 06-06-00-00-00-07, vsid: 5001, addresses: [10.0.0.7] }",
+    "{ mac: 06-06-00-00-00-07, vsid: 5002 }, { mac: 06-06-00-00-00-99, vsid: 5002 }",
+  );
+  const record =
+    'lookupRecords:\n  - { customerAddress: 10.0.0.7, virtualSubnetID: 5001, macAddress: "060600000007", providerAddress: 192.168.4.22 }\n';
+  const [blue, ...others] = reachabilityOf(makeLab(misplaced + record));
+  expect(gapsOf(blue!).sort()).toEqual(
+    [
+      "10.0.0.5 > 10.0.0.7 RX_NO_LOCAL_DST at host2/nic1",
+      "10.0.0.7 > 10.0.0.5 TX_SRC_POLICY at host2/Blue2",
+      "10.0.0.7 > 10.0.1.9 TX_SRC_POLICY at host2/Blue2",
+      "10.0.1.9 > 10.0.0.7 NOT_ACCEPTED at host2/Blue3",
+    ].sort(),
+  );
+  expect(blue).toMatchObject({ addresses: 3, withoutAddress: ["host2/Blue2.2"] });
+  expect(others).toMatchObject([{ addresses: 1, withoutAddress: [] }]);
+});
+
+it("the same MAC in two tenants: one's record is no address of the other; a domain of which no VM has an address is told too", () => {
+  const text = change(
+    TWO_HOSTS,
+    "{ mac: 08-08-00-00-00-05, vsid: 6001, addresses: [10.0.0.5] }",
+    "{ mac: 06-06-00-00-00-05, vsid: 6001 }",
+  );
+  const [blue, red] = reachabilityOf(makeLab(text));
+  expect(blue).toMatchObject({ addresses: 3, pairs: 6, reached: 6, withoutAddress: [] });
+  expect(red).toMatchObject({ addresses: 0, endpoints: [], pairs: 0, withoutAddress: ["host1/Red1"] });
+});
