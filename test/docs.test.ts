@@ -25,6 +25,13 @@ it.each(DOCUMENTS)("%s: every relative link leads to a file", (name) => {
   expect(broken).toEqual([]);
 });
 
+it.each(DOCUMENTS)("%s: no table is cut by an empty line", (name) => {
+  const lines = readFileSync(join(ROOT, name), "utf8").replace(CODE_BLOCK, "").split("\n");
+  const begins = lines.flatMap((line, index) => (line.startsWith("|") && lines[index - 1] === "" ? index : []));
+  const headless = begins.filter((index) => !/^\|[ :|-]+$/.test(lines[index + 1] ?? ""));
+  expect(headless.map((index) => lines[index])).toEqual([]);
+});
+
 /** A stand-in for the repository's root in which commands may write. */
 function stage(): string {
   const at = workplace();
