@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import type { TimedEvent } from "../dataplane/index.js";
 import type { Lab } from "../vswitch/index.js";
 import { failure } from "./errors.js";
-import { countOf, table } from "./terminal.js";
+import { countOf, formatNumber, table } from "./terminal.js";
 
 /** More than anybody reads; the file of `--events` has all. */
 const KEPT_MAX = 1000;
@@ -15,7 +15,6 @@ export type EventResult = Readonly<Record<string, string | number | null>>;
 export class EventLog {
   readonly #first: TimedEvent[] = [];
   readonly #file: number | undefined;
-  #startMs: number | undefined;
   #count = 0;
   #names: readonly string[] = [];
 
@@ -36,7 +35,6 @@ export class EventLog {
 
   hear(event: TimedEvent): void {
     this.#count++;
-    this.#startMs ??= event.timeMs;
     if (this.#first.length < KEPT_MAX) this.#first.push(event);
     if (this.#file === undefined) return;
     try {
@@ -63,16 +61,25 @@ export class EventLog {
     return { timeMs, node: this.#names[node]!, ...event };
   }
 
-  /** For people: when, counted from the first event, where and what. */
-  report(): readonly string[] {
-    if (this.#count === 0) return [];
+  /** For people: when, counted from the first frame, where and what; and how many events of the lab came too late. */
+  report(startMs: number | null, notReached = 0): readonly string[] {
+    const late =
+      notReached > 0
+        ? [`${countOf(notReached, "event")} not reached: later than ten seconds after the last frame`]
+        : [];
+    if (this.#count === 0) return late;
     const rows = this.#first.slice(0, SHOWN_MAX).map((event) => {
       const { timeMs, node, kind, ...details } = this.#result(event);
-      const seconds = ((timeMs as number) - this.#startMs!) / 1000;
+      const seconds = ((timeMs as number) - (startMs ?? 0)) / 1000;
       const words = Object.entries(details).map(([name, value]) => `${name} ${value}`);
       return [`+${seconds.toFixed(3)} s`, String(node), String(kind), words.join(", ")];
     });
     const more = this.#count - rows.length;
-    return [countOf(this.#count, "event"), ...table(rows), ...(more > 0 ? [`and ${countOf(more, "more")}`] : [])];
+    return [
+      countOf(this.#count, "event"),
+      ...table(rows),
+      ...(more > 0 ? [`and ${formatNumber(more)} more`] : []),
+      ...late,
+    ];
   }
 }

@@ -422,7 +422,7 @@ function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, eve
     inputs,
     outputs,
     ...(flows && { flowTable: flows }),
-    events: { count: events.count, first: events.results() },
+    events: { count: events.count, first: events.results(), notReached: lab.eventsAhead },
     ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
     ...(Object.keys(learning).length > 0 && { learning }),
     ...(Object.keys(memberships).length > 0 && { memberships }),
@@ -457,17 +457,16 @@ function printReport(
   for (const line of controlReport(controlResults(lab))) print(line);
   for (const line of membershipReport(lab.memberships())) print(line);
   for (const line of learningReport(lab.learning())) print(line);
-  const told = events.report();
+  const told = events.report(lab.engine.startMs, lab.eventsAhead);
   if (told.length > 0) {
     print("");
     for (const line of told) print(line);
-    print("");
   }
   if (flows) {
     print("");
     for (const line of flowReport(flows)) print(line);
-    print("");
   }
+  if (told.length > 0 || flows) print("");
   const rate = elapsedMs > 1000 ? `, ${countOf(Math.round(counters.totals.in / (elapsedMs / 1000)), "frame")}/s` : "";
   print(painter()("dim", `done in ${formatSeconds(elapsedMs)}${rate}`));
 }

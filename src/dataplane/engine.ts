@@ -409,6 +409,11 @@ export class Engine {
     return this.#nowMs;
   }
 
+  /** Time of the first packet, in milliseconds; null before it, and in engines in which nothing hangs on time. */
+  get startMs(): number | null {
+    return this.#timeline?.startMs ?? null;
+  }
+
   /** When nodes have something to settle next; null if nothing waits. */
   get nextInstantMs(): number | null {
     return this.#timeline?.nextMs ?? null;

@@ -53,6 +53,7 @@ export class Lab {
   readonly #management: Management;
   readonly #limitsAnswers: boolean;
   readonly #onEvent: NonNullable<LabOptions["onEvent"]>;
+  #eventsAhead: number;
   /** Where the provider network, or what stands in for it, sends into the lab. */
   readonly #wirePorts: ReadonlySet<PortIndex>;
 
@@ -83,9 +84,18 @@ export class Lab {
       write: (host, changesFor) => this.engine.moveStamps(host.write(changesFor)),
     });
     this.#onEvent = options.onEvent ?? (() => {});
+    this.#eventsAhead = settings.events.length;
     for (const { atMs, change } of settings.events) {
-      this.engine.scheduleAfterStart(atMs, (nowMs) => carryOut(this.#changing(nowMs), change));
+      this.engine.scheduleAfterStart(atMs, (nowMs) => {
+        this.#eventsAhead--;
+        carryOut(this.#changing(nowMs), change);
+      });
     }
+  }
+
+  /** How many of the lab's own events have not happened yet. */
+  get eventsAhead(): number {
+    return this.#eventsAhead;
   }
 
   /** Makes this happen now, as if it stood among the lab's events; call it between two bursts. */

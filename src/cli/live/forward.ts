@@ -58,6 +58,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   const forwarder = new Forwarder(engine, bindings, captures);
   const clock = new Clock();
   const state = (): LiveState => ({
+    startMs: engine.startMs,
     told: told.splice(0),
     elapsedMs: clock.nowMs,
     counters: countersOf(engine),

@@ -32,6 +32,8 @@ export interface LiveJob {
 
 /** All counters of one moment. */
 export interface LiveState {
+  /** When time began for the lab; null before it. */
+  readonly startMs: number | null;
   readonly elapsedMs: number;
   readonly counters: Counters;
   /** In the order of the bindings. */

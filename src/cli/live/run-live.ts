@@ -384,7 +384,7 @@ class LiveRun {
     for (const line of engineReport(engineResult(this.lab.engine, counters))) out(line);
     for (const line of controlReport(controlled)) out(line);
     for (const line of [...membershipReport(memberships), ...learningReport(learning)]) out(line);
-    const told = this.#told.report();
+    const told = this.#told.report(state.startMs);
     for (const line of told.length > 0 ? ["", ...told, ""] : []) out(line);
     for (const { port, file, frames, lost, files } of this.#captures(state)) {
       const names = files !== null && files > 1 ? `${countOf(files, "file")} like ${file}` : file;

@@ -41,6 +41,7 @@ export function sumStates(states: readonly LiveState[]): LiveState {
       sumInterfaces(states.map(({ interfaces }) => interfaces[index]!)),
     ),
     mtus: states[0]!.mtus,
+    startMs: states[0]!.startMs,
     told: states.flatMap(({ told }) => told),
     controlled: states[0]!.controlled, // a lab that learns or sends such messages is not shared
     learning: states[0]!.learning,

@@ -61,6 +61,11 @@ export class Timeline {
     return this.#nowMs;
   }
 
+  /** The time of the first packet; null before it. */
+  get startMs(): number | null {
+    return this.#hasBegun ? this.#startMs : null;
+  }
+
   /** The tick in which a packet with this time is decided. */
   tickOf(timeMs: number): number {
     return Math.max(Math.floor(timeMs), this.#nowMs);
