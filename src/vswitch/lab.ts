@@ -12,7 +12,6 @@ import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../da
 import {
   type HostPolicy,
   type HostPolicyChange,
-  type NveSettings,
   type ProviderAddress,
   STAMP_COUNT,
 } from "../dataplane/policy/index.js";
@@ -54,7 +53,7 @@ export class Lab {
   readonly #limitsAnswers: boolean;
   readonly #onEvent: NonNullable<LabOptions["onEvent"]>;
   #eventsAhead: number;
-  /** Where the provider network, or what stands in for it, sends into the lab. */
+  /** Where frames enter the provider network, or come out of what stands in for it. */
   readonly #wirePorts: ReadonlySet<PortIndex>;
 
   constructor(settings: LabSettings, options: LabOptions) {
@@ -130,20 +129,26 @@ export class Lab {
   get keepsStateAcrossFlows(): string | undefined {
     if (this.settings.events.length > 0) return "its events happen between two frames, for all flows together";
     if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
-    if (tellsPathMtus(this.settings)) return "its router tells hosts how much a path carries, for all flows together";
+    if (learnsPathMtus(this.settings) && tellsPathMtus(this.settings))
+      return "its router tells hosts how much a path carries, for all flows together";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 
   /**
    * Why all packets that enter at these ports must go through one engine, in words that go on after "because"; undefined if they need not.
-   * To `keepsStateAcrossFlows` it adds REDIRECT and UNREACHABLE, which one packet earns and many follow.
+   * To `keepsStateAcrossFlows` it adds what one packet tells a host and many follow: path MTUs, REDIRECT and UNREACHABLE.
    */
   obstacleToSharing(entries: readonly PortIndex[]): string | undefined {
     if (this.keepsStateAcrossFlows !== undefined) return this.keepsStateAcrossFlows;
-    if (!this.settings.hosts.some(({ nve }) => usesControlMessages(nve))) return undefined;
-    const isOnWire = (port: PortIndex): boolean => this.#wirePorts.has(port);
-    const why = entries.some(isOnWire) ? "frames enter from the wire" : disagreement(this.settings);
-    return why && `hosts may send each other REDIRECT and UNREACHABLE (sendControlMessages, acceptRedirect): ${why}`;
+    const controlMessages = usesControlMessages(this.settings) ? [CONTROL_MESSAGES] : [];
+    if (entries.some((port) => this.#wirePorts.has(port))) {
+      const lessons = [...(learnsPathMtus(this.settings) ? [PATH_MTUS] : []), ...controlMessages];
+      return lessons.length === 0
+        ? undefined
+        : `frames enter from the wire, where hosts hear of ${lessons.join(" and ")}`;
+    }
+    const why = controlMessages.length === 0 ? undefined : disagreement(this.settings);
+    return why && `hosts may send each other ${CONTROL_MESSAGES}: ${why}`;
   }
 
   /** The policy in force on a host; undefined for a name that is no host's. */
@@ -247,15 +252,22 @@ function planPorts(settings: LabSettings): { ports: Map<string, PortIndex>; spec
   return { ports, specs };
 }
 
+/** NICs, their ends at the provider network, and adapters without a virtual subnet, whose frames the NICs send as they are. */
 function wirePorts(settings: LabSettings, ports: ReadonlyMap<string, PortIndex>): ReadonlySet<PortIndex> {
-  const names = settings.hosts.flatMap(({ name, nics }) =>
-    nics.flatMap((nic) => [`${name}/${nic.name}`, providerPortName(name, nic.name)]),
-  );
+  const names = settings.hosts.flatMap(({ name, nics, adapters }) => [
+    ...nics.flatMap((nic) => [`${name}/${nic.name}`, providerPortName(name, nic.name)]),
+    ...adapters.filter(({ vsid }) => vsid === 0).map(({ portName }) => `${name}/${portName}`),
+  ]);
   return new Set(names.flatMap((name) => ports.get(name) ?? []));
 }
 
-const usesControlMessages = ({ mode, sendControlMessages, acceptRedirect }: NveSettings): boolean =>
-  mode !== "2012" && (sendControlMessages || acceptRedirect);
+const PATH_MTUS = "path MTUs (learnPathMtu)";
+const CONTROL_MESSAGES = "REDIRECT and UNREACHABLE (sendControlMessages, acceptRedirect)";
+
+const learnsPathMtus = ({ hosts }: LabSettings): boolean => hosts.some(({ nve }) => nve.learnPathMtu);
+
+const usesControlMessages = ({ hosts }: LabSettings): boolean =>
+  hosts.some(({ nve }) => nve.mode !== "2012" && (nve.sendControlMessages || nve.acceptRedirect));
 
 const insidePortName = (gateway: string, vsid: Vsid): string => `${gateway}/${vsid}`;
 const externalPortName = (gateway: string): string => `${gateway}/external`;

@@ -67,9 +67,9 @@ it("the same frames as one mirror of host1 and as one capture per port: the same
       .sort();
   expect(plain(at("again.pcap"))).toEqual(plain(at("wire.pcap")));
 
-  // Hosts that might send each other control messages would have one worker.
+  // Hosts that listen to path MTUs and control messages would have one worker.
   const quiet = at("quiet.yaml");
-  const settings = "settings: { sendControlMessages: false, acceptRedirect: false }";
+  const settings = "settings: { sendControlMessages: false, acceptRedirect: false, learnPathMtu: false }";
   writeFileSync(quiet, `${readFileSync(LABS.plain, "utf8")}\n${settings}\n`);
   const workers = await run(quiet, ...mirror, "--workers", "2", "--out", `host1/nic1=${at("workers.pcap")}`);
   expect(workers.inputs[0]!.leftOut).toEqual(results[0]!.leftOut);

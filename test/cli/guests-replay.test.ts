@@ -59,7 +59,10 @@ describe("with two workers", () => {
     const text = readFileSync(GUESTS_LAB, "utf8");
     const known = text
       .slice(0, text.indexOf("lookupRecords:"))
-      .replace("{ distributeLearnedMs: 10 }", "{ sendControlMessages: false, acceptRedirect: false }")
+      .replace(
+        "{ distributeLearnedMs: 10 }",
+        "{ sendControlMessages: false, acceptRedirect: false, learnPathMtu: false }",
+      )
       .replace("vsid: 5001, dhcpGuard", `vsid: 5001, addresses: [${CLIENT.address}, "${CLIENT.address6}"], dhcpGuard`);
     writeFileSync(labFile, known);
     const one = await filesOf([], labFile);

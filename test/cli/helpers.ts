@@ -8,9 +8,9 @@ import { HNV, ROOT } from "./paths.js";
 
 export { HNV, LABS, ROOT } from "./paths.js";
 
-/** The lab of a file, with NVGRE control messages switched off, so that frames from the wire may go to several workers. */
-export const withoutControlMessages = (labFile: string): string =>
-  `${readFileSync(labFile, "utf8")}\nsettings: { sendControlMessages: false, acceptRedirect: false }\n`;
+/** The lab of a file, with all off that hosts hear of on the wire and go by for all flows, so that frames from there may go to several workers. */
+export const withoutLessonsFromWire = (labFile: string): string =>
+  `${readFileSync(labFile, "utf8")}\nsettings: { sendControlMessages: false, acceptRedirect: false, learnPathMtu: false }\n`;
 
 export interface Ended {
   readonly status: number | null;

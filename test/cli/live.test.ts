@@ -42,7 +42,7 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     timeout: 90_000,
   }, async () => {
     lab = await twoHosts([BLUE1, BLUE2]);
-    const file = labFile({ resolve: "static", sendControlMessages: false, acceptRedirect: false });
+    const file = labFile({ resolve: "static", learnPathMtu: false, sendControlMessages: false, acceptRedirect: false });
     const host1 = await startHost(lab, "host1", [BLUE1], { file, options: ["--workers", "2"] });
     const host2 = await startHost(lab, "host2", [BLUE2], { file, options: ["--workers", "2"] });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);

@@ -6,6 +6,7 @@ import { sumCounters } from "../../src/cli/workers/counters.js";
 import { Reason } from "../../src/dataplane/index.js";
 import type { PortIndex } from "../../src/dataplane/transposition/index.js";
 import { readFrames } from "../../src/io/index.js";
+import { frame, icmp, ip, udp } from "../engine/build.js";
 import { innerOf } from "../vectors/worked-packets.js";
 import {
   hnv,
@@ -17,7 +18,7 @@ import {
   type RunResult,
   resultOf,
   shell,
-  withoutControlMessages,
+  withoutLessonsFromWire,
   workplace,
 } from "./helpers.js";
 
@@ -162,7 +163,7 @@ describe("the same bytes from 1, 2 and 3 workers", () => {
   it("run: bursts of 7, --bind, and a flow table of 8 entries", async () => {
     const at = workplace();
     writeFileSync(at("in.pcap"), multiplied("mixed-blue1-sent.pcap"));
-    writeFileSync(at("lab.yaml"), withoutControlMessages(LABS.plain));
+    writeFileSync(at("lab.yaml"), withoutLessonsFromWire(LABS.plain));
     const small = ["--burst", "7", "--flow-capacity", "8"];
     const lines = COUNTS.map((n) => {
       const ends = ["--in", `host1/Blue1=${at("in.pcap")}`, "--bind", `host1/nic1=pcap:${join(PCAPS, "ovs-gre.pcap")}`];
@@ -343,7 +344,7 @@ describe("what needs one worker gets one, and says so", () => {
 
   it("a lab whose hosts may send control messages about what comes from the wire", async () => {
     const at = workplace();
-    writeFileSync(at("quiet.yaml"), withoutControlMessages(LABS.plain));
+    writeFileSync(at("quiet.yaml"), withoutLessonsFromWire(LABS.plain));
     const frames = join(PCAPS, "negative-vectors.pcap");
     const run = (lab: string, n: string) => {
       const files = ["--in", `host2/nic1=${frames}`, "--out", `host2/nic1=${at(`${n}.pcap`)}`];
@@ -361,6 +362,38 @@ describe("what needs one worker gets one, and says so", () => {
     expect(JSON.parse(two.stdout)).toMatchObject({ workers: 1, totals: { injected: 1 } });
     expect(JSON.parse(quiet.stdout)).toMatchObject({ workers: 3, totals: { injected: 0 } });
     expect(quiet.stderr).toBe("");
+  });
+
+  it.each([
+    ["a NIC", "host1/nic1"],
+    ["an adapter without a VSID", "host2/Plain"],
+  ])("a lab that one router's message, which enters at %s, tells the MTU of a path", async (_, port) => {
+    const at = workplace();
+    const plain = "      - name: Plain\n        adapters: [{ mac: 02-00-C0-A8-04-01 }]\n";
+    const text = readFileSync(LABS.plain, "utf8") + plain;
+    const controlOff = "sendControlMessages: false, acceptRedirect: false";
+    writeFileSync(at("lab.yaml"), text);
+    writeFileSync(at("uncontrolled.yaml"), `${text}settings: { ${controlOff} }\n`);
+    writeFileSync(at("deaf.yaml"), `${text}settings: { ${controlOff}, learnPathMtu: false }\n`);
+    writeFileSync(at("router.pcap"), pcapBytes([{ data: tooBig(1000), time: 1_700_000_000e6 - 2000 }]));
+    const blueUdp = udp("10.0.0.5", "10.0.0.7", [1, 2], new Uint8Array(1000));
+    const packet = ip({ source: "10.0.0.5", destination: "10.0.0.7", protocol: 17, payload: blueUdp });
+    const data = frame("06-06-00-00-00-07", "06-06-00-00-00-05", packet);
+    const long = Array.from({ length: 9000 }, (_, index) => ({ data, time: 1_700_000_000e6 + index })); // two batches
+    writeFileSync(at("long.pcap"), pcapBytes(long));
+
+    const ins = ["--in", `${port}=${at("router.pcap")}`, "--in", `host1/Blue1=${at("long.pcap")}`];
+    const run = (lab: string, n: string) => hnv(["run", at(lab), ...ins, "--workers", n, "--json"]);
+    const labs = ["lab.yaml", "uncontrolled.yaml", "deaf.yaml"] as const;
+    const [all, uncontrolled, deaf] = await Promise.all(labs.map((lab) => run(lab, "2")));
+    for (const { stderr, stdout } of [all!, uncontrolled!]) {
+      expect(stderr).toMatch(ONE);
+      expect(stderr).toContain("path MTUs (learnPathMtu)");
+      expect(JSON.parse(stdout)).toMatchObject({ workers: 1, drops: [{ reason: "TX_TOO_BIG_ICMP4", count: 9000 }] });
+    }
+    expect(deaf!.stderr).toBe("");
+    expect(JSON.parse(deaf!.stdout)).toMatchObject({ workers: 2, totals: { delivered: 9000, dropped: 1 } });
+    expect(resultOf(deaf!).drops).toEqual(resultOf(await run("deaf.yaml", "1")).drops);
   });
 
   it("a lab with a node that keeps state across flows", async () => {
@@ -411,6 +444,15 @@ it("counters add up field by field, reasons by port and reason", () => {
     flows: { hits: 11, misses: 2, entries: 4, guarded: 6, evictions: 8, expired: 14, stale: 10, uncached: 12 },
   });
 });
+
+/** "Fragmentation needed" about an NVGRE packet that host1 has sent to host2. */
+function tooBig(mtu: number): Uint8Array {
+  const nvgre = [0x20, 0, 0x65, 0x58, 0, 0x13, 0x89, 0];
+  const payload = Uint8Array.from([...nvgre, ...new Uint8Array(1200)]);
+  const quote = ip({ source: "192.168.4.11", destination: "192.168.4.22", protocol: 47, payload }).slice(2, 2 + 28);
+  const message = [3, 4, 0, 0, 0, 0, mtu >> 8, mtu & 0xff, ...quote];
+  return frame("02-00-C0-A8-04-0B", "02-00-C0-A8-04-01", icmp("192.168.4.1", "192.168.4.11", message));
+}
 
 /** The length of record 20,000 becomes impossible. */
 function spoiled(bytes: Buffer): Buffer {

@@ -46,7 +46,10 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.RX_FRAGMENT_HELD, "the packet went on when the rest of it had come"],
   [Reason.RX_REASSEMBLY_LIMIT, "more is fragmented at once than there is room for; a larger provider MTU spares it"],
   [Reason.RX_PATH_MTU, "the message did its work: the host knows the path MTU now"],
-  [Reason.RX_PATH_MTU_IGNORED, "the message is about nothing that this host has sent, or could not be true"],
+  [
+    Reason.RX_PATH_MTU_IGNORED,
+    "the message is about nothing that this host has sent, could not be true, or learnPathMtu is off",
+  ],
 
   // What a VM sends.
   [Reason.TX_INNER_VLAN, "a virtual subnet carries no VLANs; the guest has to send untagged"],

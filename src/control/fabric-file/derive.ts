@@ -132,6 +132,7 @@ function nveSettings(file: FabricFile, host: HostDocument): NveSettings {
     flood: settings.flood ?? usual.flood,
     sendControlMessages: settings.sendControlMessages ?? usual.sendControlMessages,
     acceptRedirect: settings.acceptRedirect ?? usual.acceptRedirect,
+    learnPathMtu: settings.learnPathMtu ?? usual.learnPathMtu,
     resolve: settings.resolve ?? usual.resolve,
     duplicateAddressDetection: settings.duplicateAddressDetection ?? usual.duplicateAddressDetection,
     innerFragmentation: settings.innerFragmentation ?? usual.innerFragmentation,

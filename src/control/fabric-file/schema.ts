@@ -73,6 +73,10 @@ const settings = z
       description: "Obey a REDIRECT until the lookup record is rewritten, for a minute at most. In mode 2012 never.",
       default: true,
     }),
+    learnPathMtu: z.boolean().optional().meta({
+      description: "Believe routers of the provider network that tell the MTU of a path, for ten minutes.",
+      default: true,
+    }),
     resolve: z.enum(["static", "wire"]).optional().meta({
       description:
         "wire: hosts ask for provider neighbors, and answer for their provider addresses, by ARP and ND. static: all are known. Left out: wire for hosts that a live run puts on a network, else static.",

@@ -160,6 +160,7 @@ export const DEFAULT_NVE_SETTINGS: NveSettings = Object.freeze<NveSettings>({
   flood: "always",
   sendControlMessages: true,
   acceptRedirect: true,
+  learnPathMtu: true,
   resolve: "static",
   duplicateAddressDetection: true,
   innerFragmentation: true,

@@ -80,6 +80,8 @@ export interface NveSettings {
   readonly sendControlMessages: boolean;
   /** Obey REDIRECT. In mode 2012 never. */
   readonly acceptRedirect: boolean;
+  /** Believe what routers of the provider network tell about the MTU of a path. */
+  readonly learnPathMtu: boolean;
   /** wire: ask for provider neighbors, and answer for our provider addresses, by ARP and ND. static: all is known. */
   readonly resolve: "static" | "wire";
   /** With `resolve: wire`, find out whether a provider address is free before using it. */

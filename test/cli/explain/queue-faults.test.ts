@@ -97,7 +97,7 @@ it("run counts packets by queue, trace tells what was hashed, explain finds the 
   const { queues } = ofSound.ports["host2/nic1"]!;
   expect(queues!.every((count) => count > 0 && count < frames.length)).toBe(true);
   const text = (await hnv(["run", sound, ...input])).stdout;
-  const stateless = "settings: { sendControlMessages: false, acceptRedirect: false }";
+  const stateless = "settings: { sendControlMessages: false, acceptRedirect: false, learnPathMtu: false }";
   writeFileSync(place("shared.yaml"), queueLab(", rss: { numberOfReceiveQueues: 4 }", stateless));
   expect(text).toContain(`host2/nic1 by receive queue: ${queues!.join(" ")}`);
   const shared = await json<Run>("run", place("shared.yaml"), ...input, "--workers", "2");

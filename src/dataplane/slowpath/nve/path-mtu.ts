@@ -82,6 +82,7 @@ function pathMtuMessage(
   const quoted = quotedPacket(bytes, ip);
   if (!quoted || !isNvgre(bytes, quoted) || !sameAddress(quoted.source, pa.providerAddress)) return null;
 
+  if (!policy.settings.learnPathMtu) return ignored("this host learns no path MTUs");
   const { destination } = quoted;
   if (!messageIsIntact(bytes, ip)) return ignored("its checksum is wrong");
   if (!policy.lookupRecords.hasProviderAddress(destination)) return ignored("no lookup record names the destination");

@@ -111,6 +111,11 @@ describe("ignored, and counted", () => {
   ])("%s", (_, bytes) => {
     expect(heard(bytes)).toEqual(IGNORED);
   });
+  it("all of them with learnPathMtu off", () => {
+    const settings = { learnPathMtu: false };
+    expect(heard(tooBig(1500), host1({ settings }))).toEqual(IGNORED);
+    expect(heard(tooBigV6(1400), host1({ ...overV6, settings }))).toEqual(IGNORED);
+  });
   it("an IPv6 report below 1280, RFC 8201 §4", () => {
     expect(heard(tooBigV6(1279), host1(overV6))).toEqual(IGNORED);
   });
