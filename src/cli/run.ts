@@ -224,10 +224,11 @@ function refuseWithoutLive(given: Readonly<Record<string, boolean>>): void {
 function obstacleToWorkers(
   lab: Lab,
   entries: readonly EntryFile[],
-  { drops, captureAll, flows }: RunOptions,
+  { drops, captureAll, events, flows }: RunOptions,
 ): string | undefined {
   if (drops !== undefined) return "--drops looks at every frame in the order of the input";
   if (captureAll !== undefined) return "--capture-all looks at every frame in the order of the input";
+  if (events !== undefined) return "--events tells what happens in the order of the input";
   if (flows) return "--flows lists the flow table of one engine";
   return lab.obstacleToSharing(entries.flatMap(({ port }) => (typeof port === "number" ? [port] : port.ports)));
 }
@@ -422,7 +423,7 @@ function toJson({ lab, counters, workers, elapsedMs, inputs, outputs, flows, eve
     inputs,
     outputs,
     ...(flows && { flowTable: flows }),
-    events: { count: events.count, first: events.results(), notReached: lab.eventsAhead },
+    events: workers > 1 ? null : { count: events.count, first: events.results(), notReached: lab.eventsAhead },
     ...(Object.keys(controlled).length > 0 && { controlMessages: controlled }),
     ...(Object.keys(learning).length > 0 && { learning }),
     ...(Object.keys(memberships).length > 0 && { memberships }),

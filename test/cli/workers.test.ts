@@ -30,6 +30,8 @@ const TUNNEL6 = ["--vsid", "5001", "--pa-src", "2001:db8:4::11", "--pa-dst", "20
 const OUTER6_LENGTH = 14 + 40 + 8;
 const COUNTS = ["1", "2", "3"] as const;
 
+const BLUE1_TO_NOBODY = { source: "10.0.0.5", destination: "10.0.0.99" };
+
 const specimens = readdirSync(PCAPS).filter((name) => /\.pcap(ng)?$/.test(name));
 const PCAP_HEADER = 24;
 
@@ -83,7 +85,10 @@ async function encapsAndDecaps(at: (name: string) => string, name: string): Prom
 /** What may not depend on the number of workers. Each worker makes its own flow entries. */
 function withoutTeam(text: string): unknown {
   // Whether a packet meets a guard or no entry at all is also a matter of what its worker saw before.
-  const { flows, workers, elapsedMs, outputs, ...rest } = JSON.parse(text) as RunResult & { readonly workers: number };
+  const { flows, workers, elapsedMs, outputs, events, ...rest } = JSON.parse(text) as RunResult & {
+    readonly workers: number;
+    readonly events: unknown;
+  };
   const frames = outputs.map((output) => output.frames);
   return { ...rest, frames, looked: flows.hits + flows.misses + flows.guarded };
 }
@@ -315,6 +320,23 @@ describe("what goes wrong is told as with one worker", () => {
 
 describe("what needs one worker gets one, and says so", () => {
   const ONE = /^hnv: one worker instead of 2, because .*\n$/;
+
+  it("run --events; without it, several workers tell none, and say so", async () => {
+    const at = workplace();
+    const missed = frame(
+      "06-06-00-00-00-07",
+      "06-06-00-00-00-05",
+      ip({ ...BLUE1_TO_NOBODY, protocol: 17, payload: new Uint8Array(8) }),
+    );
+    writeFileSync(at("in.pcap"), pcapBytes([missed, missed]));
+    const line = ["run", LABS.plain, "--in", `host1/Blue1=${at("in.pcap")}`, "--workers", "2", "--json"];
+    const [heard, unheard] = await Promise.all([hnv([...line, "--events", at("events")]), hnv(line)]);
+    expect(heard.stderr).toMatch(ONE);
+    expect(heard.stderr).toContain("--events");
+    const event = { node: "host1", kind: "policyMismatch", customerAddress: BLUE1_TO_NOBODY.destination };
+    expect(JSON.parse(heard.stdout)).toMatchObject({ events: { count: 1, first: [event] } });
+    expect(JSON.parse(unheard.stdout)).toMatchObject({ workers: 2, events: null });
+  });
 
   it.each([["--drops"], ["--capture-all"]])("run %s", async (option) => {
     const at = workplace();

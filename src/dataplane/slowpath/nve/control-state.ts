@@ -2,7 +2,8 @@
  * What a host remembers because of control messages: redirects, and what it has said lately.
  *
  * Everything here is bounded. Each kind of message to a host about one (VSID, CA) is sent once in a second, and a hundred in all; each kind of event
- * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
+ * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many. What is
+ * told of missing records has limits of its own (`missing-records.ts`), so that no VM can silence the others.
  */
 import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
@@ -10,6 +11,7 @@ import { formatAddress } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
 import type { ControlKind } from "../../wire/control-message.js";
 import type { NodeEvent } from "../layer.js";
+import { type MissingRecord, type MissingRecordEffect, MissingRecords } from "./missing-records.js";
 import { type Redirect, RedirectTable } from "./redirects.js";
 import type { NveWork } from "./work.js";
 
@@ -23,6 +25,7 @@ export interface MessageSubject {
 
 /** What decisions about packets want of this state. */
 export type ControlEffect =
+  | MissingRecordEffect
   /** Tell the host at `receiver` that a packet to (VSID, CA) was not delivered: send this frame. */
   | ({
       readonly kind: "controlMessage";
@@ -48,8 +51,8 @@ export interface ControlEvent extends NodeEvent {
   readonly kind: "policyMismatch" | "redirect";
   readonly virtualSubnetID: Vsid;
   readonly customerAddress: string;
-  /** Where packets for the customer address were sent. */
-  readonly providerAddress: string;
+  /** Where packets for the customer address were sent; null: nowhere, for lack of a record. */
+  readonly providerAddress: string | null;
   /** Of a redirect: where they are sent from now on. */
   readonly newProviderAddress?: string;
 }
@@ -74,6 +77,7 @@ export const CONTROL_EVENTS_PER_SECOND = 1000;
 
 export class ControlState {
   readonly redirects: RedirectTable;
+  readonly missing: MissingRecords;
   readonly #messages = new OncePerSecond(CONTROL_MESSAGES_PER_SECOND);
   readonly #events = new OncePerSecond(CONTROL_EVENTS_PER_SECOND);
   readonly #counters: { -readonly [Name in keyof ControlCounters]: number };
@@ -83,6 +87,7 @@ export class ControlState {
   /** Counters go on from `counted`. */
   constructor(node: NodeIndex, counted: ControlCounters = NOTHING_COUNTED) {
     this.redirects = new RedirectTable(node);
+    this.missing = new MissingRecords(node);
     this.#counters = { ...counted };
   }
 
@@ -111,6 +116,12 @@ export class ControlState {
         break;
       case "policyMismatch":
         this.#tell(effect, {}, work);
+        break;
+      case "recordMissing":
+        this.#tellOfMissing(effect, work);
+        break;
+      case "missingRecordsEnd":
+        this.missing.end(work);
         break;
     }
   }
@@ -165,6 +176,16 @@ export class ControlState {
     }
     const providerAddress = formatAddress(about.providerAddress);
     const event: ControlEvent = { kind, virtualSubnetID, customerAddress, providerAddress, ...more };
+    work.notify(event);
+  }
+
+  #tellOfMissing(missing: MissingRecord, work: NveWork): void {
+    const noted = this.missing.note(missing, work);
+    if (noted === "full") this.#counters.eventsHeld++;
+    if (noted !== "told") return;
+    const { virtualSubnetID, customerAddress } = missing;
+    const about = { virtualSubnetID, customerAddress: formatAddress(customerAddress), providerAddress: null };
+    const event: ControlEvent = { kind: "policyMismatch", ...about };
     work.notify(event);
   }
 }

@@ -166,7 +166,7 @@ const packetClass: Layer<NveSnapshot> = {
     }
     if (isGroup) return replicate(snapshot, packet, context, rewrittenGroupCopy(snapshot, packet, context));
     if (gatewayVsid !== undefined) return dropFor(Reason.TX_ROUTER_SELF);
-    return isLinkLocal(destination) ? toLinkLocal(policy, packet, destination, context) : CONTINUE;
+    return isLinkLocal(destination) ? toLinkLocal(snapshot, packet, destination, context) : CONTINUE;
   },
 };
 
@@ -188,7 +188,12 @@ export function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Addres
 }
 
 /** Link-local addresses are never routed: the record of the address, or of the MAC that the VM found by itself. */
-function toLinkLocal(policy: HostPolicy, packet: PacketView, destination: Address, context: LayerContext): Outcome {
+function toLinkLocal(
+  { policy, state }: NveSnapshot,
+  packet: PacketView,
+  destination: Address,
+  context: LayerContext,
+): Outcome {
   const { plan } = packet;
   const record =
     findRecord(policy, plan.vsid, destination, context) ??
@@ -199,6 +204,7 @@ function toLinkLocal(policy: HostPolicy, packet: PacketView, destination: Addres
       const nearest = nearestRecord(policy.lookupRecords, plan.vsid, destination);
       tell(context.observer, flowText(plan.vsid, packet.parsed), why, undefined, nearest);
     }
+    state.control.missing.missed(plan.vsid, destination, context);
     return dropFor(Reason.TX_NO_RECORD);
   }
   plan.destinationRecord = record;
@@ -209,7 +215,7 @@ function toLinkLocal(policy: HostPolicy, packet: PacketView, destination: Addres
 /** The distributed router: chooses the next hop, and rewrites what a router rewrites. */
 const nextHop: Layer<NveSnapshot> = {
   name: "next hop",
-  evaluate({ policy }, packet, context) {
+  evaluate({ policy, state }, packet, context) {
     const { plan } = packet;
     if (plan.destinationRecord) {
       if (context.observer) {
@@ -222,6 +228,7 @@ const nextHop: Layer<NveSnapshot> = {
     const found = selectNextHop(policy, vsid, ip.destination, plan.destinationMac, context);
     if (!isNextHop(found)) {
       if (context.observer) tellNoNextHop(policy, vsid, packet, found, context);
+      if (found.reason === Reason.TX_NO_RECORD) state.control.missing.missed(found.vsid, found.address, context);
       return dropFor(found.reason);
     }
     const { isRouted } = found;

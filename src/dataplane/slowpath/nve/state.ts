@@ -69,6 +69,8 @@ export class NveState {
       case "redirect":
       case "redirectsEnd":
       case "policyMismatch":
+      case "recordMissing":
+      case "missingRecordsEnd":
         this.control.settle(effect, work);
         break;
       case "pathMtu":

@@ -589,7 +589,7 @@ describe("what the decision rests on", () => {
   it("a record that was not found is named too", () => {
     const found = lab.decide(frame(), HOST1.blue1).stamps;
     const missed = lab.decide(frame({ to: "10.0.0.8" }), HOST1.blue1);
-    expect(missed.cacheable).toBe(true);
+    expect(missed.effects, "told first, cached then").toMatchObject([{ kind: "recordMissing" }]);
     expect(missed.stamps.filter((stamp) => !found.includes(stamp)).length).toBeGreaterThan(0);
   });
 });
