@@ -114,10 +114,14 @@ function withoutDownPorts(decision: Decision, ports: HostPorts, node: NodeIndex)
   const emissions = decision.emissions?.filter(({ port, direction }) => direction === "in" || ports.isUp(port));
   const rest = { ...decision, ...(emissions ? { emissions } : {}) };
   if (decision.verdict.kind !== "forward") return rest;
-  const { outputs } = decision.verdict;
+  const { outputs, refused = [] } = decision.verdict;
   const left = outputs.filter(({ output }) => ports.isUp(output));
   if (left.length === outputs.length) return rest;
   const stamps = [...new Set([...decision.stamps, providerStamp(node)])];
-  if (left.length > 0) return { ...rest, stamps, verdict: { kind: "forward", outputs: left }, cacheable: false };
+  if (left.length > 0) {
+    const lost = { reason: Reason.DISCONNECTED, copies: outputs.length - left.length };
+    const verdict = { kind: "forward", outputs: left, refused: [...refused, lost] } as const;
+    return { ...rest, stamps, verdict, cacheable: false };
+  }
   return { ...rest, stamps, verdict: { kind: "drop", reason: Reason.DISCONNECTED }, cacheable: false };
 }

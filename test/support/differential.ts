@@ -129,6 +129,7 @@ export const KINDS = {
     "consume",
     "forward",
     "replicate",
+    "copy refused",
     "untouched",
     "pop",
     "pop and push",
@@ -155,6 +156,7 @@ export const KINDS = {
     "INVALID_PACKET",
     "TX_NO_RECORD",
     "TX_NON_IP",
+    "TX_NO_PA",
     "TX_TOO_BIG",
     "TX_TTL_EXCEEDED",
     "RX_ECN",
@@ -221,7 +223,9 @@ function draw(random: Random, frame: ParsedFrame, inner: ParsedFrame | null, sta
   if (isPadded && outputs.some(({ pushGre }) => pushGre)) return dropOne(Reason.TX_NON_IP);
   if (outputs.some((forward) => isTooLong(forward, goesOn))) return dropOne(Reason.TX_TOO_BIG);
   if (outputs.some((forward) => uncoversTag(forward, goesOn))) return dropOne(Reason.INVALID_PACKET);
-  return { verdict: { kind: "forward", outputs }, cacheable: true, stamps };
+  const reasons = random.chance(0.05) ? [Reason.TX_NO_PA, Reason.TX_TOO_BIG].slice(random.below(2)) : [];
+  const refused = reasons.map((reason) => ({ reason, copies: random.between(1, 3) }));
+  return { verdict: { kind: "forward", outputs, ...(refused.length > 0 ? { refused } : {}) }, cacheable: true, stamps };
 }
 
 const dropOne = (reason: Reason): Decision => ({ verdict: { kind: "drop", reason }, cacheable: false, stamps: [] });
@@ -582,8 +586,12 @@ class Run {
     if (verdict.kind === "consume") return [{ verdict: "consumed", port, reason: Reason.NONE, frame }];
     const [original, ...copies] = verdict.outputs;
     if (copies.length > 0) this.#tally.count("decision", "replicate");
+    if (verdict.refused) this.#tally.count("decision", "copy refused");
     const ends = copies.map((forward) => this.#applied(forward, item, queue));
-    return [this.#applied(original!, item, queue), ...ends];
+    const dropped = (verdict.refused ?? []).flatMap(({ reason, copies: count }) =>
+      Array<End>(count).fill({ verdict: "dropped", port, reason, frame }),
+    );
+    return [this.#applied(original!, item, queue), ...ends, ...dropped];
   }
 
   #applied(forward: Forward, { port, frame }: Item, queue: number): End {

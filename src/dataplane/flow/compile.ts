@@ -81,7 +81,7 @@ export function compileDecision(
 ): boolean {
   const { kernel, memory } = target;
   const { verdict } = decision;
-  const outputs = verdict.kind === "forward" ? verdict.outputs.length : 1;
+  const outputs = verdict.kind === "forward" ? verdict.outputs.length + (verdict.refused?.length ?? 0) : 1;
   const start = memory.u32(row + ROW.OFFSET);
   const frame =
     verdict.kind === "forward" ? parseFrame(memory.bytes, start, start + memory.u32(row + ROW.LENGTH)) : null;
@@ -101,7 +101,7 @@ export function compileDecision(
     writeEnd(memory, entry, VERDICTS[verdict.kind], verdict.reason ?? Reason.NONE);
   } else {
     if (!frame) throw new Error("a frame without an Ethernet header was forwarded: a defect of a layer");
-    writeOutputs(target, entry, verdict.outputs, row, frame);
+    writeOutputs(target, entry, verdict, row, frame);
   }
   writeStamps(memory, entry, decision.stamps);
   memory.setU32(entry + ENTRY.STAMP_SUM, kernel.stampSum(entry));
@@ -152,24 +152,28 @@ function keyHasIdentifier(memory: PacketMemory, row: number, { family, ports, tr
  */
 function guardsAgree(verdict: Decision["verdict"]): boolean {
   if (verdict.kind !== "forward" || verdict.outputs.length === 1) return true;
-  const { outputs } = verdict;
+  const { outputs, refused = [] } = verdict;
   return (
-    outputs.length <= OUTPUTS_KEPT_MAX &&
+    outputs.length + refused.length <= OUTPUTS_KEPT_MAX &&
     outputs.every(({ pop, decrementTtl, address }) => !pop && !decrementTtl && address === outputs[0]!.address)
   );
 }
 
-/** The outputs as a chain of entries. Where entries run out the whole packet is dropped, and counted, rather than a part of it. */
+/**
+ * The outputs, and after them what copies are dropped for, as a chain of entries. Where entries run out the whole packet is dropped, and
+ * counted, rather than a part of it.
+ */
 function writeOutputs(
   { kernel, memory }: CompileTarget,
   first: number,
-  outputs: readonly Forward[],
+  { outputs, refused = [] }: Extract<Decision["verdict"], { kind: "forward" }>,
   row: number,
   frame: ParsedFrame,
 ): void {
+  const copies = [...outputs, ...refused];
   let at = first;
   let limit = NO_LIMIT;
-  for (const [index, forward] of outputs.entries()) {
+  for (const [index, copy] of copies.entries()) {
     if (index > 0) {
       // An entry of the table brought its chain along.
       const next = memory.u32(at + ENTRY.NEXT_OUTPUT) || kernel.transient(GROUP_SIZE) >>> 0;
@@ -181,8 +185,13 @@ function writeOutputs(
       at = next;
       memory.bytes[at + ENTRY.QUEUE] = memory.bytes[first + ENTRY.QUEUE]!;
     }
-    writeForward(memory, at, forward, row, frame);
-    if (outputs.length > 1) setAction(memory, at, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
+    if ("copies" in copy) {
+      writeEnd(memory, at, VERDICT.DROPPED, copy.reason);
+      memory.setU16(at + ENTRY.OUTPUT, copy.copies);
+      continue;
+    }
+    writeForward(memory, at, copy, row, frame);
+    if (copies.length > 1) setAction(memory, at, memory.u32(at + ENTRY.ACTION) | ACTION.REPLICATE);
     limit = Math.min(limit, memory.u16(at + ENTRY.LIMIT));
   }
   memory.setU16(first + ENTRY.LIMIT, limit);

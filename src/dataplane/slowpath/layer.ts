@@ -16,6 +16,7 @@ import type {
   Forward,
   NodeIndex,
   PortIndex,
+  RefusedCopies,
   Stamp,
 } from "../transposition/transposition.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
@@ -62,7 +63,8 @@ export interface Plan {
 
 export type Outcome =
   | { readonly kind: "continue" }
-  | { readonly kind: "forward"; readonly outputs: readonly Forward[] }
+  /** As in a `Verdict`. */
+  | { readonly kind: "forward"; readonly outputs: readonly Forward[]; readonly refused?: readonly RefusedCopies[] }
   | { readonly kind: "drop"; readonly reason: Reason }
   | { readonly kind: "pass"; readonly reason: Reason }
   | { readonly kind: "consume"; readonly reason?: Reason };

@@ -108,9 +108,16 @@ export interface Forward {
   readonly guardsSyn?: boolean;
 }
 
+/** Copies of a replicated packet that cannot be sent: they are made, and dropped for this reason. */
+export interface RefusedCopies {
+  readonly reason: Reason;
+  /** From 1 to 65535. */
+  readonly copies: number;
+}
+
 export type Verdict =
-  /** At least one output; several for replication. */
-  | { readonly kind: "forward"; readonly outputs: readonly Forward[] }
+  /** At least one output; several for replication, which may leave out copies. */
+  | { readonly kind: "forward"; readonly outputs: readonly Forward[]; readonly refused?: readonly RefusedCopies[] }
   | { readonly kind: "drop"; readonly reason: Reason }
   /** Not ours: handed unchanged to whoever else lives on the host. The reason, if not NONE, is only counted. */
   | { readonly kind: "pass"; readonly reason: Reason }

@@ -159,13 +159,28 @@ export function carryOut(row: usize, entry: usize): void {
   forward(row, entry, action);
 }
 
-/** Sends copies of the packet on, one for each entry of the chain. */
+/** Sends copies of the packet on, one for each entry of the chain, or drops them. */
 function replicate(row: usize, output: usize): void {
   for (; output; output = load<u32>(output, ENTRY_NEXT_OUTPUT)) {
+    const action = load<u32>(output, ENTRY_ACTION);
+    if (action & ACTION_VERDICT_MASK) {
+      dropCopies(row, load<u16>(output, ENTRY_OUTPUT), load<u8>(output, ENTRY_REASON));
+      continue;
+    }
     const twin = duplicate(row);
     increment(CONTROL_COPIES);
-    if (twin) forward(twin, output, load<u32>(output, ENTRY_ACTION));
+    if (twin) forward(twin, output, action);
     else countDrop(row, REASON_RESOURCES);
+  }
+}
+
+/** Copies that cannot be sent. Those that find no row are counted all the same. */
+function dropCopies(row: usize, copies: u32, reason: u32): void {
+  for (; copies; copies--) {
+    const twin = duplicate(row);
+    increment(CONTROL_COPIES);
+    if (twin) drop(twin, reason);
+    else countDrop(row, reason);
   }
 }
 

@@ -113,7 +113,12 @@ function hashOf(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** RFC 791 §3.2, on the packet as the VM sent it: routing and addresses are decided for each fragment anew, with the same result. */
-function asFragments({ policy }: NveSnapshot, packet: PacketView, mtu: number, context: LayerContext): Instead | null {
+export function asFragments(
+  { policy }: NveSnapshot,
+  packet: PacketView,
+  mtu: number,
+  context: LayerContext,
+): Instead | null {
   const { bytes, parsed, start, end } = packet;
   const { ip } = parsed;
   if (!policy.settings.innerFragmentation || ip?.family !== 4 || ip.dontFragment || !isTooLong(ip, mtu)) return null;

@@ -7,6 +7,8 @@
  *   what never happens     a copy into another virtual subnet, of the same routing domain or not; a copy of what came from the
  *                          wire back to the wire
  *
+ * A copy that cannot be sent is counted, and dropped for its reason. What is too long for it is cut, where that is allowed.
+ *
  * Windows Server 2012 carries no such frames between hosts: its switch serves the local adapters, the rest is dropped.
  */
 import { Reason } from "../../drop-reasons.js";
@@ -18,9 +20,10 @@ import { formatAddress } from "../../wire/address-text.js";
 import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
 import { dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
 import type { LayerContext, Outcome, PacketView } from "../layer.js";
-import { isRefusal, isTooBig, nvgrePush, type Refusal, wayTo } from "./encapsulate.js";
+import { isRefusal, isTooBig, nvgrePush, type Refusal, type Way, wayTo } from "./encapsulate.js";
 import { tell } from "./explain.js";
 import { learnFromDelivery } from "./learning.js";
+import { asFragments } from "./oversize.js";
 import { groupRecord } from "./provider-groups.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
@@ -43,25 +46,29 @@ export function replicate(
 ): Outcome {
   const { policy, ports } = snapshot;
   const { plan } = packet;
+  const receivers = typeof rewritten === "object" ? [] : elsewhereTo(policy, packet, context);
+  const ways = receivers.map((member) => wayTo(policy, packet, member));
+  const cut = asPieces(snapshot, packet, ways, context);
+  if (cut) return cut;
+
   const here = copiesHere(snapshot, packet, context);
   const elsewhere: Forward[] = [];
-  let refused: Reason | undefined;
-  const receivers = typeof rewritten === "object" ? [] : elsewhereTo(policy, packet, context);
-  for (const member of receivers) {
-    const way = wayTo(policy, packet, member);
+  const refused = new Map<Reason, number>();
+  const refuse = (reason: Reason): unknown => refused.set(reason, (refused.get(reason) ?? 0) + 1);
+  for (const [index, way] of ways.entries()) {
     const isUnsent = isRefusal(way) ? way.reason : tooBigFor(way.innerMtu, packet, context);
     if (isUnsent !== undefined || isRefusal(way)) {
-      refused = isUnsent;
+      if (isUnsent !== undefined) refuse(isUnsent);
       if (isRefusal(way)) askForCopies(policy, way, context);
       const why = isRefusal(way) ? way.why() : `longer than the inner MTU of ${way.innerMtu}`;
-      if (context.observer) tell(context.observer, `member at ${formatAddress(member)}`, `no copy: ${why}`);
+      if (context.observer) tell(context.observer, `member at ${formatAddress(receivers[index]!)}`, `no copy: ${why}`);
       continue;
     }
     const forward = forwardOf(packet, ports.nicPort(way.interfaceIndex), nvgrePush(packet, way));
     elsewhere.push({ ...forward, lengthLimit: way.innerMtu });
   }
   if (typeof rewritten === "object") elsewhere.push(rewritten);
-  else refused = rewritten ?? refused;
+  else if (rewritten !== undefined) refuse(rewritten);
   const outputs = [...here, ...elsewhere];
   if (context.observer) {
     const [group] = receivers.filter(isMulticast);
@@ -69,8 +76,26 @@ export function replicate(
     const decided = `a copy each for ${here.length} adapters here${group ? ", one for " : " and "}${others}`;
     tell(context.observer, `broadcast or multicast in VSID ${plan.vsid}`, decided);
   }
-  if (outputs.length > 0) return { kind: "forward", outputs };
-  return dropFor(policy.settings.mode === "2012" ? Reason.TX_FLOOD_2012 : (refused ?? Reason.TX_NO_FLOOD));
+  const copies = [...refused].map(([reason, count]) => ({ reason, copies: count }));
+  if (outputs.length > 0) return { kind: "forward", outputs, ...(copies.length > 0 ? { refused: copies } : {}) };
+  const reason = copies.at(-1)?.reason ?? Reason.TX_NO_FLOOD;
+  return dropFor(policy.settings.mode === "2012" ? Reason.TX_FLOOD_2012 : reason);
+}
+
+/** IPv4 without DF that is too long for a way to another host is cut, for all at once: each piece is replicated by itself. */
+function asPieces(
+  snapshot: NveSnapshot,
+  packet: PacketView,
+  ways: readonly (Way | Refusal)[],
+  context: LayerContext,
+): Outcome | undefined {
+  const room = Math.min(...ways.map((way) => (isRefusal(way) ? Number.POSITIVE_INFINITY : way.innerMtu)));
+  if (!isTooBig(ongoingFrame(packet), room)) return undefined;
+  context.doNotCache(); // the length is in no flow key
+  const instead = asFragments(snapshot, packet, room, context);
+  if (instead && context.observer)
+    tell(context.observer, `broadcast or multicast in VSID ${packet.plan.vsid}`, instead.text());
+  return instead?.outcome;
 }
 
 /** What came from the wire, for every adapter of the virtual subnet; none if there is no such adapter. */

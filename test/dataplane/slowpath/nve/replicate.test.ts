@@ -4,7 +4,7 @@ import { loadFabricFile } from "../../../../src/control/index.js";
 import { createLab, type EmulatedLab, parseAddress, type Vsid } from "../../../../src/index.js";
 import { kernelModule } from "../../../../src/kernel-file.js";
 import { Lab } from "../../../../src/vswitch/index.js";
-import { frame as ethernet, hexOf, ip, macBytes, readIp, udp } from "../../../engine/build.js";
+import { frame as ethernet, hexOf, internetChecksum, ip, macBytes, readIp, udp } from "../../../engine/build.js";
 
 /** Three hosts; Blue's first subnet has members on all three, two of them on host3, and one more on host1; its second on host2. */
 const LAB = `
@@ -120,8 +120,66 @@ describe("broadcast and multicast in a virtual subnet", () => {
     expect(sent(lab, frame)).toHaveLength(4);
   });
 
-  it("a copy that does not fit the provider's MTU is not made; the local ones are", () => {
-    expect(sent(createLab(LAB), datagram("255.255.255.255", BROADCAST, { length: 1540 }))).toEqual(["host1/Blue4"]);
+  describe("a copy that cannot be sent is counted, and dropped for its reason; the local ones are delivered", () => {
+    const isConserved = ({ totals }: ReturnType<EmulatedLab["counters"]>): boolean =>
+      totals.in + totals.copies + totals.injected ===
+      totals.delivered + totals.dropped + totals.passed + totals.consumed;
+
+    it("one that does not fit the provider's MTU, with DF", () => {
+      const lab = createLab(LAB);
+      const long = datagram("255.255.255.255", BROADCAST, { length: 1540 });
+      expect(sent(lab, long)).toEqual(["TX_TOO_BIG", "TX_TOO_BIG", "host1/Blue4"]);
+      const counters = lab.counters();
+      expect(counters.totals).toMatchObject({ in: 1, copies: 2, delivered: 1, dropped: 2 });
+      expect(counters.reasons).toMatchObject([{ port: "host1/Blue1", reason: { reason: "TX_TOO_BIG" }, count: 2 }]);
+      expect(isConserved(counters)).toBe(true);
+    });
+
+    it("one that has no provider address to leave from, by a flow entry too", () => {
+      const lab = createLab(LAB);
+      const { all } = lab.policyOf("host1").providerAddresses;
+      const providerAddresses = all.map((one) => ({ ...one, addressState: "Duplicate" as const }));
+      lab.changePolicy("host1", { kind: "providerReplaced", providerAddresses });
+      const frame = datagram("255.255.255.255", BROADCAST);
+      for (let n = 0; n < 5; n++) expect(sent(lab, frame)).toEqual(["TX_NO_PA", "TX_NO_PA", "host1/Blue4"]);
+      const counters = lab.counters();
+      expect(counters.reasons).toMatchObject([{ port: "host1/Blue1", reason: { reason: "TX_NO_PA" }, count: 10 }]);
+      expect(counters.flows).toMatchObject({ misses: 1, hits: 4 });
+      expect(isConserved(counters)).toBe(true);
+    });
+
+    it("one whose next hop is not known yet", () => {
+      const lab = createLab(withSettings("settings: { resolve: wire, duplicateAddressDetection: false }"));
+      const ends = sent(lab, datagram("255.255.255.255", BROADCAST));
+      expect(ends).toEqual(["TX_PA_UNRESOLVED", "TX_PA_UNRESOLVED", "host1/Blue4"]);
+    });
+
+    it("one that would leave by a NIC that is down", () => {
+      const lab = createLab(LAB);
+      lab.change({ kind: "linkDown", host: "host1", nic: "nic1" });
+      const ends = sent(lab, datagram("255.255.255.255", BROADCAST));
+      expect(ends).toEqual(["DISCONNECTED", "DISCONNECTED", "host1/Blue4"]);
+    });
+  });
+
+  it("IPv4 without DF that is too long for the way to others is cut, and every member gets all pieces", () => {
+    const lab = createLab(LAB);
+    const frame = datagram("255.255.255.255", BROADCAST, { length: 1540 });
+    frame[20] = 0;
+    frame.set([0, 0], 24);
+    const sum = internetChecksum(frame.subarray(14, 34));
+    frame.set([sum >> 8, sum & 255], 24);
+    const ends = lab.send("host1/Blue1", frame);
+    const members = ["host1/Blue4", "host2/Blue2", "host3/Blue5", "host3/Blue6"];
+    for (const member of members) {
+      const pieces = ends.filter(({ verdict, port }) => verdict === "delivered" && port === member);
+      const data = pieces.map((piece) => hexOf(piece.frame.slice(34))).join("");
+      expect([pieces.length, data], member).toEqual([2, hexOf(frame.slice(34))]);
+    }
+    expect(ends).toHaveLength(1 + 2 * members.length);
+    expect(lab.counters().reasons).toMatchObject([{ reason: { reason: "TX_INNER_FRAGMENTED" }, count: 1 }]);
+    const whole = createLab(withSettings("settings: { innerFragmentation: false }"));
+    expect(sent(whole, frame)).toEqual(["TX_TOO_BIG", "TX_TOO_BIG", "host1/Blue4"]);
   });
 
   it("flood: l2only carries nothing to other hosts without an L2Only record", () => {
