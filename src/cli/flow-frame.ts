@@ -52,7 +52,7 @@ export function buildFlowFrame(lab: Lab, portName: string, flow: Flow): BuiltFra
   const { host, adapter } = requireAdapter(lab, portName);
   const policy = lab.policyOf(host)!;
   const record: LookupRecord | undefined = policy.lookupRecords.find(adapter.vsid, flow.destination);
-  const mac = record ? record.macAddress : policy.gatewayMac(adapter.vsid);
+  const mac = record ? record.macAddress : policy.gatewayMac(adapter.vsid, flow.destination.family);
   const whose = record ? "from the lookup record of" : "the gateway's, since this virtual subnet has no record of";
   return {
     frame: buildProbe(flow, adapter.mac, mac, PAYLOAD),

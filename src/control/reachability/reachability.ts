@@ -184,7 +184,8 @@ const DATA = new TextEncoder().encode("hnv check");
 /** An echo request as the VM sends it: to the MAC that ARP would tell it, which is the record's, or else to its gateway. */
 function echo(lab: Lab, from: Endpoint, to: Endpoint): Uint8Array {
   const policy = lab.policyOf(from.host)!;
-  const mac = policy.lookupRecords.find(from.vsid, to.address)?.macAddress ?? policy.gatewayMac(from.vsid);
+  const mac =
+    policy.lookupRecords.find(from.vsid, to.address)?.macAddress ?? policy.gatewayMac(from.vsid, to.address.family);
   const flow = {
     protocol: "icmp",
     source: from.address,

@@ -4,7 +4,14 @@
  */
 import { strict as assert } from "node:assert";
 import type { NodeIndex, Stamp } from "../transposition/transposition.js";
-import { type Address, gatewayAddressOf, isLimitedBroadcast, isMulticast } from "../wire/address.js";
+import {
+  type Address,
+  type AddressFamily,
+  gatewayAddressOf,
+  isLimitedBroadcast,
+  isMulticast,
+  type Prefix,
+} from "../wire/address.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 import { CustomerRoutes } from "./customer-routes.js";
 import { LookupRecords } from "./lookup-records.js";
@@ -91,13 +98,16 @@ export class HostPolicySnapshot implements HostPolicy {
     readonly pathMtus: PathMtus,
   ) {}
 
-  gatewayMac(vsid: Vsid): Mac {
-    return gatewayRecords(this, vsid)[0]?.macAddress ?? DEFAULT_GATEWAY_MAC;
+  gatewayMac(vsid: Vsid, family: AddressFamily): Mac {
+    const prefix = this.customerRoutes.onLinkPrefixes(vsid).find(({ address }) => address.family === family);
+    return (prefix && gatewayRecord(this, vsid, prefix))?.macAddress ?? DEFAULT_GATEWAY_MAC;
   }
 
   /** The default stays the router's also where a record gives another: a VM may have learnt it before the record came. */
   isGatewayMac(vsid: Vsid, mac: Mac): boolean {
-    return mac === DEFAULT_GATEWAY_MAC || gatewayRecords(this, vsid).some((record) => record.macAddress === mac);
+    if (mac === DEFAULT_GATEWAY_MAC) return true;
+    const prefixes = this.customerRoutes.onLinkPrefixes(vsid);
+    return prefixes.some((prefix) => gatewayRecord(this, vsid, prefix)?.macAddress === mac);
   }
 
   interfaceMtu(interfaceIndex: number): number {
@@ -105,15 +115,10 @@ export class HostPolicySnapshot implements HostPolicy {
   }
 }
 
-/** The lookup records of a subnet's gateway addresses, IPv4 first. */
-function gatewayRecords(policy: HostPolicy, vsid: Vsid): readonly LookupRecord[] {
-  const records: LookupRecord[] = [];
-  for (const prefix of policy.customerRoutes.onLinkPrefixes(vsid)) {
-    const gateway = gatewayAddressOf(prefix);
-    const record = gateway && policy.lookupRecords.find(vsid, gateway);
-    if (record) records.push(record);
-  }
-  return records;
+/** The lookup record of the gateway address that a virtual subnet has in this prefix. */
+function gatewayRecord({ lookupRecords }: HostPolicy, vsid: Vsid, prefix: Prefix): LookupRecord | undefined {
+  const gateway = gatewayAddressOf(prefix);
+  return gateway && lookupRecords.find(vsid, gateway);
 }
 
 /**

@@ -6,7 +6,7 @@
  * stamps (`stamps.ts`) of what changed.
  */
 import type { DscpMode, EcnMode, NodeIndex } from "../transposition/transposition.js";
-import type { Address, Prefix } from "../wire/address.js";
+import type { Address, AddressFamily, Prefix } from "../wire/address.js";
 import type { Mac, Vsid } from "../wire/bytes.js";
 
 /** `-Rule` of New-NetVirtualizationLookupRecord: IP Rewrite, NVGRE, none. */
@@ -202,8 +202,8 @@ export interface HostPolicy {
   readonly providerRoutes: ProviderRouteTable;
   readonly neighbors: NeighborTable;
   readonly pathMtus: PathMtuTable;
-  /** Gateway MAC of a virtual subnet: that of the record for its gateway address, else 02-00-5E-00-01-01. */
-  gatewayMac(vsid: Vsid): Mac;
+  /** Gateway MAC of a virtual subnet: that of the record for its gateway address of this family, else 02-00-5E-00-01-01. */
+  gatewayMac(vsid: Vsid, family: AddressFamily): Mac;
   /** Do the subnet's gateway records or the default make this MAC the distributed router's, in this virtual subnet? */
   isGatewayMac(vsid: Vsid, mac: Mac): boolean;
   /** IP MTU of the interface that a provider address lies on. */

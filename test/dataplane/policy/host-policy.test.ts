@@ -55,17 +55,22 @@ describe("gateway MAC", () => {
 
   test("without a record, the default", () => {
     expect(DEFAULT_GATEWAY_MAC).toBe(mac("02-00-5E-00-01-01"));
-    expect(policy.gatewayMac(vsid(5001))).toBe(DEFAULT_GATEWAY_MAC);
-    expect(policy.gatewayMac(vsid(7777))).toBe(DEFAULT_GATEWAY_MAC);
+    for (const family of [4, 6] as const) {
+      expect(policy.gatewayMac(vsid(5001), family)).toBe(DEFAULT_GATEWAY_MAC);
+      expect(policy.gatewayMac(vsid(7777), family)).toBe(DEFAULT_GATEWAY_MAC);
+    }
     expect(isRouter(policy, "02-00-5E-00-01-01")).toBe(true);
     expect(isRouter(policy, "06-06-00-00-01-01")).toBe(false);
   });
 
-  test("that of the gateway's record, IPv4 first; both count, and the default goes on counting", () => {
-    expect(withRecords(GATEWAY_6).gatewayMac(vsid(5001))).toBe(GATEWAY_6.macAddress);
+  test("that of the gateway's record of each family; both count for both, and the default goes on counting", () => {
+    const only6 = withRecords(GATEWAY_6);
+    expect(only6.gatewayMac(vsid(5001), 6)).toBe(GATEWAY_6.macAddress);
+    expect(only6.gatewayMac(vsid(5001), 4), "no record of IPv4").toBe(DEFAULT_GATEWAY_MAC);
     const both = withRecords(GATEWAY_6, GATEWAY_4);
-    expect(both.gatewayMac(vsid(5001))).toBe(GATEWAY_4.macAddress);
-    expect(both.gatewayMac(vsid(5002)), "of another subnet").toBe(DEFAULT_GATEWAY_MAC);
+    expect(both.gatewayMac(vsid(5001), 4)).toBe(GATEWAY_4.macAddress);
+    expect(both.gatewayMac(vsid(5001), 6)).toBe(GATEWAY_6.macAddress);
+    expect(both.gatewayMac(vsid(5002), 4), "of another subnet").toBe(DEFAULT_GATEWAY_MAC);
     expect(isRouter(both, "06-06-00-00-01-01")).toBe(true);
     expect(isRouter(both, "06-06-00-00-01-06")).toBe(true);
     expect(isRouter(both, "02-00-5E-00-01-01")).toBe(true);

@@ -128,6 +128,7 @@ export const labRecords = (pa1 = PA1, pa2 = PA2): LookupRecord[] => [
   record(6001, "10.0.0.5", MACS.red1, pa1),
   record(6001, "10.0.0.7", MACS.red2, pa2),
   record(5001, "10.0.0.1", MACS.gateway5001, pa1),
+  record(5001, "fd00:10::1", MACS.gateway5001, pa1),
   record(5002, "10.0.1.1", MACS.gateway5002, pa1),
 ];
 

@@ -126,7 +126,7 @@ function answer(snapshot: NveSnapshot, packet: PacketView, question: Question, c
 
   // 1. The distributed router answers for itself, whoever is addressed.
   if (isGatewayAddress(policy, vsid, question.target)) {
-    const mac = policy.gatewayMac(vsid);
+    const mac = policy.gatewayMac(vsid, question.target.family);
     context.emit(packet.ingress, answerWith(question, mac, true));
     const decided = `answered: the gateway address is the distributed router's, at ${formatMac(mac)}`;
     return toOthersHere(snapshot, packet, decided, CONSUME, context);

@@ -33,7 +33,7 @@ export function tellSender(
   const { ip } = packet.parsed;
   const address = ip && gatewayAddress(policy, vsid, ip.family);
   if (!address) return false;
-  const error = errorAbout(packet.bytes, packet.parsed, problem, { address, mac: policy.gatewayMac(vsid) });
+  const error = errorAbout(packet.bytes, packet.parsed, problem, { address, mac: policy.gatewayMac(vsid, ip.family) });
   if (error) context.emit(packet.ingress, error);
   return error !== null;
 }

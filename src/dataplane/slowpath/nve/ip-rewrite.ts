@@ -212,7 +212,7 @@ export function receiveRewritten(
   plan.vsid = vsid;
   plan.removeTag = true;
   plan.destinationMac = isGroup ? groupMacOf(destination.customerAddress) : destination.macAddress;
-  plan.sourceMac = source.virtualSubnetID === vsid ? source.macAddress : policy.gatewayMac(vsid);
+  plan.sourceMac = source.virtualSubnetID === vsid ? source.macAddress : policy.gatewayMac(vsid, ip.family);
   plan.address = { source: source.customerAddress, destination: destination.customerAddress };
   if (context.observer) {
     const was = `${formatAddress(source.customerAddress)} -> ${formatAddress(destination.customerAddress)}`;

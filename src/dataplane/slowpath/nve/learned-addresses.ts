@@ -257,7 +257,7 @@ export class LearnedAddresses {
     const question = address.family === 4 ? arpRequest : neighborSolicitation;
     work.emit(
       learned.port,
-      question({ mac: policy.gatewayMac(vsid), address: asker, target: address, targetMac: mac }),
+      question({ mac: policy.gatewayMac(vsid, address.family), address: asker, target: address, targetMac: mac }),
     );
     learned.probes++;
     setTimer(learned, work.nowMs + PROBE_EVERY_MS, work);

@@ -58,7 +58,7 @@ export function queryNextHop(policy: HostPolicy, query: NextHopQuery): NextHopAn
   }
   const found = selectNextHop(policy, vsid, destination, destinationMacFor(policy, vsid, destination), asker);
   if (!isNextHop(found)) return { reason: found.reason, why: noNextHopText(policy, vsid, destination, found) };
-  const sourceMac = found.isRouted ? policy.gatewayMac(found.vsid) : senderMac;
+  const sourceMac = found.isRouted ? policy.gatewayMac(found.vsid, destination.family) : senderMac;
   return { address: found.address, mac: found.record.macAddress, sourceMac };
 }
 
@@ -83,5 +83,5 @@ const NO_MAC = 0 as Mac;
 function destinationMacFor(policy: HostPolicy, vsid: Vsid, destination: Address): Mac {
   const prefixes = policy.customerRoutes.onLinkPrefixes(vsid);
   const isOnLink = prefixes.length === 0 || prefixes.some((prefix) => prefixContains(prefix, destination));
-  return isOnLink ? NO_MAC : policy.gatewayMac(vsid);
+  return isOnLink ? NO_MAC : policy.gatewayMac(vsid, destination.family);
 }

@@ -236,7 +236,7 @@ const nextHop: Layer<NveSnapshot> = {
     plan.vsid = found.vsid;
     plan.destinationMac = found.record.macAddress;
     if (isRouted) {
-      plan.sourceMac = policy.gatewayMac(found.vsid);
+      plan.sourceMac = policy.gatewayMac(found.vsid, ip.family);
       plan.decrementTtl = true;
     }
     const isExpired = isRouted && ip.ttl <= 1;

@@ -76,7 +76,7 @@ export function tellOfRouter(
   plan.vsid = vsid;
   plan.removeTag = true;
   plan.destinationMac = record.macAddress;
-  plan.sourceMac = policy.gatewayMac(vsid);
+  plan.sourceMac = policy.gatewayMac(vsid, complaint.gateway.family);
   plan.address = { source: complaint.gateway, destination: record.customerAddress };
   if (context.observer) {
     const decided = `an error about a packet of ${keyText(vsid, record.customerAddress)}, told as from ${formatAddress(complaint.gateway)}`;
