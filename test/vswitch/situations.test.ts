@@ -146,10 +146,32 @@ describe("situation: a VM uses the gateway address itself", () => {
     expect(endsOf(lab, BLUE1, whoHas("10.0.0.7", M[1], "10.0.0.1"))).toEqual([`dropped ${BLUE1} TX_SRC_POLICY`]);
     expect(endsOf(lab, BLUE1, packet(M[2], M[1], "10.0.0.1", "10.0.0.7"))).toEqual([`dropped ${BLUE1} TX_SRC_POLICY`]);
   });
+  it.each(["L2Only", "GatewayWildcard"])("of whatever record: %s", (type) => {
+    const own = `lookupRecords: [{ customerAddress: 0.0.0.0, virtualSubnetID: 5001, macAddress: ${M[1]}, providerAddress: 192.168.4.11, type: ${type} }]\n`;
+    const lab = createLab(`${LAB}${own}`);
+    const refused = [`dropped ${BLUE1} TX_SRC_POLICY`];
+    for (const router of ["10.0.0.1", "10.0.1.1"]) {
+      expect(endsOf(lab, BLUE1, whoHas("10.0.0.7", M[1], router)), router).toEqual(refused);
+      expect(endsOf(lab, BLUE1, packet(M[2], M[1], router, "10.0.0.7")), router).toEqual(refused);
+    }
+  });
   it("others get the gateway MAC", () => {
     const [, answer] = lab.send("host2/Blue2", whoHas("10.0.0.1", M[2], "10.0.0.7"));
     expect(Buffer.from(answer!.frame.slice(22, 28)).toString("hex")).toBe("02005e000101");
   });
+});
+
+it("a gateway VM speaks for the outside, and for a VM of the virtual network once no record gives the address to another", () => {
+  const wildcard = `lookupRecords: [{ customerAddress: 0.0.0.0, virtualSubnetID: 5002, macAddress: ${M[3]}, providerAddress: 192.168.4.22, type: GatewayWildcard }]\n`;
+  const lab = createLab(`${LAB}${wildcard}`);
+  const as = (source: string) => endsOf(lab, "host2/Blue3", packet(ROUTER, M[3], source, "10.0.0.7"));
+  expect(as("203.0.113.5")).toEqual(["delivered host2/Blue2"]);
+  expect(as("10.0.0.5"), "Blue1's, of another virtual subnet and host").toEqual(["dropped host2/Blue3 TX_SRC_POLICY"]);
+  const { misses } = lab.counters().flows;
+  expect(as("10.0.0.5"), "again").toEqual(["dropped host2/Blue3 TX_SRC_POLICY"]);
+  expect(lab.counters().flows.misses, "known by now").toBe(misses);
+  withoutRecord(lab, "host2", 5001, "10.0.0.5");
+  expect(as("10.0.0.5"), "the cached refusal is decided again").toEqual(["delivered host2/Blue2"]);
 });
 
 it("situation: gateway down: packets leave for its PA, and nothing comes back", () => {

@@ -17,6 +17,7 @@ import {
   type NoNextHop,
   readMessage,
   selectNextHop,
+  takenBy,
 } from "../../dataplane/slowpath/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import {
@@ -158,17 +159,16 @@ function senderUnknown(scene: Scene): readonly Cure[] {
   const mac = inner.source;
   const source = message ? claimedWrongly(policy, vsid, mac, message) : inner.ip?.source;
   if (!source) return [];
-  const domain = policy.customerRoutes.routingDomainOf(vsid);
-  if (domain && policy.customerRoutes.gatewayOwner(domain, source) === vsid) {
-    const text = `${formatAddress(source)} is the distributed router's address; give this VM another`;
-    return [{ host: host.name, command: null, text }];
+  const taken = takenBy(policy, vsid, mac, source, UNHEARD);
+  if (taken && !taken.holder) {
+    return [{ host: host.name, command: null, text: `${formatAddress(source)} is ${taken.why}; give this VM another` }];
   }
   const misplaced = portMisplaced(scene, source);
   if (misplaced) return [misplaced];
   const cures: Cure[] = [];
-  const other = policy.lookupRecords.find(vsid, source);
+  const other = taken?.holder ?? policy.lookupRecords.find(vsid, source);
   if (other) {
-    const owner = lab.adaptersWith(other.macAddress).find(({ adapter }) => adapter.vsid === vsid);
+    const owner = lab.adaptersWith(other.macAddress).find(({ adapter }) => adapter.vsid === other.virtualSubnetID);
     if (owner) {
       const text = `${formatAddress(source)} belongs to ${owner.host.name}/${owner.adapter.portName}; give this VM an address of its own`;
       return [{ host: host.name, command: null, text }];

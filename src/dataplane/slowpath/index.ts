@@ -65,6 +65,7 @@ export { providerResolution } from "./nve/provider-resolution.js";
 export { chooseQueue, INDIRECTION_TABLE_SIZE, receiveQueue } from "./nve/receive-queue.js";
 export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redirects.js";
 export { reentryAt } from "./nve/reentry.js";
+export { type Taken, takenBy } from "./nve/senders.js";
 export type { NveSnapshot } from "./nve/snapshot.js";
 export { type NveEffect, NveState } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";

@@ -377,6 +377,20 @@ it("what no command cures: an address that belongs to another VM, a packet that 
   ]);
 });
 
+it("a gateway VM that speaks as a VM of the virtual network, as the router, or as nobody: another address, and no record of its own", () => {
+  const wildcard =
+    "lookupRecords:\n  - { customerAddress: 0.0.0.0, virtualSubnetID: 5001, macAddress: 060600000005, providerAddress: 192.168.4.11, type: GatewayWildcard }\n";
+  const lab = makeLab(TWO_HOSTS + wildcard);
+  const cureFor = (source: string) => {
+    const dropped = follow(lab, "host1/Blue1", udp(BLUE2, BLUE1, source, "10.0.0.7")).dropped!;
+    expect(reasonName(dropped[1])).toBe("TX_SRC_POLICY");
+    return curesFor(new LabKnowledge(lab), ...dropped).map(({ command, text }) => command ?? text);
+  };
+  expect(cureFor("10.0.1.9")).toEqual(["10.0.1.9 belongs to host2/Blue3; give this VM an address of its own"]);
+  expect(cureFor("10.0.1.1")).toEqual(["10.0.1.1 is the distributed router's address; give this VM another"]);
+  expect(cureFor("224.0.0.5")).toEqual(["224.0.0.5 is not the address of one station; give this VM another"]);
+});
+
 it("an adapter in the wrong virtual subnet, and one that sends in another name: Set-VMNetworkAdapter", () => {
   const wrong = change(
     TWO_HOSTS,

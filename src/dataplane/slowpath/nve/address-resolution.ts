@@ -38,6 +38,7 @@ import { isGatewayAddress } from "./gateway.js";
 import { learnFromClaims } from "./learning.js";
 import { findAnyByMac, findByMac, findOwn, findRecord } from "./records.js";
 import { replicate } from "./replicate.js";
+import { takenBy } from "./senders.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** Router Solicitation (RFC 4861 §4.1) to Redirect (§4.5), the types in between being the other three messages. */
@@ -101,8 +102,8 @@ function drop(packet: PacketView, context: LayerContext, reason: Reason, why: st
 
 /**
  * Source policy for what a message says about its sender. The MAC must be the frame's own, so that nobody is sent elsewhere; the
- * addresses must be on record for it, or for nobody if it is a MAC whose addresses are not known in advance. The gateway address is
- * never a VM's. Notes the record that vouches for the sender, for messages that go on.
+ * addresses must be on record for it, or nobody else's if it is a MAC whose addresses are not known in advance. Notes the record that
+ * vouches for the sender, for messages that go on.
  */
 function mayClaim(policy: HostPolicy, packet: PacketView, claims: Claims, context: LayerContext): boolean {
   const { vsid, sourceMac } = packet.plan;
@@ -113,8 +114,8 @@ function mayClaim(policy: HostPolicy, packet: PacketView, claims: Claims, contex
       packet.plan.sourceRecord = record;
       return true;
     }
-    if (record?.type === "Static" || isGatewayAddress(policy, vsid, address)) return false;
-    return isLinkLocal(address) || findByMac(policy, vsid, sourceMac, context) !== undefined;
+    const isOpen = isLinkLocal(address) || findByMac(policy, vsid, sourceMac, context) !== undefined;
+    return isOpen && takenBy(policy, vsid, sourceMac, address, context) === undefined;
   };
   return claims.mac === sourceMac && claims.addresses.every(isOwner);
 }

@@ -13,7 +13,8 @@ import type { Mac, Vsid } from "../../wire/bytes.js";
 import type { Consultation } from "../layer.js";
 import { keyText } from "./explain.js";
 import { isNextHop, selectNextHop } from "./next-hop.js";
-import { gatewayOwner, isBroadcastOrMulticast, noNextHopText } from "./outbound.js";
+import { noNextHopText } from "./outbound.js";
+import { gatewayOwner, isBroadcastOrMulticast } from "./packet-classes.js";
 import { findRecord } from "./records.js";
 
 export interface NextHopQuery {

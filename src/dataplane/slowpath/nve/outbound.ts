@@ -19,15 +19,7 @@
 import { Reason } from "../../drop-reasons.js";
 import type { HostPolicy } from "../../policy/policy.js";
 import { portStamp, providerStamp, recordStamp, routesStamp } from "../../policy/stamps.js";
-import {
-  type Address,
-  directedBroadcastOf,
-  isLimitedBroadcast,
-  isLinkLocal,
-  isMulticast,
-  isUnspecified,
-  sameAddress,
-} from "../../wire/address.js";
+import { type Address, isLinkLocal, isUnspecified, sameAddress } from "../../wire/address.js";
 import { formatAddress, formatPrefix } from "../../wire/address-text.js";
 import type { Vsid } from "../../wire/bytes.js";
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethernet.js";
@@ -44,8 +36,10 @@ import { tellSender } from "./gateway.js";
 import { rewrittenGroupCopy, sendRewritten } from "./ip-rewrite.js";
 import { forgetWhatIsGivenUp, learnFromTraffic } from "./learning.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
+import { gatewayOwner, isBroadcastOrMulticast } from "./packet-classes.js";
 import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
 import { replicate } from "./replicate.js";
+import { takenBy } from "./senders.js";
 import type { NveSnapshot } from "./snapshot.js";
 
 /** The packet's virtual subnet is its port's; a frame with a VLAN of its own has no place there. */
@@ -123,8 +117,11 @@ const sourcePolicy: Layer<NveSnapshot> = {
     const source = packet.parsed.ip!.source;
     const byAddress = findRecord(policy, plan.vsid, source, context);
     const isOwner = byAddress !== undefined && byAddress.macAddress === plan.sourceMac;
-    const record = isOwner ? byAddress : findByMac(policy, plan.vsid, plan.sourceMac, context);
     const isAnonymous = isUnspecified(source) || isLinkLocal(source); // DHCP, DAD, and what never leaves the subnet
+    const byMac = isOwner ? undefined : findByMac(policy, plan.vsid, plan.sourceMac, context);
+    const isByMac = byMac !== undefined && !isAnonymous;
+    const taken = isByMac ? takenBy(policy, plan.vsid, plan.sourceMac, source, context) : undefined;
+    const record = isOwner ? byAddress : taken ? undefined : byMac;
     const isAccepted = record !== undefined || isAnonymous;
     plan.sourceRecord =
       record ?? (isAnonymous ? findOwn(policy, plan.vsid, plan.sourceMac, context) : undefined) ?? null;
@@ -135,8 +132,9 @@ const sourcePolicy: Layer<NveSnapshot> = {
       if (record) tell(context.observer, saw, `accepted by a ${record.type} record`, record);
       else if (isAnonymous) tell(context.observer, saw, "accepted: unspecified or link-local", plan.sourceRecord);
       else {
-        const nearest = byAddress && { record: byAddress, differs: "macAddress" };
-        const why = "no record gives this address to this MAC";
+        const holder = byAddress ?? taken?.holder;
+        const nearest = holder && { record: holder, differs: "macAddress" };
+        const why = taken?.why ?? "no record gives this address to this MAC";
         tell(context.observer, saw, why, undefined, nearest ?? nearestRecord(policy.lookupRecords, plan.vsid, source));
       }
     }
@@ -169,23 +167,6 @@ const packetClass: Layer<NveSnapshot> = {
     return isLinkLocal(destination) ? toLinkLocal(snapshot, packet, destination, context) : CONTINUE;
   },
 };
-
-export function isBroadcastOrMulticast(policy: HostPolicy, vsid: Vsid, destination: Address): boolean {
-  if (isMulticast(destination) || isLimitedBroadcast(destination)) return true;
-  if (destination.family === 6) return false;
-  for (const prefix of policy.customerRoutes.onLinkPrefixes(vsid)) {
-    const broadcast = directedBroadcastOf(prefix);
-    if (broadcast && sameAddress(broadcast, destination)) return true;
-  }
-  return false;
-}
-
-/** The virtual subnet that has this gateway address. Those of other virtual subnets are an external router's business, where there is one. */
-export function gatewayOwner(policy: HostPolicy, vsid: Vsid, destination: Address): Vsid | undefined {
-  const domain = policy.customerRoutes.routingDomainOf(vsid);
-  const owner = domain && policy.customerRoutes.gatewayOwner(domain, destination);
-  return owner === vsid || !policy.settings.useExternalRouter ? owner : undefined;
-}
 
 /** Link-local addresses are never routed: the record of the address, or of the MAC that the VM found by itself. */
 function toLinkLocal(

@@ -205,6 +205,40 @@ describe("source policy", () => {
     expect(verdict({ from: "203.0.113.5" }, host)).toBe("forward");
   });
 
+  const notTheirs: [string, string][] = [
+    ["the gateway address of its subnet, without a record", "fd00:10::1"],
+    ["the gateway address of another subnet", "10.0.1.1"],
+    ["another VM's", "10.0.0.7"],
+    ["a VM's of another subnet", "10.0.1.9"],
+    ["limited broadcast", "255.255.255.255"],
+    ["directed broadcast", "10.0.0.255"],
+    ["multicast", "224.0.0.5"],
+    ["IPv6 multicast", "ff02::5"],
+  ];
+  it.each(notTheirs)("neither of them is %s: %s", (_title, from) => {
+    const to = from.includes(":") ? "fd00:10::7" : "10.0.0.7";
+    for (const type of ["GatewayWildcard", "L2Only"] as const) {
+      const host = withRecords(record(5001, "0.0.0.0", MACS.blue1, PA1, { type }));
+      expect(verdict({ from, to }, host), type).toBe("TX_SRC_POLICY");
+    }
+  });
+
+  it("an address that another VM has taught: an L2Only VM may come to have it, a gateway never", () => {
+    const taught = record(5001, "10.0.0.8", MACS.blue2, PA2, { type: "Dynamic" });
+    const with_ = (type: "GatewayWildcard" | "L2Only") =>
+      withRecords(taught, record(5001, "0.0.0.0", MACS.blue1, PA1, { type }));
+    expect(verdict({ from: "10.0.0.8" }, with_("L2Only"))).toBe("forward");
+    expect(verdict({ from: "10.0.0.8" }, with_("GatewayWildcard"))).toBe("TX_SRC_POLICY");
+  });
+
+  it("with an external router, what comes from it has the addresses of other subnets, and of the router itself", () => {
+    const wildcard = record(5001, "0.0.0.0", MACS.blue1, PA1, { type: "GatewayWildcard" });
+    const host = host1({ settings: { useExternalRouter: true }, lookupRecords: [...labRecords(), wildcard] });
+    expect(verdict({ from: "10.0.1.9" }, host)).toBe("forward");
+    expect(verdict({ from: "10.0.1.1" }, host)).toBe("forward");
+    expect(verdict({ from: "fd00:10::7", to: "fd00:10::5" }, host)).toBe("TX_SRC_POLICY");
+  });
+
   it("link-local and unspecified sources are accepted, and leave from the sender's own provider address", () => {
     const host = host1({
       providerAddresses: [providerAddress("192.168.4.10"), providerAddress(PA1)],
@@ -222,6 +256,12 @@ describe("source policy", () => {
     expect(notes[0]!.nearest).toMatchObject({ differs: "macAddress", record: { macAddress: mac(MACS.blue2) } });
     const elsewhere = lab.explain(frame({ from: "10.0.1.4" }), HOST1.blue1).get("source policy")!;
     expect(elsewhere[0]!.nearest).toMatchObject({ differs: "virtualSubnetID", record: { virtualSubnetID: 5002 } });
+    const gateway = withRecords(record(5001, "0.0.0.0", MACS.blue1, PA1, { type: "GatewayWildcard" }));
+    const inside = gateway.explain(frame({ from: "10.0.1.9" }), HOST1.blue1).get("source policy")!;
+    expect(inside[0]).toMatchObject({
+      decided: "a record gives this address to another MAC",
+      nearest: { differs: "macAddress", record: { macAddress: mac(MACS.blue3) } },
+    });
   });
 });
 
