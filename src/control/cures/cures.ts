@@ -230,7 +230,7 @@ function nobodysAddress({ lab, host, policy, vsid }: Scene, source: Address): Cu
  * addresses need no record.
  */
 function claimedWrongly(policy: HostPolicy, vsid: Vsid, mac: Mac, message: Message): Address | undefined {
-  if (!("claims" in message) || message.claims.mac !== mac) return undefined;
+  if (message.claims.mac !== mac) return undefined;
   return message.claims.addresses.find((address) => {
     const record = policy.lookupRecords.find(vsid, address);
     return record ? record.macAddress !== mac : !isLinkLocal(address);
@@ -477,7 +477,7 @@ function senderNotAtSource(scene: Scene): readonly Cure[] {
   if (isWithoutDomain && lab.domainOf(vsid)) return subnetUnknown(scene); // the sender is looked for in its routing domain
   const outerSource = frame.ip?.source;
   const source = inner.ip?.source;
-  const claimed = message && "claims" in message ? message.claims.addresses[0] : undefined;
+  const claimed = message?.claims.addresses[0];
   const vsids = policy.customerRoutes.routingDomainOf(vsid)?.vsids ?? [vsid];
   const record = source
     ? vsids.map((other) => policy.lookupRecords.find(other, source)).find((found) => found !== undefined)

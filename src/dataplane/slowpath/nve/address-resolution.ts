@@ -76,11 +76,7 @@ export const addressResolution: Layer<NveSnapshot> = {
     if (message === null) {
       return drop(packet, context, Reason.INVALID_PACKET, "malformed: to be discarded unread");
     }
-    if (message.kind === "other") {
-      const decided = `${message.what}: nobody here answers`;
-      return flood(snapshot, packet, decided, dropFor(Reason.TX_UNANSWERED), context);
-    }
-    learnFromClaims(snapshot, packet, message.claims, context);
+    if (message.kind !== "other") learnFromClaims(snapshot, packet, message.claims, context);
     if (!mayClaim(snapshot.policy, packet, message.claims, context)) {
       return drop(packet, context, Reason.TX_SRC_POLICY, "speaks for an address that is not the sender's");
     }
@@ -91,6 +87,10 @@ export const addressResolution: Layer<NveSnapshot> = {
         return toOwnerOfMac(snapshot, packet, context);
       case "announcement":
         return flood(snapshot, packet, `announces ${formatAddress(message.target)}`, CONSUME, context);
+      case "other": {
+        const decided = `${message.what}: nobody here answers`;
+        return flood(snapshot, packet, decided, dropFor(Reason.TX_UNANSWERED), context);
+      }
     }
   },
 };

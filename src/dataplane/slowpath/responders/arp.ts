@@ -34,7 +34,7 @@ export function readArp(bytes: Uint8Array, { networkAt: at, end, source, destina
     return { kind: "question", target, asker: isProbe ? null : sender, askerMac: source, isToAll, claims };
   }
   if (operation === ARP_REPLY) return { kind: isToAll ? "announcement" : "answer", target: sender, claims };
-  return { kind: "other", what: `ARP operation ${operation}` };
+  return { kind: "other", what: `ARP operation ${operation}`, claims };
 }
 
 /** The reply that gives `mac` as that of the address in question (RFC 826, "Packet Reception"); a probe's reply names nobody. */

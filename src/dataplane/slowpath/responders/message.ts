@@ -28,4 +28,11 @@ export interface Statement {
   readonly claims: Claims;
 }
 
-export type Message = Question | Statement | { readonly kind: "other"; readonly what: string };
+/** What nobody here answers, in words for people: router solicitations and advertisements, redirects, other operations of ARP. */
+export interface OtherMessage {
+  readonly kind: "other";
+  readonly what: string;
+  readonly claims: Claims;
+}
+
+export type Message = Question | Statement | OtherMessage;

@@ -2,7 +2,7 @@
  * Neighbor discovery as a responder sees it (RFC 4861): what a message says, and the advertisement that answers a solicitation.
  */
 import type { ParsedFrame, ParsedIp } from "../../packet/parse.js";
-import { Address, isMulticast, isUnspecified } from "../../wire/address.js";
+import { Address, isLinkLocal, isMulticast, isUnspecified } from "../../wire/address.js";
 import { parseAddress } from "../../wire/address-text.js";
 import type { Mac } from "../../wire/bytes.js";
 import { ETHERNET_LENGTH, ETHERTYPE_IPV6, writeEthernet } from "../../wire/ethernet.js";
@@ -21,6 +21,9 @@ import {
   ND_NEIGHBOR_SOLICITATION,
   ND_OPTION_SOURCE_MAC,
   ND_OPTION_TARGET_MAC,
+  ND_REDIRECT,
+  ND_ROUTER_ADVERTISEMENT,
+  ND_ROUTER_SOLICITATION,
   ndLinkLayerAddress,
   ndOptions,
   ndTargetAt,
@@ -60,13 +63,23 @@ export function readNeighborDiscovery(bytes: Uint8Array, { ip, source }: ParsedF
     const mac = ndLinkLayerAddress(bytes, at, ip.end, ND_OPTION_TARGET_MAC) ?? source;
     return { kind: isToAll ? "announcement" : "answer", target, claims: { mac, addresses: [ip.source, target] } };
   }
-  return { kind: "other", what: OTHERS[type] ?? `ICMPv6 type ${type}` };
+  return readRouterMessage(bytes, ip, source, type);
 }
 
-const OTHERS: Readonly<Record<number, string>> = {
-  133: "router solicitation",
-  134: "router advertisement",
-  137: "redirect",
+/** What passes between routers and hosts; only a solicitation may come without an address, and then without a MAC address too. */
+function readRouterMessage(bytes: Uint8Array, ip: ParsedIp, source: Mac, type: number): Message | null {
+  const isSolicitation = type === ND_ROUTER_SOLICITATION;
+  const isAnonymous = isUnspecified(ip.source);
+  const option = ndLinkLayerAddress(bytes, ip.transportAt, ip.end, ND_OPTION_SOURCE_MAC);
+  if (isSolicitation ? isAnonymous && option !== undefined : !isLinkLocal(ip.source)) return null;
+  const claims = { mac: option ?? source, addresses: isAnonymous ? [] : [ip.source] };
+  return { kind: "other", what: ROUTER_MESSAGES[type] ?? `ICMPv6 type ${type}`, claims };
+}
+
+const ROUTER_MESSAGES: Readonly<Record<number, string>> = {
+  [ND_ROUTER_SOLICITATION]: "router solicitation",
+  [ND_ROUTER_ADVERTISEMENT]: "router advertisement",
+  [ND_REDIRECT]: "redirect",
 };
 
 function isValid(bytes: Uint8Array, ip: ParsedIp): boolean {

@@ -12,14 +12,17 @@ import {
   type Changes,
   HOST1,
   host1,
+  ip,
   labRecords,
   labRoutes,
   MACS,
   mac,
+  macOctets,
   NIC,
   PA1,
   PA2,
   port,
+  providerAddress,
   record,
   splice,
   type TestHost,
@@ -387,6 +390,58 @@ describe("row 9: a router solicitation", () => {
 });
 
 describe("source policy of messages: nobody speaks for another", () => {
+  describe("nor as a host that looks for a router, as a router, or as one that knows a better one", () => {
+    const lookupRecords = [...labRecords(), record(5001, "::", "06-06-00-00-00-08", PA2, { type: "L2Only" })];
+    const rest = { 133: 4, 134: 12, 137: 36 } as const;
+    const message = (type: keyof typeof rest, source: string, inside: string | null, from = MACS.blue1): Uint8Array => {
+      const option = inside === null ? [] : [1, 1, ...macOctets(inside)];
+      const octets = [type, 0, 0, 0, ...new Array<number>(rest[type]).fill(0), ...option];
+      return frame("33-33-00-00-00-02", from, icmpv6(source, "ff02::2", octets));
+    };
+    const r2 = (changes: Changes = {}) => host("2012R2", { lookupRecords, ...changes });
+    const verdictOf = (bytes: Uint8Array) => ask(r2(), bytes)[0];
+
+    it.each([133, 134, 137] as const)("ICMPv6 type %i", (type) => {
+      expect(verdictOf(message(type, "fe80::5", MACS.blue1)), "as itself").toBe("forward");
+      expect(verdictOf(message(type, "fe80::5", null)), "as itself, by the frame").toBe("forward");
+      expect(verdictOf(message(type, "fe80::5", MACS.blue2)), "with another's MAC").toBe("TX_SRC_POLICY");
+      const linkLocal = [...lookupRecords, record(5001, "fe80::7", MACS.blue2, PA2)];
+      const spoofed = message(type, "fe80::7", MACS.blue1);
+      expect(ask(r2({ lookupRecords: linkLocal }), spoofed), "with another's address").toEqual(["TX_SRC_POLICY"]);
+    });
+
+    it("a solicitation from an address off the record, or from another's", () => {
+      expect(verdictOf(message(133, "fd00:10::5", MACS.blue1))).toBe("forward");
+      expect(verdictOf(message(133, "::", null))).toBe("forward");
+      for (const other of ["fd00:10::77", "fd00:10::7", "fd00:10::1"]) {
+        expect(verdictOf(message(133, other, MACS.blue1)), other).toBe("TX_SRC_POLICY");
+      }
+    });
+
+    it("a solicitation leaves from the provider address of the sender's record, of several", () => {
+      const host = r2({ providerAddresses: [providerAddress("192.168.4.10"), providerAddress(PA1)] });
+      const { verdict } = host.decide(message(133, "fe80::5", MACS.blue1), HOST1.blue1);
+      const pushed = verdict.kind === "forward" ? verdict.outputs.flatMap(({ push }) => push ?? []) : [];
+      expect(pushed.map(({ source }) => source)).toEqual([ip(PA1)]);
+    });
+
+    it("RFC 4861 §6.1.1, §6.1.2, §8.1: a MAC without an address, an address beyond the link: discarded", () => {
+      expect(verdictOf(message(133, "::", MACS.blue1))).toBe("INVALID_PACKET");
+      for (const type of [134, 137] as const) {
+        expect(verdictOf(message(type, "fd00:10::5", MACS.blue1)), `${type}`).toBe("INVALID_PACKET");
+        expect(verdictOf(message(type, "::", null)), `${type}`).toBe("INVALID_PACKET");
+      }
+    });
+  });
+
+  it("an ARP message of another operation: nor there", () => {
+    const rarp = (sender: string, senderMac: string = MACS.blue1) =>
+      frame(ALL, MACS.blue1, arp({ operation: 3, senderMac, sender, target: "0.0.0.0" }));
+    expect(ask(host(), rarp("10.0.0.5"))).toEqual(["TX_UNANSWERED"]);
+    expect(ask(host(), rarp("10.0.0.7"))).toEqual(["TX_SRC_POLICY"]);
+    expect(ask(host(), rarp("10.0.0.5", MACS.blue2))).toEqual(["TX_SRC_POLICY"]);
+  });
+
   it.each(MODES)("%s: an address that the record gives to another MAC", (mode) => {
     expect(ask(host(mode), arpRequest({ for: "10.0.0.6", by: "10.0.0.7" }))).toEqual(["TX_SRC_POLICY"]);
     expect(ask(host(mode), solicitation({ for: "fd00:10::6", by: "fd00:10::7" }))).toEqual(["TX_SRC_POLICY"]);
