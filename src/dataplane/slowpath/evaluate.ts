@@ -110,6 +110,7 @@ function viewOf(frame: FrameAtPort, parsed: ParsedFrame): PacketView {
     address: null,
     lengthLimit: null,
     guardsSyn: false,
+    besides: null,
     queue: null,
     sourceRecord: null,
     destinationRecord: null,
@@ -167,12 +168,24 @@ class Walk implements LayerContext {
     return this.counts?.(packetsPerSecond) ?? true;
   }
 
-  decide(verdict: Ending, plan: Plan): Decision {
-    const isBehindGuard = verdict.kind === "drop" && plan.decrementTtl;
+  decide(ending: Ending, plan: Plan): Decision {
+    const isBehindGuard = ending.kind === "drop" && plan.decrementTtl;
+    const verdict = plan.besides === null ? ending : this.withCopies(ending, plan.besides);
     const plain = { verdict, cacheable: this.cacheable && !isBehindGuard, stamps: this.condensedStamps() };
     const decision = plan.queue === null ? plain : { ...plain, queue: plan.queue };
     if (this.emissions.length === 0 && this.effects.length === 0) return decision;
     return { ...decision, emissions: this.emissions, effects: this.effects };
+  }
+
+  /**
+   * What is sent in again, in pieces or changed, gets its copies then. They stand behind what was decided, for the kernel looks at the
+   * guards of the first output only.
+   */
+  private withCopies(ending: Ending, copies: readonly Forward[]): Ending {
+    if (this.emissions.some(({ direction }) => direction === "in")) return ending;
+    const outputs = ending.kind === "forward" ? ending.outputs : [];
+    const others = outputs.filter(({ output }) => !copies.some((copy) => copy.output === output));
+    return { kind: "forward", outputs: [...others, ...copies] };
   }
 
   /** At most STAMPS_MAX. A change of a port moves its node's provider stamp as well, which so can stand for it. */

@@ -53,6 +53,8 @@ export interface Plan {
   lengthLimit: number | null;
   /** The decision does not hold for TCP packets with SYN. */
   guardsSyn: boolean;
+  /** Copies that leave whatever the layers decide about the packet, but not twice for one port; null: none. */
+  besides: readonly Forward[] | null;
   /** The receive queue of the NIC where the packet came in; null where there is only one. */
   queue: number | null;
   /** The lookup record that vouches for the sending VM: its provider address is where the packet leaves from. */

@@ -11,8 +11,8 @@
  *     answer to one       to the VM that has the destination MAC
  *     announcement        taken note of, and told to nobody
  *
- * Windows Server 2012 differs: its switch floods what is for all to the local ports of the virtual subnet, so the host leaves it to
- * VMs of its own to answer; and questions to one station on another host are answered as well.
+ * Windows Server 2012 differs: its switch has flooded what is for all to the local ports of the virtual subnet (`localSwitching` of
+ * outbound.ts), so the host leaves it to VMs of its own to answer; and questions to one station on another host are answered as well.
  *
  * What a VM says about its own addresses is also what the host learns from (learning.ts).
  *
@@ -21,14 +21,13 @@
 import { Reason } from "../../drop-reasons.js";
 import type { ParsedFrame } from "../../packet/parse.js";
 import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
-import type { Forward } from "../../transposition/transposition.js";
 import { type Address, isLinkLocal } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
 import type { Mac } from "../../wire/bytes.js";
 import { ETHERTYPE_ARP } from "../../wire/ethernet.js";
 import { PROTOCOL_ICMPV6 } from "../../wire/ipv4.js";
 import { formatMac, isGroupMac } from "../../wire/mac.js";
-import { dropFor, forwardTo } from "../evaluate.js";
+import { dropFor } from "../evaluate.js";
 import { CONSUME, CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
 import { arpReply, readArp } from "../responders/arp.js";
 import type { Claims, Message, Question } from "../responders/message.js";
@@ -95,10 +94,8 @@ export const addressResolution: Layer<NveSnapshot> = {
   },
 };
 
-function drop(packet: PacketView, context: LayerContext, reason: Reason, why: string): Outcome {
-  if (context.observer) tell(context.observer, frameText(packet.parsed), why);
-  return dropFor(reason);
-}
+const drop = (packet: PacketView, context: LayerContext, reason: Reason, why: string): Outcome =>
+  ended(packet, why, dropFor(reason), context);
 
 /**
  * Source policy for what a message says about its sender. The MAC must be the frame's own, so that nobody is sent elsewhere; the
@@ -130,7 +127,7 @@ function answer(snapshot: NveSnapshot, packet: PacketView, question: Question, c
     const mac = policy.gatewayMac(vsid, question.target.family);
     context.emit(packet.ingress, answerWith(question, mac, true));
     const decided = `answered: the gateway address is the distributed router's, at ${formatMac(mac)}`;
-    return toOthersHere(snapshot, packet, decided, CONSUME, context);
+    return ended(packet, decided, CONSUME, context);
   }
 
   // 2. Is that station still there? It will say so itself. Link-local addresses are not on record, but the asker knows whose they are.
@@ -146,14 +143,14 @@ function answer(snapshot: NveSnapshot, packet: PacketView, question: Question, c
   // 3. The records know.
   if (!record) return unanswered(snapshot, packet, question.target, context);
   if (record.macAddress === sourceMac) {
-    return toOthersHere(snapshot, packet, "asks for the sender's own address", CONSUME, context);
+    return ended(packet, "asks for the sender's own address", CONSUME, context);
   }
   if (is2012 && policy.providerAddresses.find(record.providerAddress)) {
-    return toOthersHere(snapshot, packet, "asks for a VM of this host, which answers itself", CONSUME, context);
+    return ended(packet, "asks for a VM of this host, which answers itself", CONSUME, context);
   }
   context.emit(packet.ingress, answerWith(question, record.macAddress, false));
   const decided = `answered: ${formatAddress(question.target)} is at ${formatMac(record.macAddress)}`;
-  return toOthersHere(snapshot, packet, decided, CONSUME, context, record);
+  return ended(packet, decided, CONSUME, context, record);
 }
 
 /** Nobody is known to have the address; the asker will find that out by itself. */
@@ -181,7 +178,7 @@ function flood(
   const { lookupRecords, settings } = snapshot.policy;
   const isFlooded = settings.mode === "2012R2" && isGroupMac(packet.parsed.destination);
   if (!isFlooded || !lookupRecords.hasL2Only(packet.plan.vsid)) {
-    return toOthersHere(snapshot, packet, decided, outcome, context);
+    return ended(packet, decided, outcome, context);
   }
   if (context.observer) tell(context.observer, frameText(packet.parsed), `${decided}; an L2Only record: to everybody`);
   return replicate(snapshot, packet, context);
@@ -209,28 +206,14 @@ function sendTo(record: LookupRecord | undefined, packet: PacketView, context: L
   return CONTINUE;
 }
 
-/**
- * The host has `decided` about a message, and it ends here as `outcome` says. In Windows Server 2012 the switch has flooded what is
- * for all to the other local ports of the virtual subnet, before the host saw it.
- */
-function toOthersHere(
-  { policy, ports }: NveSnapshot,
+/** The host has `decided` about a message, and it ends here as `outcome` says. */
+function ended(
   packet: PacketView,
   decided: string,
   outcome: Outcome,
   context: LayerContext,
   record?: LookupRecord,
 ): Outcome {
-  const isFlooded = policy.settings.mode === "2012" && isGroupMac(packet.parsed.destination);
-  const others = isFlooded ? ports.portsOf(packet.plan.vsid).filter((port) => port !== packet.ingress) : [];
-  if (context.observer) {
-    const flooded = others.length === 0 ? "" : `; flooded to ${others.length} other local ports`;
-    tell(context.observer, frameText(packet.parsed), `${decided}${flooded}`, record);
-  }
-  const outputs: Forward[] = [];
-  for (const port of others) {
-    const copy = forwardTo(packet, port, null);
-    if (copy.kind === "forward") outputs.push(...copy.outputs);
-  }
-  return outputs.length > 0 ? { kind: "forward", outputs } : outcome;
+  if (context.observer) tell(context.observer, frameText(packet.parsed), decided, record);
+  return outcome;
 }

@@ -87,7 +87,7 @@ export const encapsulation: Layer<NveSnapshot> = {
 
 /**
  * If only the next hop's MAC address is missing, and the wire can tell (`resolve: wire`), asks for it; the packet waits until
- * then and is decided again. Returns whether it waits.
+ * then and is decided again, unless others have copies of it already. Returns whether it is taken.
  */
 export function askForNextHop(
   { policy, state }: NveSnapshot,
@@ -98,9 +98,11 @@ export function askForNextHop(
   if (!unresolved || policy.settings.resolve !== "wire") return false;
   context.doNotCache();
   if (!state.neighbors.mayWait(unresolved.address)) return false;
-  const frame = packet.bytes.slice(packet.start, packet.end);
-  context.raise<NveEffect>({ kind: "neighborWanted", ...unresolved, packet: { port: packet.ingress, frame } });
-  if (context.observer) tell(context.observer, formatAddress(unresolved.address), "asked for; the packet waits");
+  const frame = packet.plan.besides ? null : packet.bytes.slice(packet.start, packet.end);
+  const waiting = frame && { port: packet.ingress, frame };
+  context.raise<NveEffect>({ kind: "neighborWanted", ...unresolved, packet: waiting });
+  const decided = waiting ? "asked for; the packet waits" : "asked for";
+  if (context.observer) tell(context.observer, formatAddress(unresolved.address), decided);
   return true;
 }
 

@@ -26,7 +26,7 @@ import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethern
 import { formatMac, isGroupMac } from "../../wire/mac.js";
 import { MAX_VSID, MIN_VSID } from "../../wire/nvgre.js";
 import { isTpid, vidOf } from "../../wire/vlan.js";
-import { dropFor, passFor } from "../evaluate.js";
+import { dropFor, forwardOf, passFor } from "../evaluate.js";
 import { CONTINUE, type Layer, type LayerContext, type Outcome, type PacketView } from "../layer.js";
 import { addressResolution, isAddressResolution } from "./address-resolution.js";
 import { deliverLocally } from "./deliver.js";
@@ -68,14 +68,18 @@ const virtualSubnet: Layer<NveSnapshot> = {
   },
 };
 
-/** Windows Server 2012: what a port of the same virtual subnet owns never reaches network virtualization. */
+/**
+ * Windows Server 2012: what a port of the same virtual subnet owns never reaches network virtualization. What is for all does, and has been
+ * given to those ports before, whatever it is.
+ */
 const localSwitching: Layer<NveSnapshot> = {
   name: "local switching",
   evaluate(snapshot, packet, context) {
     const is2012 = snapshot.policy.settings.mode === "2012";
     const { destinationMac, vsid } = packet.plan;
     context.consulted(providerStamp(context.node));
-    const isLocal = is2012 && !isGroupMac(destinationMac) && snapshot.ports.portOf(vsid, destinationMac) !== undefined;
+    if (is2012 && isGroupMac(destinationMac)) return floodLocally(snapshot, packet, context);
+    const isLocal = is2012 && snapshot.ports.portOf(vsid, destinationMac) !== undefined;
     if (isLocal) return deliverLocally(snapshot, packet, context, Reason.NOT_ACCEPTED);
     if (context.observer) {
       const decided = is2012 ? "not a local port's MAC" : "not in 2012R2 mode, where policy decides about every packet";
@@ -84,6 +88,17 @@ const localSwitching: Layer<NveSnapshot> = {
     return CONTINUE;
   },
 };
+
+function floodLocally({ ports }: NveSnapshot, packet: PacketView, { observer }: LayerContext): Outcome {
+  const { plan, ingress } = packet;
+  const others = ports.portsOf(plan.vsid).filter((port) => port !== ingress);
+  if (others.length > 0) plan.besides = others.map((port) => forwardOf(packet, port, null));
+  if (observer) {
+    const saw = `destination MAC ${formatMac(plan.destinationMac)}`;
+    tell(observer, saw, `flooded to ${others.length} other local ports, and on to network virtualization`);
+  }
+  return CONTINUE;
+}
 
 const etherType: Layer<NveSnapshot> = {
   name: "EtherType",

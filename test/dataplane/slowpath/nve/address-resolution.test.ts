@@ -443,19 +443,19 @@ describe("source policy of messages: nobody speaks for another", () => {
   });
 
   it.each(MODES)("%s: an address that the record gives to another MAC", (mode) => {
-    expect(ask(host(mode), arpRequest({ for: "10.0.0.6", by: "10.0.0.7" }))).toEqual(["TX_SRC_POLICY"]);
-    expect(ask(host(mode), solicitation({ for: "fd00:10::6", by: "fd00:10::7" }))).toEqual(["TX_SRC_POLICY"]);
-    expect(ask(host(mode), arpRequest({ for: "10.0.0.6", by: "10.0.0.99" })), "nobody's").toEqual(["TX_SRC_POLICY"]);
+    expect(ask(alone(mode), arpRequest({ for: "10.0.0.6", by: "10.0.0.7" }))).toEqual(["TX_SRC_POLICY"]);
+    expect(ask(alone(mode), solicitation({ for: "fd00:10::6", by: "fd00:10::7" }))).toEqual(["TX_SRC_POLICY"]);
+    expect(ask(alone(mode), arpRequest({ for: "10.0.0.6", by: "10.0.0.99" })), "nobody's").toEqual(["TX_SRC_POLICY"]);
   });
 
   it.each(MODES)("%s: the gateway address is never a VM's, whatever type of record the VM has", (mode) => {
     const lookupRecords = [...labRecords(), record(5001, "0.0.0.0", MACS.blue1, PA1, { type: "L2Only" })];
-    expect(ask(host(mode, { lookupRecords }), arpRequest({ for: "10.0.0.1", by: "10.0.0.1" }))).toEqual([
+    expect(ask(alone(mode, { lookupRecords }), arpRequest({ for: "10.0.0.1", by: "10.0.0.1" }))).toEqual([
       "TX_SRC_POLICY",
     ]);
     const message = neighborMessage(136, 0xa0, "fd00:10::1", [2, MACS.blue1]);
     const spoofed = frame(MACS.blue2, MACS.blue1, icmpv6("fd00:10::5", "fd00:10::7", message));
-    expect(ask(host(mode, { lookupRecords }), spoofed)).toEqual(["TX_SRC_POLICY"]);
+    expect(ask(alone(mode, { lookupRecords }), spoofed)).toEqual(["TX_SRC_POLICY"]);
   });
 
   it("another MAC inside than outside", () => {
