@@ -294,6 +294,25 @@ describe("limits", () => {
 });
 
 describe("moves", () => {
+  test("learnFromTraffic takes no address from a VM that has it, known or taught in the same tick; its own word does", () => {
+    const lab = new LearningLab({ settings: "learnFromTraffic: true" });
+    const from = (mac: string) => datagram([BLUE2, mac], ["10.0.0.7", "10.0.0.5"]);
+    lab.send("host1/Blue1", announce(BLUE1, "10.0.0.5"));
+    lab.send("host1/Blue4", from(BLUE4));
+    expect(lab.record("host1", "10.0.0.5")).toBe(DYNAMIC);
+    const { hits } = lab.lab.engine.flowCounters();
+    lab.send("host1/Blue4", from(BLUE4));
+    expect(lab.lab.engine.flowCounters().hits, "there is nothing to decide again").toBeGreaterThan(hits);
+    lab.send("host1/Blue4", announce(BLUE4, "10.0.0.5"));
+    expect(lab.record("host1", "10.0.0.5")).toBe(`Dynamic 10.0.0.5 at ${BLUE4}, ${PA1}`);
+
+    const contended = new LearningLab({ settings: "learnFromTraffic: true" });
+    contended.ends("host1/Blue1", from(BLUE1));
+    contended.send("host1/Blue4", from(BLUE4));
+    expect(contended.record("host1", "10.0.0.5")).toBe(DYNAMIC);
+    expect(contended.refused("host1")).toEqual({ held: 1 });
+  });
+
   test("the same address from another VM with an L2Only record, numbers as Windows has them", () => {
     const lab = new LearningLab();
     lab.send("host1/Blue1", announce(BLUE1, "10.0.0.50"));

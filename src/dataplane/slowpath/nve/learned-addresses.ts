@@ -196,12 +196,13 @@ export class LearnedAddresses {
 
   /** Why something new is not learnt; undefined if it is. */
   #refusalOf(
-    { by, port }: Lesson,
+    { by, mac, port }: Lesson,
     known: LookupRecord | undefined,
     learned: Learned | undefined,
     work: NveWork,
   ): "held" | "portLimit" | "hostLimit" | undefined {
-    if (known?.type === "Dynamic" && by === "lease") return "held";
+    const isOnlyAdded = by === "lease" || (by === "traffic" && known?.macAddress !== mac);
+    if (known?.type === "Dynamic" && isOnlyAdded) return "held";
     return learned && learned.port === port ? undefined : this.#lackOfRoom(port, work, learned !== undefined);
   }
 

@@ -87,6 +87,7 @@ export function learnFromTraffic(
     return;
   }
   if (record.type !== "L2Only" || !policy.settings.learnFromTraffic) return;
+  if (policy.lookupRecords.find(vsid, address) !== undefined) return; // another VM's, until this one says otherwise
   if (refusalOf(policy, { ...lesson, providerAddress: record.providerAddress }) !== undefined) return;
   if (state.learned.hasRoom(packet.ingress, policy, ports)) raise(snapshot, lesson, null, context);
   else {

@@ -14,7 +14,7 @@ export interface Lesson {
   readonly port: PortIndex | null;
   /** Where its host is: a provider address of this host, or the one that the flooded message came from. */
   readonly providerAddress: Address;
-  /** A lease is somebody else's word: it cannot take an address from a VM that has it. */
+  /** A lease is somebody else's word, and a source address is no word at all: neither can take an address from a VM that has it. */
   readonly by: "claim" | "lease" | "traffic" | "flood";
 }
 
