@@ -490,7 +490,13 @@ function senderNotAtSource(scene: Scene): readonly Cure[] {
   const trusted = address && trustInGateway(scene, address, isSender);
   if (trusted) return [trusted];
   if (record) {
-    const text = `the packet came from ${formatAddress(outerSource)}, the record names ${formatAddress(record.providerAddress)}`;
+    const came = `the packet came from ${formatAddress(outerSource)}`;
+    if (!lab.isPlacedAt(record, outerSource, host.name)) {
+      return [
+        { host: host.name, command: null, text: `${came}, where nobody in the lab has this VM: look for its sender` },
+      ];
+    }
+    const text = `${came}, the record names ${formatAddress(record.providerAddress)}`;
     return [{ host: host.name, command: setLookupRecord(host.name, record, { providerAddress: outerSource }), text }];
   }
   if (!address) return [];

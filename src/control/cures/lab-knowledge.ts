@@ -1,6 +1,13 @@
 /** What a whole lab knows, beyond the tables of the host that is in want of it: where VMs are, and who has which record and route. */
 import type { CustomerRoute, LookupRecord, RoutingDomain } from "../../dataplane/policy/index.js";
-import { type Address, formatAddress, type Mac, prefixContains, type Vsid } from "../../dataplane/wire/index.js";
+import {
+  type Address,
+  formatAddress,
+  type Mac,
+  prefixContains,
+  sameAddress,
+  type Vsid,
+} from "../../dataplane/wire/index.js";
 import type { AdapterSettings, HostSettings, Lab } from "../../vswitch/index.js";
 
 export interface AdapterOnHost {
@@ -52,6 +59,21 @@ export class LabKnowledge {
       if (record) return { record, host: name };
     }
     return undefined;
+  }
+
+  /** Is the record's VM at this provider address, by the settings of its host, or by the record of any host but one? */
+  isPlacedAt(
+    { virtualSubnetID: vsid, customerAddress, macAddress }: LookupRecord,
+    address: Address,
+    notOn: string,
+  ): boolean {
+    const owner = this.ownerOf(address);
+    const isAtHome = this.adaptersWith(macAddress).some(({ host, adapter }) => host === owner && adapter.vsid === vsid);
+    const isRecordOf = ({ name }: HostSettings): boolean => {
+      const record = this.lab.policyOf(name)!.lookupRecords.find(vsid, customerAddress);
+      return record?.macAddress === macAddress && sameAddress(record.providerAddress, address);
+    };
+    return isAtHome || this.#others(notOn).some(isRecordOf);
   }
 
   /** The first customer route that fits, on any host but one. */

@@ -377,6 +377,41 @@ it("what no command cures: an address that belongs to another VM, a packet that 
   ]);
 });
 
+describe("a sender that is not where its record says (RX_SRC_POLICY)", () => {
+  const at = (pa: string, ca = "10.0.0.5") =>
+    ethernet(
+      "02-00-C0-A8-04-16",
+      "02-00-C0-A8-04-0B",
+      packet({
+        source: pa,
+        destination: "192.168.4.22",
+        protocol: 47,
+        payload: nvgre(5001, 0, udp(BLUE2, BLUE1, ca, "10.0.0.7")),
+      }),
+    );
+  const cureOf = (frame: Uint8Array, lab = makeLab(TWO_HOSTS)) => {
+    const dropped = follow(lab, "host2/nic1", frame).dropped!;
+    expect(reasonName(dropped[1])).toBe("RX_SRC_POLICY");
+    return curesFor(new LabKnowledge(lab), ...dropped);
+  };
+
+  it("nobody in the lab places the VM there: the record stays as it is", () => {
+    const text = "the packet came from 192.168.4.99, where nobody in the lab has this VM: look for its sender";
+    expect(cureOf(at("192.168.4.99"))).toEqual([{ host: "host2", command: null, text }]);
+  });
+
+  it("another host's record places it there, as after a migration: Set", () => {
+    const providerAddress = parseAddress("192.168.4.99")!;
+    const lab = replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.5", { providerAddress });
+    expect(cureOf(at("192.168.4.99"), lab)).toMatchObject([
+      {
+        host: "host2",
+        command: expect.stringMatching(/^Set-NetVirtualizationLookupRecord .*-ProviderAddress 192.168.4.99$/),
+      },
+    ]);
+  });
+});
+
 it("a gateway VM that speaks as a VM of the virtual network, as the router, or as nobody: another address, and no record of its own", () => {
   const wildcard =
     "lookupRecords:\n  - { customerAddress: 0.0.0.0, virtualSubnetID: 5001, macAddress: 060600000005, providerAddress: 192.168.4.11, type: GatewayWildcard }\n";
