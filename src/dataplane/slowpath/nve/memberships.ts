@@ -235,18 +235,18 @@ export class Memberships {
     if (query.version < 3) link.olderUntilMs[query.version as 1 | 2] = nowMs + OLDER_QUERIER_MS;
     const version = versionOf(link, nowMs);
     const most = Math.min(query.maxResponseMs, RESPONSE_MAX_MS);
-    const isInTime = (answer: Pending | null): boolean => answer?.version === version && answer.dueMs <= nowMs + most;
+    const isInTime = (answer: Pending | null): answer is Pending =>
+      answer?.version === version && answer.dueMs <= nowMs + most;
     if (isInTime(link.answer)) return; // it answers this query too (RFC 3376 §5.2)
     const membership = query.group && link.groups.get(formatAddress(query.group));
     if (membership === undefined) return;
-    const dueMs = nowMs + delayMs(link.from.macAddress, query.group, most);
-    const pending: Pending = { askedMs: nowMs, dueMs, version, sources: version === 3 ? few(query.sources) : [] };
-    if (membership === null) link.answer = pending;
-    else if (isInTime(membership.answer)) {
-      const { answer } = membership;
-      membership.answer = { ...answer!, sources: mergedSources(answer!.sources, pending.sources) };
+    const sources = version === 3 ? few(query.sources) : [];
+    if (membership && isInTime(membership.answer)) {
+      membership.answer = { ...membership.answer, sources: mergedSources(membership.answer.sources, sources) };
       return;
-    } else membership.answer = pending;
+    }
+    const dueMs = nowMs + delayMs(link.from.macAddress, query.group, most);
+    (membership ?? link).answer = { askedMs: nowMs, dueMs, version, sources };
     work.setTimer<MembershipEffect>(dueMs, { kind: "groupAnswer", at, group: query.group, dueMs });
   }
 
