@@ -92,7 +92,8 @@ export function parameterNamed<P extends { readonly name: string; readonly alias
     name,
     parameters.map((parameter) => parameter.name),
   );
-  const cure = ELSEWHERE[key] ?? (near === undefined ? undefined : `did you mean -${near}?`);
+  const elsewhere = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : undefined;
+  const cure = elsewhere ?? (near === undefined ? undefined : `did you mean -${near}?`);
   throw new BindingError("UNKNOWN_PARAMETER", `${command} has no parameter -${name}`, cure);
 }
 

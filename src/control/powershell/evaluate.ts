@@ -496,7 +496,7 @@ export class Interpreter {
       newGuid: () => this.#newGuid(prepared.place),
       emit: (value) => {
         if (prepared.isExplicit && value instanceof Thing) value.properties.set("PSComputerName", host);
-        budget.list(0, prepared.place);
+        budget.spend(STEPS_PER_OBJECT, prepared.place);
         out.push(value);
       },
       fail: (code, message, cure) => this.#fail(prepared, code, message, cure),
@@ -849,6 +849,9 @@ export class Interpreter {
     return null;
   }
 }
+
+/** An object with a dozen properties takes some kilobytes. */
+const STEPS_PER_OBJECT = 50;
 
 /** What a whole script is called in messages about its parameters. */
 const THE_SCRIPT = "the script";

@@ -96,6 +96,9 @@ export class ScriptHost {
   }
 }
 
+/** Hyper-V's limit: eight synthetic and four legacy ones. */
+export const ADAPTERS_MAX = 12;
+
 export const newAdapter = (place: Place, name: string | null = null, mac: string | null = null): Adapter => ({
   name,
   mac,
@@ -116,6 +119,7 @@ export interface HostChoices {
 
 export class ScriptHosts {
   readonly #hosts = new Map<string, ScriptHost>();
+  #madeUpMacs = 0;
   readonly mode: HostChoices["mode"];
   readonly known: readonly string[];
   readonly assumeWildcard: boolean;
@@ -147,15 +151,10 @@ export class ScriptHosts {
     return this.#hosts.get(name.toLowerCase());
   }
 
-  /** A locally administered MAC address that no adapter has. */
+  /** A locally administered MAC address, another each time. */
   makeUpMac(): string {
-    const used = new Set(
-      this.all.flatMap((host) => [...host.vms.values()].flatMap((vm) => vm.adapters.map(({ mac }) => mac))),
-    );
-    for (let number = 1; ; number++) {
-      const mac = `02155D${number.toString(16).toUpperCase().padStart(6, "0")}`;
-      if (!used.has(mac)) return mac;
-    }
+    this.#madeUpMacs++;
+    return `02155D${this.#madeUpMacs.toString(16).toUpperCase().padStart(6, "0")}`;
   }
 
   get all(): readonly ScriptHost[] {

@@ -77,11 +77,15 @@ function like(text: Value, pattern: Value, { budget, place }: Work): boolean {
   return isLike(subject, mask);
 }
 
-/** `onMatch` learns the groups: $Matches. */
+const paidBy =
+  (budget: Budget, place: Place) =>
+  (steps: number): void =>
+    budget.spend(steps, place);
+
 export function match(text: Value, pattern: Value, { budget, place }: Work): RegExpExecArray | null {
   const subject = toText(text);
   budget.text(subject.length, place);
-  return regularExpression(toText(pattern), subject.length, "i").exec(subject);
+  return regularExpression(toText(pattern), subject.length, "i", paidBy(budget, place)).exec(subject);
 }
 
 const isMatch = (text: Value, pattern: Value, work: Work): boolean =>
@@ -160,7 +164,7 @@ function replace(text: Value, how: Value, { budget, place }: Work): string {
   const subject = toText(text);
   const [pattern, substitute] = isList(how) ? how.map(toText) : [toText(how), ""];
   budget.text(subject.length, place);
-  const found = regularExpression(pattern ?? "", subject.length, "gi");
+  const found = regularExpression(pattern ?? "", subject.length, "gi", paidBy(budget, place));
   const { length } = subject;
   budget.text((length + 1) * ((substitute ?? "").length + 1), place); // at the worst
   return subject.replace(
@@ -173,10 +177,10 @@ function split(text: Value, how: Value, { budget, place }: Work): Value {
   const subject = toText(text);
   const [pattern, limit] = isList(how) ? how : [how];
   budget.list(subject.length, place);
-  const parts = subject.split(regularExpression(toText(pattern ?? null), subject.length, "gi"));
+  const separator = regularExpression(toText(pattern ?? null), subject.length, "gi", paidBy(budget, place));
+  const parts = subject.split(separator);
   const most = limit === undefined ? 0 : number(limit);
   if (most <= 0 || parts.length <= most) return parts;
-  const separator = regularExpression(toText(pattern ?? null), subject.length, "gi");
   let from = 0;
   const first: string[] = [];
   for (const found of subject.matchAll(separator)) {
@@ -276,7 +280,7 @@ function isOfType(value: Value, type: Value): boolean {
   const name = toText(type)
     .toLowerCase()
     .replace(/^system\./, "");
-  const test = TYPES[name];
+  const test = Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
   if (!test) throw new OperatorError(`the type [${toText(type)}] is not known here`);
   return test(value);
 }

@@ -5,17 +5,25 @@
  * pattern on a text are counted beforehand, and one with too many is refused.
  */
 
-const WAYS_MAX = 50_000_000;
+const WAYS_MAX = 200_000_000;
+const WAYS_PER_STEP = 32;
 const PATTERN_LENGTH_MAX = 1000;
 
 export class PatternError extends Error {}
 
-/** A pattern for texts up to a length. Throws a PatternError. */
-export function regularExpression(pattern: string, length: number, flags: "i" | "gi"): RegExp {
+/** A pattern for texts up to a length, whose ways are paid for. Throws a PatternError. */
+export function regularExpression(
+  pattern: string,
+  length: number,
+  flags: "i" | "gi",
+  spend: (steps: number) => void,
+): RegExp {
   if (pattern.length > PATTERN_LENGTH_MAX) throw new PatternError("the pattern is too long");
-  if (ways(pattern, length) > WAYS_MAX) {
+  const count = ways(pattern, length);
+  if (count > WAYS_MAX) {
     throw new PatternError("the pattern could take too long on this text: too many repetitions or alternatives");
   }
+  spend(count / WAYS_PER_STEP);
   try {
     return new RegExp(pattern, `${flags}u`);
   } catch {

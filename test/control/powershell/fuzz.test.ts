@@ -83,6 +83,11 @@ const TOKENS = [
     "[GUID]::NewGuid()",
   ],
   ...[
+    "constructor",
+    "__proto__",
+    ".constructor",
+    "[constructor]",
+    " -constructor ",
     "5001",
     "0x1389",
     "'a'",

@@ -94,6 +94,19 @@ const text = (row: Row, name: string): string => toText(row.properties[name] ?? 
 const number = (row: Row, name: string): number => Number(row.properties[name]);
 const asItIs = (row: Row): Row => row;
 
+/** Reads each row once. Rows never change. */
+function oncePerRow<T>(read: (row: Row) => T): (row: Row) => T {
+  const known = new WeakMap<Row, { readonly value: T }>();
+  return (row) => {
+    const found = known.get(row) ?? { value: read(row) };
+    known.set(row, found);
+    return found.value;
+  };
+}
+
+/** Routes and addresses are compared with all others each time. */
+const STEPS_PER_CHECK = 10;
+
 /** The rows that would be there beside a new or changed one. */
 function others(table: ListName, host: ScriptHost | undefined, old: Row | undefined, call: Call): readonly Row[] {
   const rows = [...(host?.tables[table].values() ?? [])];
@@ -103,8 +116,8 @@ function others(table: ListName, host: ScriptHost | undefined, old: Row | undefi
 
 // Lookup records
 
-function recordOf(row: Row): LookupRecord {
-  return {
+const recordOf = oncePerRow(
+  (row): LookupRecord => ({
     customerAddress: parseAddress(text(row, "CustomerAddress"))!,
     virtualSubnetID: number(row, "VirtualSubnetID") as Vsid,
     macAddress: parseMac(text(row, "MACAddress"))!,
@@ -115,8 +128,8 @@ function recordOf(row: Row): LookupRecord {
     customerID: null,
     context: null,
     vmName: null,
-  };
-}
+  }),
+);
 
 const isWithoutAddress = (row: Row): boolean => isUnspecified(parseAddress(text(row, "CustomerAddress"))!);
 
@@ -183,13 +196,15 @@ const LOOKUP_RECORDS: PolicyTable = {
 const prefixOf = (row: Row): Prefix => parsePrefix(text(row, "DestinationPrefix")) as Prefix;
 const nextHopOf = (row: Row): CustomerRoute["nextHop"] => parseAddress(text(row, "NextHop"))!;
 
-const customerRouteOf = (row: Row): CustomerRoute => ({
-  routingDomainID: text(row, "RoutingDomainID"),
-  virtualSubnetID: number(row, "VirtualSubnetID") as Vsid,
-  destinationPrefix: prefixOf(row),
-  nextHop: nextHopOf(row),
-  metric: number(row, "Metric"),
-});
+const customerRouteOf = oncePerRow(
+  (row): CustomerRoute => ({
+    routingDomainID: text(row, "RoutingDomainID"),
+    virtualSubnetID: number(row, "VirtualSubnetID") as Vsid,
+    destinationPrefix: prefixOf(row),
+    nextHop: nextHopOf(row),
+    metric: number(row, "Metric"),
+  }),
+);
 
 const CUSTOMER_ROUTES: PolicyTable = {
   name: "CustomerRoute",
@@ -213,6 +228,7 @@ const CUSTOMER_ROUTES: PolicyTable = {
     const beside = others("customerRoutes", host, old, call).filter(({ properties }) =>
       ["RoutingDomainID", "VirtualSubnetID"].some((name) => properties[name] === row.properties[name]),
     );
+    call.budget.spend(STEPS_PER_CHECK * beside.length, call.place);
     return checkCustomerRoutes([...beside, row].map(customerRouteOf))[0];
   },
 };
@@ -220,14 +236,16 @@ const CUSTOMER_ROUTES: PolicyTable = {
 /** What the NIC has is not known yet. */
 const SOME_MAC = 0x0200_0000_0001 as Mac;
 
-const providerAddressOf = (row: Row): ProviderAddress => ({
-  providerAddress: parseAddress(text(row, "ProviderAddress"))!,
-  interfaceIndex: number(row, "InterfaceIndex"),
-  prefixLength: number(row, "PrefixLength"),
-  vlanID: number(row, "VlanID"),
-  macAddress: parseMac(text(row, "MACAddress")) ?? SOME_MAC,
-  addressState: "Preferred",
-});
+const providerAddressOf = oncePerRow(
+  (row): ProviderAddress => ({
+    providerAddress: parseAddress(text(row, "ProviderAddress"))!,
+    interfaceIndex: number(row, "InterfaceIndex"),
+    prefixLength: number(row, "PrefixLength"),
+    vlanID: number(row, "VlanID"),
+    macAddress: parseMac(text(row, "MACAddress")) ?? SOME_MAC,
+    addressState: "Preferred",
+  }),
+);
 
 const PROVIDER_ADDRESSES: PolicyTable = {
   name: "ProviderAddress",
@@ -248,16 +266,21 @@ const PROVIDER_ADDRESSES: PolicyTable = {
   ],
   identity: (row) => text(row, "ProviderAddress"),
   complete: asItIs,
-  refusal: (row, old, host, call) =>
-    checkProviderAddresses([...others("providerAddresses", host, old, call), row].map(providerAddressOf))[0],
+  refusal: (row, old, host, call) => {
+    const beside = others("providerAddresses", host, old, call);
+    call.budget.spend(STEPS_PER_CHECK * beside.length, call.place);
+    return checkProviderAddresses([...beside, row].map(providerAddressOf))[0];
+  },
 };
 
-const providerRouteOf = (row: Row): ProviderRoute => ({
-  interfaceIndex: number(row, "InterfaceIndex"),
-  destinationPrefix: prefixOf(row),
-  nextHop: nextHopOf(row),
-  metric: number(row, "Metric"),
-});
+const providerRouteOf = oncePerRow(
+  (row): ProviderRoute => ({
+    interfaceIndex: number(row, "InterfaceIndex"),
+    destinationPrefix: prefixOf(row),
+    nextHop: nextHopOf(row),
+    metric: number(row, "Metric"),
+  }),
+);
 
 const PROVIDER_ROUTES: PolicyTable = {
   name: "ProviderRoute",
@@ -270,8 +293,11 @@ const PROVIDER_ROUTES: PolicyTable = {
   ],
   identity: (row) => [number(row, "InterfaceIndex"), text(row, "DestinationPrefix"), text(row, "NextHop")].join(" "),
   complete: asItIs,
-  refusal: (row, old, host, call) =>
-    checkProviderRoutes([...others("providerRoutes", host, old, call), row].map(providerRouteOf))[0],
+  refusal: (row, old, host, call) => {
+    const beside = others("providerRoutes", host, old, call);
+    call.budget.spend(STEPS_PER_CHECK * beside.length, call.place);
+    return checkProviderRoutes([...beside, row].map(providerRouteOf))[0];
+  },
 };
 
 /** The tables of a host as the data plane has them. */

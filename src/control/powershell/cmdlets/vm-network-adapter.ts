@@ -4,7 +4,7 @@
  * lookup records give for the VM's name (`to-fabric.ts`).
  */
 import { parseMac } from "../../../dataplane/wire/index.js";
-import { type Adapter, type Mapping, newAdapter, type Vm } from "../hosts.js";
+import { ADAPTERS_MAX, type Adapter, type Mapping, newAdapter, type Vm } from "../hosts.js";
 import { isLike } from "../patterns.js";
 import { isList, objectsOf, shown, Table, Thing, toText, Unknown, type Value } from "../values.js";
 import type { Call, Cmdlet, ParameterSpec } from "./cmdlet.js";
@@ -41,6 +41,9 @@ const WHICH: readonly ParameterSpec[] = [
 const ADAPTER_NAME: ParameterSpec = { name: "Name", aliases: ["VMNetworkAdapterName"], kind: "string", isList: true };
 const PASS_THRU: ParameterSpec = { name: "Passthru", kind: "switch" };
 
+/** A VM takes memory, and a place in the lab. */
+const STEPS_PER_VM = 100;
+
 const texts = (value: Value | undefined): readonly string[] =>
   value === undefined ? [] : (isList(value) ? value : [value]).map(toText);
 
@@ -52,7 +55,7 @@ function adaptersOf(call: Call): readonly AdapterReference[] {
   }
   const names = texts(call.args.get("Name")).concat(texts(call.args.get("VMNetworkAdapterName")));
   return vmsOf(call).flatMap((vm) => {
-    if (names.length > 0) return names.map((name) => ({ vm, adapter: adapterNamed(vm, name, call) }));
+    if (names.length > 0) return names.flatMap((name) => adapterNamed(vm, name, call) ?? []);
     if (vm.adapters.length === 0) vm.adapters.push(newAdapter(call.place));
     return vm.adapters.map((adapter) => ({ vm, adapter }));
   });
@@ -65,18 +68,28 @@ function vmsOf(call: Call): readonly Vm[] {
     toText(vm instanceof Thing ? (vm.properties.get("VMName") ?? vm) : vm),
   );
   return [...texts(call.args.get("VMName")), ...objects].flatMap((name) => {
+    call.budget.spend(STEPS_PER_VM, call.place);
     if (!/[*?[]/.test(name)) return [host.vm(name)];
     return [...host.vms.values()].filter((vm) => isLike(vm.name, name));
   });
 }
 
 /** The adapter of that name; else one that has no name yet; else a new one. */
-function adapterNamed(vm: Vm, name: string, call: Call): Adapter {
+function adapterNamed(vm: Vm, name: string, call: Call): AdapterReference | undefined {
   const known = vm.adapters.find((adapter) => adapter.name?.toLowerCase() === name.toLowerCase());
-  const adapter = known ?? vm.adapters.find((candidate) => candidate.name === null) ?? newAdapter(call.place);
-  adapter.name = adapter.name ?? name;
-  if (!vm.adapters.includes(adapter)) vm.adapters.push(adapter);
-  return adapter;
+  if (known) return { vm, adapter: known };
+  const nameless = vm.adapters.find((candidate) => candidate.name === null);
+  if (nameless) {
+    nameless.name = name;
+    return { vm, adapter: nameless };
+  }
+  if (vm.adapters.length >= ADAPTERS_MAX) {
+    call.fail("TOO_MANY_ADAPTERS", `${vm.name} has ${ADAPTERS_MAX} adapters already`);
+    return undefined;
+  }
+  const adapter = newAdapter(call.place, name);
+  vm.adapters.push(adapter);
+  return { vm, adapter };
 }
 
 // Get-VMNetworkAdapter
@@ -144,6 +157,7 @@ function supposeMac(reference: AdapterReference, text: string, call: Call): bool
   if (adapter?.mac) return adapter.mac === digits;
   if (vm.adapters.some((other) => other.mac === digits)) return false;
   if (adapter) adapter.mac = digits;
+  else if (vm.adapters.length >= ADAPTERS_MAX) return false;
   else {
     reference.adapter = newAdapter(call.place, null, digits);
     vm.adapters.push(reference.adapter);
