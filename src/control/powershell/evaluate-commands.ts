@@ -89,8 +89,7 @@ export abstract class CommandRunner extends ExpressionEvaluator {
     const prepared: Prepared = {
       cmdlet,
       args,
-      hosts:
-        sessions === undefined ? [this.host] : objectsOf(sessions).map((session) => sessionHost(session, this.host)),
+      hosts: sessions === undefined ? [this.host] : this.#hostsOf(sessions),
       isExplicit: sessions !== undefined,
       isPiped,
       errorAction: args.has("ErrorAction") ? toText(args.get("ErrorAction")!) : null,
@@ -111,16 +110,27 @@ export abstract class CommandRunner extends ExpressionEvaluator {
       return;
     }
     const before = out.length;
-    for (const host of prepared.hosts) {
-      if (!this.around.hosts.isKnown(host)) {
-        const cure = `known are ${this.around.hosts.known.join(", ")}`;
-        this.#fail(prepared, "UNKNOWN_HOST", `there is no host ${JSON.stringify(host)}`, cure);
-        continue;
-      }
+    for (const host of this.#known(prepared, prepared.hosts)) {
       this.compute(place, () => cmdlet.run(this.#call(prepared, host, input, out)));
     }
     const outVariable = args.get("OutVariable");
     if (outVariable !== undefined) this.scope.set(toText(outVariable).replace(/^\+/, ""), oneValue(out.slice(before)));
+  }
+
+  /** Those of the hosts that there are; each other one is an error of the command, which goes on. */
+  *#known(prepared: Prepared, names: readonly string[]): Generator<string> {
+    const { hosts } = this.around;
+    for (const name of names) {
+      if (hosts.isKnown(name)) yield name;
+      else {
+        const cure = `known are ${hosts.known.join(", ")}`;
+        this.#fail(prepared, "UNKNOWN_HOST", `there is no host ${JSON.stringify(name)}`, cure);
+      }
+    }
+  }
+
+  #hostsOf(sessions: Value): readonly string[] {
+    return objectsOf(sessions).map((session) => sessionHost(session, this.host));
   }
 
   #call(prepared: Prepared, host: string, input: readonly Value[] | undefined, out: Outputs): Call {
@@ -134,6 +144,7 @@ export abstract class CommandRunner extends ExpressionEvaluator {
       budget,
       place: prepared.place,
       isPiped: prepared.isPiped,
+      hostsOf: (sessions) => this.#known(prepared, this.#hostsOf(sessions)),
       newGuid: () => this.newGuid(prepared.place),
       emit: (value) => {
         if (prepared.isExplicit && value instanceof Thing) value.properties.set("PSComputerName", host);

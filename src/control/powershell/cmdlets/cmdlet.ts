@@ -64,6 +64,8 @@ export interface Call {
   readonly place: Place;
   /** Does another command of the pipeline take what it emits? */
   readonly isPiped: boolean;
+  /** The computers that sessions or names stand for; those that there are not are errors. */
+  hostsOf(sessions: Value): Iterable<string>;
   newGuid(): string;
   emit(value: Value): void;
   /** An error of this command, which goes on. */

@@ -42,13 +42,7 @@ function invoke(call: Call): void {
     for (const value of call.runBlock(block, null)) call.emit(value);
     return;
   }
-  for (const target of objectsOf(computers ?? sessions ?? null)) {
-    const name = target instanceof Thing ? toText(target.properties.get("ComputerName") ?? null) : toText(target);
-    const host = /^(?:localhost|\.)$/i.test(name) ? call.host : name;
-    if (!call.hosts.isKnown(host)) {
-      call.fail("UNKNOWN_HOST", `there is no host ${JSON.stringify(host)}`, `known are ${call.hosts.known.join(", ")}`);
-      continue;
-    }
+  for (const host of call.hostsOf(computers ?? sessions ?? null)) {
     for (const value of call.runOn(host, block, args)) {
       if (value instanceof Thing) value.properties.set("PSComputerName", host);
       call.emit(value);
