@@ -28,6 +28,8 @@ const WORD_ENDS = "(){},;|&<>";
 
 export abstract class ExpressionParser extends Lexer {
   #depth = 0;
+  /** Commas build lists, but divide arguments of methods and parameters. */
+  #isDividedByCommas = false;
   /** Calls that stand as arguments without brackets around them; only where that is taken. */
   readonly bareCalls: Place[] = [];
 
@@ -44,6 +46,19 @@ export abstract class ExpressionParser extends Lexer {
     }
     const result = read();
     this.#depth--;
+    return result;
+  }
+
+  /** Reads an expression that ends at a comma. */
+  protected dividedByCommas<T>(read: () => T): T {
+    return this.#withCommas(true, read);
+  }
+
+  #withCommas<T>(divide: boolean, read: () => T): T {
+    const before = this.#isDividedByCommas;
+    this.#isDividedByCommas = divide;
+    const result = read();
+    this.#isDividedByCommas = before;
     return result;
   }
 
@@ -116,7 +131,7 @@ export abstract class ExpressionParser extends Lexer {
   protected list(): Expression {
     const first = this.unary();
     this.skipSpace();
-    if (this.peek() !== ",") return first;
+    if (this.#isDividedByCommas || this.peek() !== ",") return first;
     const items = [first];
     while (this.take(",")) {
       this.skipLines();
@@ -180,7 +195,7 @@ export abstract class ExpressionParser extends Lexer {
       } else if (this.peek() === "[") {
         this.skip();
         this.skipLines();
-        const index = this.expression();
+        const index = this.#withCommas(false, () => this.expression());
         this.skipLines();
         this.expect("]", "behind an index");
         value = { kind: "index", target: value, index, place };
@@ -209,7 +224,7 @@ export abstract class ExpressionParser extends Lexer {
     const args: Expression[] = [];
     this.skipLines();
     while (this.peek() !== ")") {
-      args.push(this.#argument());
+      args.push(this.dividedByCommas(() => this.expression()));
       this.skipLines();
       if (!this.take(",")) break;
       this.skipLines();
@@ -218,24 +233,12 @@ export abstract class ExpressionParser extends Lexer {
     return { kind: "call", target, name, isStatic, args, place };
   }
 
-  /** An argument of a method: commas divide arguments here, and build no lists. */
-  #argument(): Expression {
-    let left = this.unary();
-    for (;;) {
-      this.skipSpace();
-      const place = this.here();
-      const [first, word] = [this.peek(), this.peekDashWord()];
-      const operator =
-        operatorNamed(word, [...COMPARISON, ...LOGICAL, "f"]) ?? ("+*/%".includes(first || " ") ? first : "");
-      const isMinus = operator === "" && isDash(first) && !isDash(this.peek(1));
-      if (operator === "" && !isMinus) return left;
-      this.skip(operator.length > 1 || operator === "f" ? word.length + 1 : 1);
-      this.skipLines();
-      left = { kind: "binary", operator: isMinus ? "-" : operator, left, right: this.unary(), place };
-    }
+  /** In brackets of any kind, commas build lists again. */
+  #primary(): Expression {
+    return this.#withCommas(false, () => this.#bracketsOrValue());
   }
 
-  #primary(): Expression {
+  #bracketsOrValue(): Expression {
     const place = this.here();
     const from = this.at;
     const [first, second] = [this.peek(), this.peek(1)];

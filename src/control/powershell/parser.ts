@@ -113,18 +113,12 @@ class Parser extends ExpressionParser {
     if (this.peek() !== "$") this.wrong(`expected a parameter${this.foundHere()}`);
     const { name } = this.variable();
     this.skipLines();
-    const standard = this.take("=") ? this.#standard() : undefined;
+    let standard: Expression | undefined;
+    if (this.take("=")) {
+      this.skipLines();
+      standard = this.dividedByCommas(() => this.expression());
+    }
     return { name, aliases, type, isMandatory, fromPipeline, standard, place };
-  }
-
-  /** A default: commas divide parameters here. */
-  #standard(): Expression {
-    this.skipLines();
-    const value = this.unary();
-    this.skipSpace();
-    if (!"+*/%".includes(this.peek() || " ") && this.peekDashWord() === "") return value;
-    this.rewind(value.place.offset);
-    return this.expression();
   }
 
   protected override statementsUntil(close: string, from: number): readonly Statement[] {

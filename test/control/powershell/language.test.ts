@@ -147,6 +147,22 @@ it("operators of texts and numbers", () => {
   ]);
 });
 
+it("commas divide arguments of methods and parameters, and build lists elsewhere, by precedence", () => {
+  expect(
+    values(
+      "[math]::Max(1 + 2 * 3, 4)",
+      "[string]::Join('-', (1, 2 + 3))",
+      '"a.b.c".Split(".", 2 - 0).Count',
+      "[math]::Min((1, 2)[1], 9)",
+    ),
+  ).toEqual(["7", "1-2-3", "3", "2"]);
+  expect(
+    printed(
+      'function F($a = 1 + 2 * 2, $b = @(1, 2), [string]$c = "x" + "y", $d = (3, 4)[0]) { "$a $($b.Count) $c $d" }\nWrite-Host (F)',
+    ),
+  ).toEqual(["5 2 xy 3"]);
+});
+
 it("members of texts, lists and tables", () => {
   expect(
     values(
