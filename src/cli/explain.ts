@@ -85,7 +85,7 @@ async function explain(labFile: string, options: ExplainOptions): Promise<void> 
       reader: numbered(engine.memory, reader, index),
     }));
     const arrivals = account.watch(wireFaults.watch(arrivalsOf(engine.memory, entries, FULL_BURST)));
-    await drive({ engine, arrivals, departures: [account] });
+    await drive({ engine, arrivals, departures: [wireFaults, account] });
     const elapsedMs = Math.round(performance.now() - started);
     const faults = [...wireFaults.found(), ...queueFaults.found()].sort((a, b) => b.packets - a.packets);
     const result: Result = { lab, inputs, ports, readers, account, faults, elapsedMs };

@@ -2,10 +2,12 @@
  * What captures of the wire say about the NICs that sent them: the known ways in which segmentation and checksum offload of encapsulated
  * packets go wrong. No host drops such packets for it; guests do, or nobody, and connections are slow for no reason that a drop would name.
  *
- * Looked at are NVGRE packets that enter the lab at a NIC or in the provider network. Frames of VMs are not: there, unfinished checksums and
- * packets longer than the MTU are what offload looks like.
+ * Looked at are NVGRE packets that enter the lab at a NIC or in the provider network, and those that NICs of the lab send which have one of
+ * these faults, for that fault. Frames of VMs are not: there, unfinished checksums and packets longer than the MTU are what offload
+ * looks like.
  */
-import { type ParsedIp, parseFrame, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
+import { type ParsedIp, parseFrame, ROW, ROW_SIZE, STREAM_ITEM } from "../../dataplane/packet/index.js";
+import type { NicFault } from "../../dataplane/slowpath/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import {
   type Address,
@@ -30,8 +32,10 @@ import {
   udpChecksumAt,
   udpChecksumIsRight,
 } from "../../dataplane/wire/index.js";
+import type { CaptureOutput, StreamBuffer } from "../../io/index.js";
 import type { Lab, LabSettings } from "../../vswitch/index.js";
-import type { Arrivals } from "../arrivals.js";
+import { type Arrivals, FULL_BURST } from "../arrivals.js";
+import { checkOverflow, type Departure, makeStream } from "../departures.js";
 import { OFFLOAD_CURES, type OffloadFault, type OffloadFaultCode } from "./offload-fault.js";
 
 /** Segments of one connection in a row with one identification, from which on it is no chance. */
@@ -46,16 +50,34 @@ interface Train {
   length: number;
 }
 
-export class WireFaults {
+/** What a fault that the lab switches on looks like on the wire. Where a NIC hashes the outer header, no frame shows it. */
+const CODES: Readonly<Partial<Record<NicFault, OffloadFaultCode>>> = {
+  badInnerChecksum: "BAD_INNER_CHECKSUM",
+  constantIpId: "CONSTANT_IP_ID",
+  mssNotLowered: "SEGMENT_TOO_LONG",
+};
+const ALL_CODES: ReadonlySet<OffloadFaultCode> = new Set(Object.values(CODES));
+
+/** A NIC of the lab that has faults: what it sends, and what may be told of that. */
+interface FaultyNic {
+  readonly stream: StreamBuffer;
+  readonly codes: ReadonlySet<OffloadFaultCode>;
+}
+
+export class WireFaults implements Departure {
+  readonly outputs: readonly CaptureOutput[] = [];
   readonly #found = new Map<string, OffloadFault>();
   readonly #trains = new Map<string, Train>();
   /** Ports where what hosts sent enters. */
   readonly #ports: ReadonlySet<PortIndex>;
+  readonly #faultyNics: readonly FaultyNic[];
 
+  /** To be asked before anything enters the lab. */
   constructor(private readonly lab: Lab) {
     const { ports } = lab.engine;
     const isWire = (at: number): boolean => ports[at]!.tunnel || ports[at]!.node >= lab.settings.hosts.length;
     this.#ports = new Set(ports.map((_, at) => at as PortIndex).filter(isWire));
+    this.#faultyNics = faultyNics(lab);
   }
 
   /** By packets, most first. */
@@ -79,14 +101,37 @@ export class WireFaults {
     const { memory } = this.lab.engine;
     if (!this.#ports.has(memory.u16(row + ROW.PORT) as PortIndex) || memory.u32(row + ROW.MISSING) !== 0) return;
     const start = memory.u32(row + ROW.OFFSET);
-    const { bytes } = memory;
-    const frame = parseFrame(bytes, start, start + memory.u32(row + ROW.LENGTH));
-    const outer = frame?.ip;
+    const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG) };
+    this.#lookAt(start, start + memory.u32(row + ROW.LENGTH), witness, ALL_CODES);
+  }
+
+  /** Looks at what the lab's own NICs have sent. The witness is the packet that it was made of; what no packet has caused has none. */
+  afterBurst(): undefined {
+    const { memory } = this.lab.engine;
+    for (const { stream, codes } of this.#faultyNics) {
+      checkOverflow(stream);
+      for (let index = 0; index < stream.count; index++) {
+        const item = stream.itemAt(index);
+        const witness = { input: memory.u32(item + STREAM_ITEM.SOURCE), packet: memory.u32(item + STREAM_ITEM.TAG) };
+        const start = memory.u32(item + STREAM_ITEM.OFFSET);
+        if (witness.packet > 0) this.#lookAt(start, start + memory.u32(item + STREAM_ITEM.LENGTH), witness, codes);
+      }
+      stream.reset();
+    }
+  }
+
+  async drain(): Promise<void> {}
+
+  #lookAt(start: number, end: number, witness: OffloadFault["witness"], codes: ReadonlySet<OffloadFaultCode>): void {
+    const { bytes } = this.lab.engine.memory;
+    const outer = parseFrame(bytes, start, end)?.ip;
     if (outer?.protocol !== PROTOCOL_GRE || outer.fragment !== "none") return;
     if (checkNvgre(bytes, outer.transportAt, outer.end, "strict")) return;
     const inner = parseFrame(bytes, outer.transportAt + NVGRE_LENGTH, outer.end)?.ip;
     if (inner?.fragment !== "none") return;
-    const tell = (code: OffloadFaultCode, text: string): void => this.#tell(code, outer.source, row, text);
+    const tell = (code: OffloadFaultCode, text: string): void => {
+      if (codes.has(code)) this.#tell(code, outer.source, witness, text);
+    };
 
     const checksum = checksumFault(bytes, inner);
     if (checksum) tell("BAD_INNER_CHECKSUM", checksum);
@@ -99,16 +144,12 @@ export class WireFaults {
       tell("SEGMENT_TOO_LONG", `an IP packet of ${length} octets, where the path carries ${pathMtu}`);
   }
 
-  #tell(code: OffloadFaultCode, sender: Address, row: number, text: string): void {
-    const { memory } = this.lab.engine;
-    const key = `${code} ${formatAddress(sender)}`;
+  #tell(code: OffloadFaultCode, source: Address, witness: OffloadFault["witness"], text: string): void {
+    const sender = formatAddress(source);
+    const key = `${code} ${sender}`;
     const known = this.#found.get(key);
-    if (known) {
-      known.packets++;
-      return;
-    }
-    const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG) };
-    this.#found.set(key, { code, sender: formatAddress(sender), packets: 1, witness, text, cure: OFFLOAD_CURES[code] });
+    if (known) known.packets++;
+    else this.#found.set(key, { code, sender, packets: 1, witness, text, cure: OFFLOAD_CURES[code] });
   }
 
   /** Does the segment go on where the last one of its connection ended, with the same identification? */
@@ -134,6 +175,20 @@ export class WireFaults {
     if (last.length < CONSTANT_FROM) return null;
     return `${last.length} segments in a row, each with identification ${identification}`;
   }
+}
+
+function faultyNics(lab: Lab): readonly FaultyNic[] {
+  const { engine } = lab;
+  const limits = { ...FULL_BURST, copies: engine.memory.copyRoom };
+  return lab.settings.hosts.flatMap(({ name: host, nics }) =>
+    nics.flatMap(({ name, offload }) => {
+      const codes = new Set(offload.faults.flatMap((fault) => CODES[fault] ?? []));
+      if (codes.size === 0) return [];
+      const stream = makeStream(engine.memory, limits, 0);
+      engine.setStream(lab.port(`${host}/${name}`)!, "tx", stream.address);
+      return [{ stream, codes }];
+    }),
+  );
 }
 
 /** What is wrong with the checksum of TCP or UDP; null if it is right, or there is none. */
