@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { type Cure, LabKnowledge } from "../control/index.js";
 import {
   type Engine,
+  Reason,
   reasonName,
   reasonText,
   type TraceNote,
@@ -19,7 +20,7 @@ import { oneLine, plain } from "./describe.js";
 import { drive } from "./drive.js";
 import { CliError, usageError } from "./errors.js";
 import type { OffloadFault } from "./explain/offload-fault.js";
-import { type Cause, type Path, PathAccount, reasonOf, type Witness } from "./explain/paths.js";
+import { type Drop, type Path, PathAccount, reasonOf, type Witness } from "./explain/paths.js";
 import { QueueFaults } from "./explain/queue-faults.js";
 import { WireFaults } from "./explain/wire-faults.js";
 import { checkFiles } from "./files.js";
@@ -131,31 +132,53 @@ interface DropGroup {
   bytes: number;
   /** Packets whose cause is not told apart. */
   uncounted: number;
-  readonly causes: { readonly path: Path; readonly cause: Cause }[];
+  readonly causes: Drop[];
 }
 
 function dropGroups(paths: readonly Path[]): DropGroup[] {
   const groups = new Map<number, DropGroup>();
   for (const path of paths) {
     if (path.end.verdict !== "dropped") continue;
-    const { reason } = path.end;
+    const { reason, port } = path.end;
     const group = groups.get(reason) ?? { reason, packets: 0, bytes: 0, uncounted: 0, causes: [] };
     groups.set(reason, group);
     group.packets += path.packets;
     group.bytes += path.bytes;
     group.uncounted += path.uncounted;
-    for (const cause of path.causes.values()) group.causes.push({ path, cause });
+    for (const cause of path.causes.values()) group.causes.push({ path, reason, port, cause });
   }
   for (const { causes } of groups.values()) causes.sort((a, b) => b.cause.packets - a.cause.packets);
-  return [...groups.values()].sort((a, b) => b.packets - a.packets);
+  return byPackets([...groups.values()]);
 }
 
-/** The note of the layer that dropped the witness; of several the one that knows a nearest record. */
-function lastWord(account: PathAccount, path: Path, cause: Cause): TraceNote | undefined {
-  const isEnd = (step: Path["steps"][number]): boolean => reasonOf(step) === path.end.reason;
-  const now = account.wayOf(path, cause).find(isEnd);
+/** What was dropped besides the packets of the capture: copies and pieces of them, answers, and what nodes sent by themselves. */
+function furtherDropGroups(
+  { lab: { engine }, account }: Pick<Result, "lab" | "account">,
+  own: readonly DropGroup[],
+): DropGroup[] {
+  const left = new Map<Path["end"]["reason"], number>();
+  for (const { reason, count } of engineResult(engine, countersOf(engine)).drops)
+    left.set(Reason[reason], (left.get(Reason[reason]) ?? 0) + count);
+  for (const { reason, packets } of own) left.set(reason, (left.get(reason) ?? 0) - packets);
+  const further = account.furtherDrops();
+  const groups = [...left].map(([reason, packets]) => {
+    const causes = further.filter((drop) => drop.reason === reason);
+    const counted = causes.reduce((sum, { cause }) => sum + cause.packets, 0);
+    const bytes = causes.reduce((sum, { cause }) => sum + cause.bytes, 0);
+    return { reason, packets, bytes, uncounted: packets - counted, causes };
+  });
+  return byPackets(groups.filter(({ packets }) => packets > 0));
+}
+
+const byPackets = (groups: readonly DropGroup[]): DropGroup[] => [...groups].sort((a, b) => b.packets - a.packets);
+
+/** The note of the layer that dropped the witness, or what came of it; of several the one that knows a nearest record. */
+function lastWord(account: PathAccount, drop: Drop): TraceNote | undefined {
+  const isPlace = (step: Path["steps"][number]): boolean => reasonOf(step) === drop.reason && step.port === drop.port;
+  const now = account.wayOf(drop).find(isPlace);
   // The lab may have become another since; of the path's own witness it is known what was said then.
-  const notes = (now ?? (cause.witness === path.witness ? path.steps.find(isEnd) : undefined))?.notes ?? [];
+  const { path, cause } = drop;
+  const notes = (now ?? (cause.witness === path.witness ? path.steps.find(isPlace) : undefined))?.notes ?? [];
   const last = notes.at(-1);
   return notes.find(({ layer, nearest }) => nearest && layer === last?.layer) ?? last;
 }
@@ -164,12 +187,36 @@ function lastWord(account: PathAccount, path: Path, cause: Cause): TraceNote | u
 
 function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Result): unknown {
   const paths = account.paths();
+  const groups = dropGroups(paths);
   const name = (port: Path["port"]): string => lab.engine.ports[port]!.name;
   const witness = ({ input, packet }: Witness) => ({ port: inputs[input]!.port, file: inputs[input]!.value, packet });
   const reason = (path: Path["end"]["reason"]) => ({
     reason: path === 0 ? null : reasonName(path),
     windowsReason: windowsReason(path),
     windowsNumber: windowsNumber(path),
+  });
+  const dropped = (group: DropGroup) => ({
+    ...reason(group.reason),
+    text: reasonText(group.reason),
+    packets: group.packets,
+    bytes: group.bytes,
+    otherCauses: group.uncounted,
+    causes: group.causes.map((drop, index) => {
+      const { path, port, cause } = drop;
+      const last = index < NOTED_CAUSES_MAX ? lastWord(account, drop) : undefined;
+      return {
+        packets: cause.packets,
+        bytes: cause.bytes,
+        from: name(path.port),
+        at: name(port),
+        witness: witness(cause.witness),
+        layer: last?.layer ?? null,
+        saw: last?.saw ?? null,
+        decided: last?.decided ?? null,
+        nearest: last?.nearest ? { record: plain(last.nearest.record), differs: last.nearest.differs } : null,
+        cures: cause.cures,
+      };
+    }),
   });
   return {
     schemaVersion: SCHEMA_VERSION,
@@ -201,28 +248,7 @@ function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Res
         answers: step.answers.map(({ port }) => name(port)),
       })),
     })),
-    drops: dropGroups(paths).map((group) => ({
-      ...reason(group.reason),
-      text: reasonText(group.reason),
-      packets: group.packets,
-      bytes: group.bytes,
-      otherCauses: group.uncounted,
-      causes: group.causes.map(({ path, cause }, index) => {
-        const last = index < NOTED_CAUSES_MAX ? lastWord(account, path, cause) : undefined;
-        return {
-          packets: cause.packets,
-          bytes: cause.bytes,
-          from: name(path.port),
-          at: name(path.end.port),
-          witness: witness(cause.witness),
-          layer: last?.layer ?? null,
-          saw: last?.saw ?? null,
-          decided: last?.decided ?? null,
-          nearest: last?.nearest ? { record: plain(last.nearest.record), differs: last.nearest.differs } : null,
-          cures: cause.cures,
-        };
-      }),
-    })),
+    drops: groups.map(dropped),
     findings: faults.map((fault) => ({
       ...fault,
       witness: {
@@ -231,22 +257,10 @@ function toJson({ lab, inputs, ports, readers, account, faults, elapsedMs }: Res
         packet: fault.witness.packet,
       },
     })),
-    furtherDrops: furtherDrops(lab, dropGroups(paths)),
+    furtherDrops: furtherDropGroups({ lab, account }, groups).map(dropped),
     tracedFlows: account.traced,
     elapsedMs,
   };
-}
-
-/** What was dropped besides the packets of the capture: copies of them, and what nodes sent by themselves. */
-function furtherDrops(
-  { engine }: Lab,
-  groups: readonly DropGroup[],
-): readonly { readonly reason: string; readonly packets: number }[] {
-  const left = new Map<string, number>();
-  for (const { reason, count } of engineResult(engine, countersOf(engine)).drops)
-    left.set(reason, (left.get(reason) ?? 0) + count);
-  for (const { reason, packets } of groups) left.set(reasonName(reason), (left.get(reasonName(reason)) ?? 0) - packets);
-  return [...left].flatMap(([reason, packets]) => (packets > 0 ? [{ reason, packets }] : []));
 }
 
 // Text.
@@ -266,12 +280,9 @@ function report(result: Result, top: number): string[] {
   lines.push("", paint("bold", countOf(paths.length, "path")));
   for (const path of paths.slice(0, top)) lines.push(...pathLines(result, path));
   if (paths.length > top) lines.push(paint("dim", `  and ${countOf(paths.length - top, "path")} more (--top)`));
-  for (const group of dropGroups(paths)) lines.push("", ...dropLines(result, group, top));
-  for (const { reason, packets } of furtherDrops(lab, dropGroups(paths)))
-    lines.push(
-      "",
-      `${paint("red", `dropped ${reason}`)}: ${countOf(packets, "copy or frame of the nodes' own", "copies or frames of the nodes' own")}`,
-    );
+  const groups = dropGroups(paths);
+  for (const group of groups) lines.push("", ...dropLines(result, group, top, PACKETS));
+  for (const group of furtherDropGroups(result, groups)) lines.push("", ...dropLines(result, group, top, FURTHER));
   for (const fault of result.faults) lines.push("", ...faultLines(result, fault));
   const { totals } = countersOf(lab.engine);
   lines.push("", conservationLine(totals));
@@ -287,8 +298,15 @@ const faultLines = (result: Result, { code, sender, packets, witness, text, cure
   `    cure     ${cure}`,
 ];
 
-const amount = ({ packets, bytes }: { readonly packets: number; readonly bytes: number }): string =>
-  `${countOf(packets, "packet")}, ${countOf(bytes, "byte")}`;
+/** One of what is counted, and several. */
+type Words = readonly [one: string, several: string];
+const PACKETS: Words = ["packet", "packets"];
+const FURTHER: Words = ["copy or frame of the nodes' own", "copies or frames of the nodes' own"];
+
+const amount = (
+  { packets, bytes }: { readonly packets: number; readonly bytes: number },
+  words: Words = PACKETS,
+): string => `${countOf(packets, ...words)}, ${countOf(bytes, "byte")}`;
 
 const witnessText = ({ inputs }: Result, { input, packet }: Pick<Witness, "input" | "packet">): string =>
   inputs.length === 1 ? `packet ${formatNumber(packet)}` : `packet ${formatNumber(packet)} of ${inputs[input]!.value}`;
@@ -326,18 +344,21 @@ function doneBy(engine: Engine, { outputs, answers, decision, notes }: Path["ste
   return done;
 }
 
-function dropLines(result: Result, group: DropGroup, top: number): string[] {
+function dropLines(result: Result, group: DropGroup, top: number, words: Words): string[] {
   const paint = painter();
   const name = windowsReason(group.reason);
   const windows = name === null ? "" : ` (Windows: ${name} ${windowsNumber(group.reason)})`;
   const lines = [
-    `${paint("red", `dropped ${reasonName(group.reason)}`)}${windows}: ${amount(group)}`,
+    `${paint("red", `dropped ${reasonName(group.reason)}`)}${windows}: ${amount(group, words)}`,
     `  ${reasonText(group.reason)}`,
   ];
-  for (const { path, cause } of group.causes.slice(0, top)) {
-    const at = result.lab.engine.ports[path.end.port]!.name;
-    lines.push(`  ${amount(cause)} at ${at}, such as ${witnessText(result, cause.witness)}`);
-    const last = lastWord(result.account, path, cause);
+  for (const drop of group.causes.slice(0, top)) {
+    const { port, cause } = drop;
+    const at = result.lab.engine.ports[port]!.name;
+    lines.push(
+      `  ${amount(cause, words)} at ${at}, ${words === FURTHER ? "because of" : "such as"} ${witnessText(result, cause.witness)}`,
+    );
+    const last = lastWord(result.account, drop);
     if (last) lines.push(`    saw      ${last.saw}`, `    decided  ${last.decided}`);
     if (last?.nearest) {
       const { record, differs } = last.nearest;
@@ -347,7 +368,7 @@ function dropLines(result: Result, group: DropGroup, top: number): string[] {
   }
   const more = group.causes.length - top;
   if (more > 0) lines.push(paint("dim", `  and ${countOf(more, "cause")} more (--top)`));
-  if (group.uncounted > 0) lines.push(`  ${countOf(group.uncounted, "packet")} for causes that are not told apart`);
+  if (group.uncounted > 0) lines.push(`  ${countOf(group.uncounted, ...words)} for causes that are not told apart`);
   return lines;
 }
 

@@ -7,11 +7,13 @@
  *
  * A path is a sequence of nodes, the layers that were passed in each, and how it ended. What the engine says about the end is what is
  * counted; the trace, which asks the same layers, tells the way there.
+ *
+ * Copies, pieces and answers that are dropped belong to the packet that they come from: they are on its path, and it is their witness.
  */
 
 import { type Cure, curesFor, type LabKnowledge } from "../../control/index.js";
 import { type Engine, Reason, type TraceStep, trace } from "../../dataplane/index.js";
-import { BURST_MAX, CONTROL, READ_ONLY, ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
+import { BURST_MAX, CONTROL, READ_ONLY, ROW, ROW_SIZE, VERDICT } from "../../dataplane/packet/index.js";
 import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { CaptureOutput } from "../../io/index.js";
 import type { Arrivals } from "../arrivals.js";
@@ -39,6 +41,14 @@ export interface Cause {
   bytes: number;
   readonly witness: Witness;
   readonly cures: readonly Cure[];
+}
+
+/** Drops for one cause, at one place of a path. */
+export interface Drop {
+  readonly path: Path;
+  readonly reason: Reason;
+  readonly port: PortIndex;
+  readonly cause: Cause;
 }
 
 export interface Path {
@@ -69,6 +79,8 @@ interface Flow {
   readonly cause: Cause | null;
   /** Who else counts them. */
   readonly watchers: readonly { packets: number }[];
+  /** What is dropped of what its packets bring forth, each reason and port once. */
+  readonly further: Drop[];
 }
 
 /** Looks at the way of one packet of each flow, and says where the flow's packets are to be counted. */
@@ -82,12 +94,14 @@ export class PathAccount implements Departure {
   readonly outputs: readonly CaptureOutput[] = [];
   readonly #flows = new Map<number, Flow>();
   readonly #paths = new Map<string, Path>();
+  readonly #further = new Map<string, Drop>();
   /** Of the burst under way. */
   readonly #signatures = new Float64Array(BURST_MAX);
   readonly #offsets = new Uint32Array(BURST_MAX);
   readonly #lengths = new Uint32Array(BURST_MAX);
   readonly #ports = new Uint16Array(BURST_MAX);
   readonly #ends = new Int32Array(BURST_MAX);
+  readonly #flowOf: Flow[] = [];
   /** Those packets are accounted for that came before this one in the fill. */
   #next = 0;
   /** Flows that were traced, those traced again included. */
@@ -104,8 +118,15 @@ export class PathAccount implements Departure {
     return [...this.#paths.values()].sort((a, b) => b.packets - a.packets);
   }
 
+  /** Drops of copies, pieces and answers, as far as they can be told apart; sorted by frames, most first. */
+  furtherDrops(): Drop[] {
+    return [...this.#further.values()]
+      .filter(({ cause }) => cause.packets > 0)
+      .sort((a, b) => b.cause.packets - a.cause.packets);
+  }
+
   /** The whole way of a cause's witness, with every layer's notes; may walk whole tables for the nearest record. */
-  wayOf({ port, end, steps }: Path, { witness }: Cause): readonly TraceStep[] {
+  wayOf({ path: { port, end, steps }, cause: { witness } }: Drop): readonly TraceStep[] {
     return steps.length === 0 ? [] : this.#trace(port, end, witness, "notes");
   }
 
@@ -153,6 +174,7 @@ export class PathAccount implements Departure {
         flow = this.#explain(rows + row * ROW_SIZE, index);
         this.#flows.set(key, flow);
       }
+      this.#flowOf[row] = flow;
       const length = this.#lengths[index]!;
       flow.path.packets++;
       for (const watcher of flow.watchers) watcher.packets++;
@@ -162,6 +184,35 @@ export class PathAccount implements Departure {
         flow.cause.bytes += length;
       } else if (flow.path.end.verdict === "dropped") flow.path.uncounted++;
     }
+    this.#countFurther(count);
+  }
+
+  /** Of what the packets of the burst have brought forth: what was dropped. */
+  #countFurther(count: number): void {
+    const { memory } = this.engine;
+    const { rows } = memory;
+    const all = memory.u32(CONTROL.ROW_COUNT);
+    const first = memory.u32(rows + ROW.SEQUENCE);
+    for (let index = count; index < all; index++) {
+      const row = rows + index * ROW_SIZE;
+      const original = (memory.u32(row + ROW.SEQUENCE) - first) >>> 0;
+      if (memory.bytes[row + ROW.VERDICT] !== VERDICT.DROPPED || original >= count) continue;
+      const reason = memory.bytes[row + ROW.REASON]! as Reason;
+      const { cause } = this.#furtherDrop(this.#flowOf[original]!, reason, memory.u16(row + ROW.PORT) as PortIndex);
+      cause.packets++;
+      cause.bytes += memory.u32(row + ROW.LENGTH);
+    }
+  }
+
+  #furtherDrop({ path, cause, further }: Flow, reason: Reason, port: PortIndex): Drop {
+    const known = further.find((drop) => drop.reason === reason && drop.port === port);
+    if (known) return known;
+    // A copy that ends as its original, or what no layer has decided.
+    const isOwn = cause !== null && path.end.reason === reason && path.end.port === port;
+    const cures = isOwn ? cause.cures : curesFor(this.knowledge, undefined, reason);
+    const drop = this.#openFurther(path, reason, port, cures, cause?.witness ?? path.witness);
+    further.push(drop);
+    return drop;
   }
 
   /** Of each packet and its copies: where they ended, and why. */
@@ -200,7 +251,8 @@ export class PathAccount implements Departure {
     const path = this.#pathOf(port, end, outline, witness);
     path.flows++;
     const watchers = this.watcher.look(outline, witness);
-    return { path, cause: verdict === "dropped" ? this.#causeOf(path, outline, witness) : null, watchers };
+    const cause = verdict === "dropped" ? this.#causeOf(path, outline, witness) : null;
+    return { path, cause, watchers, further: this.#furtherOf(path, outline, witness) };
   }
 
   #trace(port: PortIndex, { reason }: End, { frame, timestampNs }: Witness, detail: "notes" | "layers"): TraceStep[] {
@@ -230,6 +282,30 @@ export class PathAccount implements Departure {
     const cause: Cause = { packets: 0, bytes: 0, witness, cures };
     path.causes.set(key, cause);
     return cause;
+  }
+
+  /** The drops on the way of a packet besides its own. */
+  #furtherOf(path: Path, outline: readonly TraceStep[], witness: Witness): Drop[] {
+    const { end } = path;
+    const drops: Drop[] = [];
+    for (const step of outline) {
+      const [reason, { port }] = [reasonOf(step), step];
+      const isDrop = step.refused !== Reason.NONE || step.decision.verdict.kind === "drop";
+      const isOwn = end.verdict === "dropped" && end.reason === reason && end.port === port;
+      if (!isDrop || isOwn || drops.some((drop) => drop.reason === reason && drop.port === port)) continue;
+      drops.push(this.#openFurther(path, reason, port, curesFor(this.knowledge, step, reason), witness));
+    }
+    return drops;
+  }
+
+  /** Beyond the limit a drop that is counted, and not told. */
+  #openFurther(path: Path, reason: Reason, port: PortIndex, cures: readonly Cure[], witness: Witness): Drop {
+    const key = `${reason} ${port} ${path.port} ${JSON.stringify(cures)}`;
+    const known = this.#further.get(key);
+    if (known) return known;
+    const drop: Drop = { path, reason, port, cause: { packets: 0, bytes: 0, witness, cures } };
+    if (this.#further.size < CAUSES_MAX) this.#further.set(key, drop);
+    return drop;
   }
 
   async drain(): Promise<void> {}

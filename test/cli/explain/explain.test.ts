@@ -32,27 +32,28 @@ interface Explained {
       answers: string[];
     }[];
   }[];
-  readonly furtherDrops: { readonly reason: string; readonly packets: number }[];
-  readonly drops: {
-    reason: string;
-    windowsReason: string | null;
-    windowsNumber: number | null;
-    text: string;
+  readonly furtherDrops: DropGroup[];
+  readonly drops: DropGroup[];
+  readonly tracedFlows: number;
+}
+interface DropGroup {
+  reason: string;
+  windowsReason: string | null;
+  windowsNumber: number | null;
+  text: string;
+  packets: number;
+  bytes: number;
+  otherCauses: number;
+  causes: {
     packets: number;
     bytes: number;
-    otherCauses: number;
-    causes: {
-      packets: number;
-      bytes: number;
-      at: string;
-      witness: Witness;
-      layer: string | null;
-      decided: string | null;
-      nearest: { record: Record<string, unknown>; differs: string } | null;
-      cures: { host: string | null; command: string | null; text: string }[];
-    }[];
+    at: string;
+    witness: Witness;
+    layer: string | null;
+    decided: string | null;
+    nearest: { record: Record<string, unknown>; differs: string } | null;
+    cures: { host: string | null; command: string | null; text: string }[];
   }[];
-  readonly tracedFlows: number;
 }
 
 const explained = (text: string): Explained => JSON.parse(text) as Explained;
@@ -113,7 +114,7 @@ it("every capture of the repository: packets, bytes, drops and reasons are those
     const told = new Map(account.drops.map(({ reason, packets: count }) => [reason, count]));
     for (const { reason, packets: count } of account.furtherDrops) told.set(reason, (told.get(reason) ?? 0) + count);
     expect(told, input).toEqual(counted);
-    for (const { packets: count, causes, otherCauses } of account.drops) {
+    for (const { packets: count, causes, otherCauses } of [...account.drops, ...account.furtherDrops]) {
       expect(causes.reduce((sum, cause) => sum + cause.packets, 0) + otherCauses, input).toBe(count);
     }
   }
@@ -219,6 +220,32 @@ it("what flooding does: copies are named where they are made, and each path of a
   expect(paths.map(({ nodes }) => nodes[0]!.outputs)).toEqual([["host1/Blue9", "host1/nic1"]]);
   const { stdout } = await hnv(["explain", at("lab.yaml"), "--in", `host1/Blue1=${at("in.pcap")}`]);
   expect(stdout).toContain("2 copies: host1/Blue9, host1/nic1");
+});
+
+it("copies that are dropped have a cause of their own: where, because of which packet, and what cures it", async () => {
+  const at = workplace();
+  const beside = "      - { name: Blue9, adapters: [{ mac: 060600000099, vsid: 5001, addresses: [10.0.0.99] }] }\n";
+  const text = readFileSync(LABS.plain, "utf8")
+    .replace("      - name: Red1\n", `${beside}      - name: Red1\n`)
+    .replaceAll("mac: 02-00", "mtu: 9000, mac: 02-00"); // of the NICs; the provider subnet carries 1600
+  writeFileSync(at("lab.yaml"), text);
+  const long = new Uint8Array(14 + 1700);
+  long.set(changed(changed(innerOf("a"), 0, 255, 255, 255, 255, 255, 255), 30, 255, 255, 255, 255));
+  const toAll = repaired(changed(long, 16, 1700 >> 8, 1700 & 0xff));
+  writePcap(at("in.pcap"), [innerOf("a"), toAll, toAll]);
+  const { drops, furtherDrops, totals } = await explain(at("lab.yaml"), `host1/Blue1=${at("in.pcap")}`);
+  expect(totals).toMatchObject({ in: 3, copies: 2, delivered: 3, dropped: 2 });
+  expect(drops).toEqual([]);
+  const witness = { port: "host1/Blue1", file: at("in.pcap"), packet: 2 };
+  const cures = [{ host: "host1", command: null, text: expect.stringContaining("carries 1600 octets") as string }];
+  expect(furtherDrops).toMatchObject([
+    {
+      reason: "PROVIDER_MTU",
+      packets: 2,
+      otherCauses: 0,
+      causes: [{ packets: 2, at: "provider/host1.nic1", witness, decided: expect.stringContaining("1600"), cures }],
+    },
+  ]);
 });
 
 it("witnesses are numbered within their own input, in merged inputs too", async () => {

@@ -49,6 +49,61 @@ it.runIf(isScapyAvailable()).each([
   expect(text).toContain(`found ${code}`);
 });
 
+it.runIf(isScapyAvailable()).each([
+  ["badInnerChecksum", "BAD_INNER_CHECKSUM", 15],
+  ["constantIpId", "CONSTANT_IP_ID", 13],
+  ["mssNotLowered", "SEGMENT_TOO_LONG", 13],
+])("%s is recognised where the lab's own NIC has it: the witness is the VM's packet", async (fault, code, packets) => {
+  const place = workplace();
+  writeFileSync(place("lab.yaml"), labText({ mtus: narrow, ...withFault(fault) }));
+  writePcap(place("vm.pcap"), [largeSend()]);
+  const explain = ["explain", place("lab.yaml"), "--in", `host1/Blue1=${place("vm.pcap")}`];
+  const { findings: found, furtherDrops } = JSON.parse((await hnv([...explain, "--json"])).stdout) as {
+    findings: Finding[];
+    furtherDrops: unknown[];
+  };
+  const witness = { port: "host1/Blue1", file: place("vm.pcap"), packet: 1 };
+  expect(found).toMatchObject([{ code, packets, sender: "192.168.4.11", witness }]);
+  if (fault !== "mssNotLowered") {
+    expect(furtherDrops).toEqual([]);
+    return;
+  }
+  // The segments that the provider network drops have a witness, a place and a cure too.
+  const cures = [{ host: "host1", text: expect.stringContaining("the path carries 1500 octets") as string }];
+  const cause = {
+    packets: 13,
+    from: "host1/Blue1",
+    at: "provider/host1.nic1",
+    witness,
+    layer: "provider router",
+    cures,
+  };
+  expect(furtherDrops).toMatchObject([{ reason: "PROVIDER_MTU", packets: 13, otherCauses: 0, causes: [cause] }]);
+  const { stdout } = await hnv(explain);
+  expect(stdout).toContain(
+    "13 copies or frames of the nodes' own, 20,280 bytes at provider/host1.nic1, because of packet 1",
+  );
+});
+
+it.runIf(isScapyAvailable())(
+  "a NIC is held to its own faults: what its guest got wrong is not told of it",
+  async () => {
+    const place = workplace();
+    const nic = ", encapsulatedTaskOffload: { faults: [constantIpId] }";
+    writePcap(
+      place("vm.pcap"),
+      scapyFrames(
+        "emit(Ether(dst='06:06:00:00:00:07',src='06:06:00:00:00:05')/IP(src='10.0.0.5',dst='10.0.0.7')/TCP(chksum=0x1234))",
+      ),
+    );
+    for (const fields of ["", nic]) {
+      writeFileSync(place("lab.yaml"), labText({ mtus: narrow, nic: fields }));
+      const { stdout } = await hnv(["explain", place("lab.yaml"), "--in", `host1/Blue1=${place("vm.pcap")}`, "--json"]);
+      expect((JSON.parse(stdout) as { findings: Finding[] }).findings).toEqual([]);
+    }
+  },
+);
+
 it.runIf(isScapyAvailable())("frames of VMs are not judged: there, offload looks so", async () => {
   const place = workplace();
   writeFileSync(place("lab.yaml"), labText({ mtus: narrow, adapter: ", lso: true" }));
