@@ -31,6 +31,7 @@ import {
   u16,
   udpChecksumAt,
   udpChecksumIsRight,
+  vsidAt,
 } from "../../dataplane/wire/index.js";
 import type { CaptureOutput, StreamBuffer } from "../../io/index.js";
 import type { Lab, LabSettings } from "../../vswitch/index.js";
@@ -136,7 +137,7 @@ export class WireFaults implements Departure {
     const checksum = checksumFault(bytes, inner);
     if (checksum) tell("BAD_INNER_CHECKSUM", checksum);
     if (inner.protocol !== PROTOCOL_TCP || checkTcp(bytes, inner.transportAt, inner.end)) return;
-    const train = this.#train(bytes, inner);
+    const train = this.#train(bytes, outer, inner);
     if (train) tell("CONSTANT_IP_ID", train);
     const pathMtu = pathMtuOf(this.lab.settings, outer);
     const length = outer.end - outer.at;
@@ -152,14 +153,19 @@ export class WireFaults implements Departure {
     else this.#found.set(key, { code, sender, packets: 1, witness, text, cure: OFFLOAD_CURES[code] });
   }
 
-  /** Does the segment go on where the last one of its connection ended, with the same identification? */
-  #train(bytes: Uint8Array, ip: ParsedIp): string | null {
+  /**
+   * Does the segment go on where the last one of its connection ended, with the same identification? Tenants may have the same addresses.
+   * A guest may leave the field zero where it sets DF (RFC 6864 §4.1), and no NIC is to be blamed for that.
+   */
+  #train(bytes: Uint8Array, outer: ParsedIp, ip: ParsedIp): string | null {
     if (ip.family === 6) return null;
+    const identification = ipv4IdentificationAt(bytes, ip.at);
+    if (identification === 0 && ip.dontFragment) return null;
     const payload = ip.end - ip.transportAt - tcpHeaderLengthAt(bytes, ip.transportAt);
     if (payload === 0) return null;
     const { source, destination } = ip.ports!;
-    const key = `${ip.source.w3} ${ip.destination.w3} ${source} ${destination}`;
-    const identification = ipv4IdentificationAt(bytes, ip.at);
+    const tenant = `${formatAddress(outer.source)} ${vsidAt(bytes, outer.transportAt)}`;
+    const key = `${tenant} ${ip.source.w3} ${ip.destination.w3} ${source} ${destination}`;
     const sequence = tcpSequenceAt(bytes, ip.transportAt);
     const nextSequence = (sequence + payload) >>> 0;
     const last = this.#trains.get(key);

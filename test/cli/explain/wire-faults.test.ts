@@ -124,3 +124,38 @@ it.runIf(isScapyAvailable())("UDP is judged too, and a UDP checksum of none is r
   const { findings: found } = JSON.parse(stdout) as { findings: Finding[] };
   expect(found).toMatchObject([{ code: "BAD_INNER_CHECKSUM", packets: 1, witness: { packet: 3 } }]);
 });
+
+/** What explain finds in NVGRE from host1 with TCP of tenants that have the same addresses: Scapy's words for VSID, MACs and segments. */
+async function foundInTrains(script: string): Promise<Finding[]> {
+  const place = workplace();
+  writeFileSync(place("lab.yaml"), labText());
+  const frames = scapyFrames(`
+def segment(vsid, number, id, flags, source='192.168.4.11'):
+    emit(Ether(dst='02:00:c0:a8:05:16',src='02:00:5e:00:02:01')/Dot1Q(vlan=104)/IP(src=source,dst='192.168.5.22',proto=47)
+        /Raw(bytes.fromhex('20006558%06x07' % vsid))/Ether(src='06:06:00:00:00:05',dst='06:06:00:00:00:07')
+        /IP(src='10.0.0.5',dst='10.0.0.7',id=id,flags=flags)/TCP(sport=4000,dport=5000,seq=number*5)/Raw(b'hello'))
+${script}`);
+  writePcap(place("wire.pcap"), frames);
+  const { stdout } = await hnv(["explain", place("lab.yaml"), "--in", `host2/nic1=${place("wire.pcap")}`, "--json"]);
+  return (JSON.parse(stdout) as { findings: Finding[] }).findings;
+}
+
+it.runIf(isScapyAvailable())(
+  "a constant identification is seen among packets of tenants and hosts with the same addresses",
+  async () => {
+    const found = await foundInTrains(`
+for number in range(5):
+    segment(5001, number, 7, 'DF')
+    segment(6001, number, 1000+number, 'DF')
+    segment(5001, number, 2000+number, 'DF', '192.168.4.12')`);
+    expect(found).toMatchObject([
+      { code: "CONSTANT_IP_ID", sender: "192.168.4.11", packets: 3, witness: { packet: 7 } },
+    ]);
+  },
+);
+
+it.runIf(isScapyAvailable())("identification 0 is the guest's own choice with DF, and a fault without", async () => {
+  const train = (flags: string): string => `for number in range(5): segment(5001, number, 0, '${flags}')`;
+  expect(await foundInTrains(train("DF"))).toEqual([]);
+  expect(await foundInTrains(train(""))).toMatchObject([{ code: "CONSTANT_IP_ID", packets: 3 }]);
+});
