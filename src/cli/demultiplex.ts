@@ -11,7 +11,8 @@
  *     for an adapter without VSID, or a group, from elsewhere ─► the NIC of the frame's VLAN
  *     for an adapter with VSID, from elsewhere: what the host has unwrapped     ─► left out
  *
- * The same MAC in several virtual subnets is told apart by the source address: (VSID, CA, MAC) has a lookup record in one of them.
+ * The same MAC in several virtual subnets, of this host or of VMs elsewhere, is told apart by the source address: (VSID, CA, MAC) has a
+ * lookup record in one of them.
  */
 
 import { ROW, ROW_SIZE } from "../dataplane/packet/index.js";
@@ -46,6 +47,7 @@ import {
   sourceMacAt,
   u16,
   VLAN_TAG_LENGTH,
+  type Vsid,
 } from "../dataplane/wire/index.js";
 import type { HostSettings, Lab } from "../vswitch/index.js";
 import type { Placement, RowMemory } from "./arrivals.js";
@@ -86,8 +88,8 @@ export function demultiplexerFor(lab: Lab, name: string): HostDemultiplexer | un
 
 export class HostDemultiplexer implements Placement {
   readonly #policy: HostPolicy;
-  readonly #adapters = new Map<Mac, { readonly port: PortIndex; readonly vsid: number }[]>();
-  readonly #vsids: ReadonlySet<number>;
+  readonly #adapters = new Map<Mac, { readonly port: PortIndex; readonly vsid: Vsid }[]>();
+  readonly #vsids: ReadonlySet<Vsid>;
   /** MACs of NICs and of provider addresses. */
   readonly #nicMacs = new Map<Mac, PortIndex>();
   readonly #providerAddresses = new Map<string, PortIndex>();
@@ -206,21 +208,21 @@ export class HostDemultiplexer implements Placement {
   }
 
   #adapterOf(
-    candidates: readonly { readonly port: PortIndex; readonly vsid: number }[],
+    candidates: readonly { readonly port: PortIndex; readonly vsid: Vsid }[],
     mac: Mac,
     bytes: Uint8Array,
     networkAt: number,
     end: number,
     etherType: number,
   ): PortIndex | LeftOut {
-    if (candidates.length === 1) return candidates[0]!.port;
     const address = senderAddress(bytes, networkAt, end, etherType);
     const { lookupRecords } = this.#policy;
-    const fitting = candidates.filter(
-      ({ vsid }) =>
-        address && lookupRecords.find(vsid as Parameters<typeof lookupRecords.find>[0], address)?.macAddress === mac,
-    );
-    return fitting.length === 1 ? fitting[0]!.port : "ambiguousAdapter";
+    const isOnRecord = (vsid: Vsid): boolean =>
+      address !== undefined && lookupRecords.find(vsid, address)?.macAddress === mac;
+    const fitting = candidates.filter(({ vsid }) => isOnRecord(vsid));
+    if (fitting.length === 1) return fitting[0]!.port;
+    if (fitting.length === 0 && [...this.#vsids].some(isOnRecord)) return "unwrapped"; // from another tenant's VM elsewhere
+    return candidates.length === 1 ? candidates[0]!.port : "ambiguousAdapter";
   }
 
   #nicFor(vlan: number): PortIndex | LeftOut {
@@ -231,7 +233,7 @@ export class HostDemultiplexer implements Placement {
   #isOnRecord(mac: Mac): boolean {
     const { lookupRecords } = this.#policy;
     for (const vsid of this.#vsids) {
-      if (lookupRecords.findByMac(vsid as Parameters<typeof lookupRecords.findByMac>[0], mac).length > 0) return true;
+      if (lookupRecords.findByMac(vsid, mac).length > 0) return true;
     }
     return false;
   }

@@ -112,6 +112,21 @@ it("IP Rewrite: what a VM has sent is told from what the host made of it, also w
   expect(readHex(at("again.pcap"))).toEqual(readHex(at("wire.pcap")));
 });
 
+it("another tenant's VM elsewhere has the MAC of an adapter here: its unwrapped frames are not that adapter's", async () => {
+  const at = workplace();
+  const lab = at("lab.yaml");
+  writeFileSync(lab, readFileSync(LABS.plain, "utf8").replace("08-08-00-00-00-05", "06-06-00-00-00-07")); // Red1, as Blue2
+  const fromBlue2 = readHex(join(ROOT, "pcaps/blue2-tcp-sent.pcap")).slice(0, 3).map(hex);
+  const fromRed1 = fromBlue2[0]!.slice();
+  fromRed1[14 + 15] = 5; // 10.0.0.5
+  const unknown = fromBlue2[0]!.slice();
+  unknown[14 + 15] = 99;
+  writePcap(at("mirror.pcap"), [...fromBlue2, fromRed1, unknown]);
+  const { inputs } = await run(lab, "--in", `auto:host1=${at("mirror.pcap")}`);
+  expect(inputs[0]!.leftOut).toMatchObject([{ why: "for a VM of the host, already unwrapped", frames: 3, first: 1 }]);
+  expect(inputs[0]!.ports).toEqual([{ port: "host1/Red1", frames: 2 }]); // what nobody else can have sent, too
+});
+
 it("what fits no port is listed by kind, with the first frame of each; frames of others are not taken in", async () => {
   const at = workplace();
   writePcap(at("mirror.pcap"), [
