@@ -15,6 +15,7 @@ import {
   isNextHop,
   type Message,
   type NoNextHop,
+  pathMtuTo,
   readMessage,
   selectNextHop,
   takenBy,
@@ -25,6 +26,7 @@ import {
   formatAddress,
   formatMac,
   formatPrefix,
+  IPV6_MTU_MIN,
   isLinkLocal,
   isUnspecified,
   type Mac,
@@ -417,13 +419,23 @@ function redirected(lab: LabKnowledge, hostName: string, record: LookupRecord, m
   return [{ host: hostName, command: removeLookupRecord(hostName, record), text }];
 }
 
+/** The packet does not fit the path, by the NIC's MTU or what routers have told since. */
 function tooBig({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
   const record = nextHopRecord(policy, vsid, inner);
   const family = record?.providerAddress.family;
   const own = host.providerAddresses.find(({ address }) => address.family === family);
   if (!record || !own || lab.ownerOf(record.providerAddress) === host) return [];
-  const room = innerMtu(policy.interfaceMtu(own.interfaceIndex), own.address.family);
-  const text = `this guest's MTU may be ${room} at most; or raise that of the provider network (hnv mtu)`;
+  const destination = record.providerAddress;
+  const isRewritten = record.rule === "TranslationMethodNat"; // adds nothing, and goes by the interface alone
+  const interfaceMtu = policy.interfaceMtu(own.interfaceIndex);
+  const pathMtu = isRewritten ? interfaceMtu : pathMtuTo(policy, own.interfaceIndex, destination);
+  const room = isRewritten ? pathMtu : innerMtu(pathMtu, destination.family);
+  const source = pathMtu < interfaceMtu ? `, as a router has told (${interfaceMtu} by the NIC)` : "";
+  const path = `the path to ${formatAddress(destination)} carries ${pathMtu} octets${source}`;
+  const isTooNarrow = inner.ip?.family === 6 && room < IPV6_MTU_MIN;
+  const text = isTooNarrow
+    ? `${path} and leaves ${room}, where IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): no guest can cure that, only a path of ${pathMtu + IPV6_MTU_MIN - room} or more`
+    : `${path}: this guest's MTU may be ${room} at most; or raise that of the provider network (hnv mtu)`;
   return [{ host: host.name, command: null, text }];
 }
 

@@ -39,7 +39,7 @@ export {
   ControlState,
 } from "./nve/control-state.js";
 export { deliverLocally } from "./nve/deliver.js";
-export { innerMtu, OUTER_TTL } from "./nve/encapsulate.js";
+export { innerMtu, OUTER_TTL, pathMtuTo } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
 export type { CustomerAddressEvent, LearningCounters } from "./nve/learned-addresses.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";

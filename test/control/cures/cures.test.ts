@@ -562,6 +562,54 @@ neighbors: [{ host: host1, address: 192.168.4.1, mac: 02-00-5E-00-02-01 }]
   ]);
 });
 
+describe("a packet that does not fit", () => {
+  const cureOf = (lab: Lab, bytes: Uint8Array): [string, string] => {
+    const [step, reason] = follow(lab, "host1/Blue1", bytes).dropped!;
+    return [reasonName(reason), curesFor(new LabKnowledge(lab), step, reason)[0]!.text];
+  };
+  const blue6 = (length: number): Uint8Array => {
+    const ends = { source: "fd00:10::5", destination: "fd00:10::7" };
+    const payload = udpOf(ends.source, ends.destination, [40_000, 5001], new Uint8Array(length - 48));
+    return ethernet("06-06-00-00-00-07", "06-06-00-00-00-05", packet({ ...ends, protocol: 17, payload }));
+  };
+
+  it("by the NIC's MTU, and by less once a router has told so", () => {
+    const lab = makeLab(labText({ mtus: [1600, 1300] }));
+    expect(cureOf(lab, blueUdp(1559))).toEqual([
+      "TX_TOO_BIG_ICMP4",
+      "the path to 192.168.5.22 carries 1600 octets: this guest's MTU may be 1558 at most; or raise that of the provider network (hnv mtu)",
+    ]);
+    lab.engine.send([{ port: lab.port("host1/Blue1")!, frame: blueUdp(1400) }]);
+    lab.engine.sendNothing(1_000_000_000n);
+    expect(cureOf(lab, blueUdp(1400))).toEqual([
+      "TX_TOO_BIG_ICMP4",
+      "the path to 192.168.5.22 carries 1300 octets, as a router has told (1600 by the NIC): this guest's MTU may be 1258 at most; " +
+        "or raise that of the provider network (hnv mtu)",
+    ]);
+  });
+
+  it("IPv6 over a path that leaves less than 1280: no MTU of the guest is the cure", () => {
+    expect(cureOf(makeLab(labText({ mtus: [1321, 1600] })), blue6(1280))).toEqual([
+      "TX_TOO_BIG_ICMP6",
+      "the path to 192.168.5.22 carries 1321 octets and leaves 1279, where IPv6 needs 1280 (RFC 8200 §5): " +
+        "no guest can cure that, only a path of 1322 or more",
+    ]);
+    const wide = makeLab(labText({ mtus: [1322, 1600] }));
+    expect(follow(wide, "host1/Blue1", blue6(1280)).dropped).toBeUndefined();
+    expect(cureOf(wide, blue6(1281))[1]).toContain("may be 1280 at most");
+  });
+
+  it("IP Rewrite adds nothing: all that the NIC carries", () => {
+    const nat = (ca: number, pa: string): string =>
+      `  - { virtualSubnetID: 5001, customerAddress: 10.0.0.${ca}, macAddress: "06060000000${ca}", providerAddress: ${pa}, rule: TranslationMethodNat }\n`;
+    const text = labText({ mtus: [1500, 1500] })
+      .replace("{ address: 192.168.4.11 }", "{ address: 192.168.4.11 }, { address: 192.168.4.101 }")
+      .replace("{ address: 192.168.5.22 }", "{ address: 192.168.5.22 }, { address: 192.168.5.102 }");
+    const lab = makeLab(`${text}lookupRecords:\n${nat(5, "192.168.4.101")}${nat(7, "192.168.5.102")}`);
+    expect(cureOf(lab, blueUdp(1501))[1]).toContain("may be 1500 at most");
+  });
+});
+
 it("fragments of NVGRE: the sender should not make them, or this host should put them together", () => {
   const [reason, cures] = curesOf(
     labText({ mtus: [1500, 1500], settings: "{ outerFragmentation: true }" }),

@@ -172,7 +172,7 @@ export function wayFrom(policy: HostPolicy, source: ProviderAddress, destination
 }
 
 /** The interface's own MTU, or less where routers have told so (RFC 1191 §3, RFC 8201 §4). */
-const pathMtuTo = (policy: HostPolicy, interfaceIndex: number, destination: Address): number =>
+export const pathMtuTo = (policy: HostPolicy, interfaceIndex: number, destination: Address): number =>
   Math.min(policy.interfaceMtu(interfaceIndex), policy.pathMtus.find(destination) ?? Number.POSITIVE_INFINITY);
 
 function wayText({ source, interfaceIndex, hop, ethernet }: Way, { flowId }: NvgrePush): string {
