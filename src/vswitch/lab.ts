@@ -15,9 +15,15 @@ import {
   type ProviderAddress,
   STAMP_COUNT,
 } from "../dataplane/policy/index.js";
-import type { ControlCounters, LearningCounters, MembershipCounters, Node } from "../dataplane/slowpath/index.js";
+import {
+  type ControlCounters,
+  innerMtu,
+  type LearningCounters,
+  type MembershipCounters,
+  type Node,
+} from "../dataplane/slowpath/index.js";
 import type { NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
-import { formatAddress, type Mac, type Vsid } from "../dataplane/wire/index.js";
+import { formatAddress, IPV6_MTU_MIN, type Mac, type Vsid } from "../dataplane/wire/index.js";
 import { disagreement } from "./agreement.js";
 import { type ChangingLab, carryOut } from "./carry-out.js";
 import type { LabChange } from "./changes.js";
@@ -131,6 +137,8 @@ export class Lab {
     if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
     if (learnsPathMtus(this.settings) && tellsPathMtus(this.settings))
       return "its router tells hosts how much a path carries, for all flows together";
+    if (isTooNarrowForIpv6(this.settings))
+      return "its hosts tell, once in a second, of IPv6 that their NICs are too narrow for";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 
@@ -207,6 +215,11 @@ function tellsPathMtus({ hosts, provider }: LabSettings): boolean {
   const widest = Math.max(...hosts.flatMap(({ nics }) => nics.map(({ mtu }) => mtu)));
   return routed.length > 1 && routed.some(({ mtu }) => mtu < widest);
 }
+
+/** Does a NIC leave less of it for packets of VMs than any IPv6 link may carry (RFC 8200 §5), at least in a tunnel over IPv6? */
+const isTooNarrowForIpv6 = ({ hosts }: LabSettings): boolean =>
+  hosts.some(({ nics }) => nics.some(({ mtu }) => innerMtu(mtu, 6) < IPV6_MTU_MIN));
+
 const wasTaught = ({ added, moved, refused }: LearningCounters): boolean =>
   added + moved + Object.values(refused).reduce((sum, count) => sum + count, 0) > 0;
 

@@ -32,7 +32,7 @@ import {
   ip as packet,
   udp as udpOf,
 } from "../../engine/build.js";
-import { blueUdp, labText } from "../../engine/mtu/lab.js";
+import { blueUdp, blueUdp6, labText } from "../../engine/mtu/lab.js";
 import { workedPacket } from "../../vectors/worked-packets.js";
 import { change, load, TWO_HOSTS } from "../labs.js";
 
@@ -567,11 +567,6 @@ describe("a packet that does not fit", () => {
     const [step, reason] = follow(lab, "host1/Blue1", bytes).dropped!;
     return [reasonName(reason), curesFor(new LabKnowledge(lab), step, reason)[0]!.text];
   };
-  const blue6 = (length: number): Uint8Array => {
-    const ends = { source: "fd00:10::5", destination: "fd00:10::7" };
-    const payload = udpOf(ends.source, ends.destination, [40_000, 5001], new Uint8Array(length - 48));
-    return ethernet("06-06-00-00-00-07", "06-06-00-00-00-05", packet({ ...ends, protocol: 17, payload }));
-  };
 
   it("by the NIC's MTU, and by less once a router has told so", () => {
     const lab = makeLab(labText({ mtus: [1600, 1300] }));
@@ -589,14 +584,14 @@ describe("a packet that does not fit", () => {
   });
 
   it("IPv6 over a path that leaves less than 1280: no MTU of the guest is the cure", () => {
-    expect(cureOf(makeLab(labText({ mtus: [1321, 1600] })), blue6(1280))).toEqual([
+    expect(cureOf(makeLab(labText({ mtus: [1321, 1600] })), blueUdp6(1280))).toEqual([
       "TX_TOO_BIG_ICMP6",
       "the path to 192.168.5.22 carries 1321 octets and leaves 1279, where IPv6 needs 1280 (RFC 8200 §5): " +
         "no guest can cure that, only a path of 1322 or more",
     ]);
     const wide = makeLab(labText({ mtus: [1322, 1600] }));
-    expect(follow(wide, "host1/Blue1", blue6(1280)).dropped).toBeUndefined();
-    expect(cureOf(wide, blue6(1281))[1]).toContain("may be 1280 at most");
+    expect(follow(wide, "host1/Blue1", blueUdp6(1280)).dropped).toBeUndefined();
+    expect(cureOf(wide, blueUdp6(1281))[1]).toContain("may be 1280 at most");
   });
 
   it("IP Rewrite adds nothing: all that the NIC carries", () => {

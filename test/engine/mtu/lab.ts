@@ -58,6 +58,13 @@ export function blueUdp(length: number, { dontFragment = true, identification = 
   return frame(BLUE2, BLUE1, packet);
 }
 
+/** The same in an IPv6 packet. */
+export function blueUdp6(length: number): Uint8Array {
+  const ends = { source: "fd00:10::5", destination: "fd00:10::7" };
+  const payload = udp(ends.source, ends.destination, [40_000, 5001], new Uint8Array(length - 48));
+  return frame(BLUE2, BLUE1, ip({ ...ends, protocol: 17, payload }));
+}
+
 /** Made by Scapy: 20,000 octets from Blue1 to Blue2; the checksum is left to the NIC. */
 export function largeSend(family: 4 | 6 = 4): Uint8Array {
   largeSends ??= scapyFrames(`

@@ -3,7 +3,7 @@
  */
 import { expect, test } from "vitest";
 import { createLab, type LabEvent } from "../../../src/index.js";
-import { blueUdp, deliveredAt, endsOf, labOf, labText } from "./lab.js";
+import { blueUdp, blueUdp6, deliveredAt, endsOf, labOf, labText } from "./lab.js";
 
 const SECOND = 1_000_000_000n;
 const mtus = [1600, 1500] as const;
@@ -76,4 +76,45 @@ test("what is learnt and forgotten is told to those who watch the lab", () => {
     { timeMs: 1001, node: "host1", kind: "pathMtu", providerAddress: "192.168.5.22", mtu: 1500 },
     { timeMs: 601_001, node: "host1", kind: "pathMtu", providerAddress: "192.168.5.22", mtu: null },
   ]);
+});
+
+test("IPv6 over a path that leaves less than 1280: no VM is told, the operator is, once in a second for each path", () => {
+  const events: LabEvent[] = [];
+  const lab = createLab(labText({ mtus: [1321, 1600] }), { onEvent: (event) => events.push(event) });
+  const endAt = (ms: bigint, length: number): string[] =>
+    endsOf(lab.send("host1/Blue1", blueUdp6(length), SECOND + ms * 1_000_000n));
+  for (const ms of [0n, 0n, 500n, 1500n]) expect(endAt(ms, 1280)).toEqual(["dropped at host1/Blue1: TX_TOO_BIG_ICMP6"]);
+  expect(endAt(1600n, 1279)).toContain("delivered at host2/Blue2");
+  lab.pass(10n * SECOND);
+  const error = { node: "host1", kind: "configurationError", error: "IPV6_MTU_TOO_SMALL" };
+  const path = { providerAddress: "192.168.4.11", pathMtu: 1321, innerMtu: 1279 };
+  expect(events).toEqual([
+    { timeMs: 1001, ...error, ...path },
+    { timeMs: 2501, ...error, ...path },
+  ]);
+  expect(lab.controlCounters("host1")).toMatchObject({ eventsHeld: 2 });
+});
+
+test("a router tells of a path that leaves IPv6 too little: the same", () => {
+  const events: LabEvent[] = [];
+  const lab = createLab(labText({ mtus: [1600, 1300] }), { onEvent: (event) => events.push(event) });
+  lab.send("host1/Blue1", blueUdp6(1400), SECOND);
+  expect(endsOf(lab.send("host1/Blue1", blueUdp6(1400), 2n * SECOND))).toEqual([
+    "dropped at host1/Blue1: TX_TOO_BIG_ICMP6",
+  ]);
+  lab.pass(3n * SECOND);
+  expect(events.map(({ kind }) => kind)).toEqual(["pathMtu", "configurationError"]);
+  expect(events[1]).toMatchObject({ providerAddress: "192.168.4.11", pathMtu: 1300, innerMtu: 1258 });
+});
+
+test("a path that leaves 1280 is no mistake, and IPv4 may be told of less", () => {
+  const events: LabEvent[] = [];
+  const wide = createLab(labText({ mtus: [1322, 1600] }), { onEvent: (event) => events.push(event) });
+  const tooBig = wide.send("host1/Blue1", blueUdp6(1281), SECOND);
+  expect(endsOf(tooBig)[0]).toBe("dropped at host1/Blue1: TX_TOO_BIG_ICMP6");
+  expect(deliveredAt(tooBig, "host1/Blue1")).toHaveLength(1);
+  const narrow = createLab(labText({ mtus: [1000, 1600] }), { onEvent: (event) => events.push(event) });
+  expect(toldBlue1(narrow.send("host1/Blue1", blueUdp(1400), SECOND))).toEqual([958]);
+  for (const lab of [wide, narrow]) lab.pass(3n * SECOND);
+  expect(events).toEqual([]);
 });

@@ -1,9 +1,10 @@
 /**
- * What a host remembers because of control messages: redirects, and what it has said lately.
+ * What a host remembers because of control messages: redirects, and what it has said lately; mistakes in its configuration that packets
+ * have shown are told under the same limits.
  *
  * Everything here is bounded. Each kind of message to a host about one (VSID, CA) is sent once in a second, and a hundred in all; each kind of event
- * about one (VSID, CA) is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many. What is
- * told of missing records has limits of its own (`missing-records.ts`), so that no VM can silence the others.
+ * about one (VSID, CA), or one path, is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
+ * What is told of missing records has limits of its own (`missing-records.ts`), so that no VM can silence the others.
  */
 import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
@@ -44,7 +45,25 @@ export type ControlEffect =
       readonly virtualSubnetID: Vsid;
       readonly customerAddress: Address;
       readonly providerAddress: Address;
+    }
+  /** IPv6 of a VM meets a path from `source` that leaves less than any IPv6 link may carry. */
+  | {
+      readonly kind: "configurationError";
+      readonly source: Address;
+      readonly pathMtu: number;
+      readonly innerMtu: number;
     };
+
+/** A mistake in the host's configuration that packets have shown: for an operator, since no VM can be told. */
+export interface ConfigurationErrorEvent extends NodeEvent {
+  readonly kind: "configurationError";
+  readonly error: "IPV6_MTU_TOO_SMALL";
+  /** The host's own, where the path begins. */
+  readonly providerAddress: string;
+  /** What the path carries, and what it leaves for packets of VMs; octets. */
+  readonly pathMtu: number;
+  readonly innerMtu: number;
+}
 
 /** Two of the notifications of Windows' wnvapi; addresses as text, from which the families follow. */
 export interface ControlEvent extends NodeEvent {
@@ -123,6 +142,9 @@ export class ControlState {
       case "missingRecordsEnd":
         this.missing.end(work);
         break;
+      case "configurationError":
+        this.#tellError(effect, work);
+        break;
     }
   }
 
@@ -170,13 +192,21 @@ export class ControlState {
   #tell(about: EventSubject, more: Partial<ControlEvent>, work: NveWork): void {
     const { kind, virtualSubnetID } = about;
     const customerAddress = formatAddress(about.customerAddress);
-    if (!this.#events.allow(`${kind} ${virtualSubnetID} ${customerAddress}`, work.nowMs)) {
-      this.#counters.eventsHeld++;
-      return;
-    }
     const providerAddress = formatAddress(about.providerAddress);
     const event: ControlEvent = { kind, virtualSubnetID, customerAddress, providerAddress, ...more };
-    work.notify(event);
+    this.#notify(`${kind} ${virtualSubnetID} ${customerAddress}`, event, work);
+  }
+
+  #tellError(effect: Extract<ControlEffect, { kind: "configurationError" }>, work: NveWork): void {
+    const { kind, pathMtu, innerMtu } = effect;
+    const providerAddress = formatAddress(effect.source);
+    const event: ConfigurationErrorEvent = { kind, error: "IPV6_MTU_TOO_SMALL", providerAddress, pathMtu, innerMtu };
+    this.#notify(`${kind} ${providerAddress} ${pathMtu}`, event, work);
+  }
+
+  #notify(about: string, event: NodeEvent, work: NveWork): void {
+    if (this.#events.allow(about, work.nowMs)) work.notify(event);
+    else this.#counters.eventsHeld++;
   }
 
   #tellOfMissing(missing: MissingRecord, work: NveWork): void {

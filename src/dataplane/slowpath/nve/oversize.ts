@@ -4,7 +4,8 @@
  *   large send             is cut into segments
  *   (any, on request       is fragmented after encapsulation, against the RFC (`outerFragmentation`))
  *   IPv4 without DF        is cut into fragments before encapsulation, each an NVGRE packet of its own (`innerFragmentation`)
- *   IPv4 with DF, IPv6     is dropped, and the VM is told what would fit (RFC 1191 §4, RFC 8201 §4)
+ *   IPv4 with DF, IPv6     is dropped, and the VM is told what would fit (RFC 1191 §4, RFC 8201 §4); but no IPv6 sender is asked for less
+ *                          than 1280 octets (RFC 8200 §5): the operator is told instead
  *   anything else          is dropped
  *
  * Segments and fragments enter the VM's port again, and so go the way of everything that the VM sends.
@@ -17,7 +18,7 @@ import { u8 } from "../../wire/bytes.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
 import { fragmentIpv4, fragmentIpv6 } from "../../wire/fragmentation.js";
 import { IPV4_PACKET_MAX } from "../../wire/ipv4.js";
-import { IPV6_LENGTH } from "../../wire/ipv6.js";
+import { IPV6_LENGTH, IPV6_MTU_MIN } from "../../wire/ipv6.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
 import { consumeAs, dropFor, forwardOf, ongoingFrame } from "../evaluate.js";
@@ -27,6 +28,7 @@ import { tellSender } from "./gateway.js";
 import { cutLargeSend, isLargeSend, type TunnelRoom } from "./large-send.js";
 import { DEFAULT_NIC_OFFLOAD } from "./offload.js";
 import type { NveSnapshot } from "./snapshot.js";
+import type { NveEffect } from "./state.js";
 
 /** What is done instead of sending the packet as it is. */
 export interface Instead {
@@ -55,7 +57,7 @@ export function insteadOfOversize(
     asSegments(snapshot, packet, room, context) ??
     asOuterFragments(snapshot, packet, room, context) ??
     asFragments(snapshot, packet, room.innerMtu, context) ??
-    dropped(snapshot, packet, room.innerMtu, context)
+    dropped(snapshot, packet, room, context)
   );
 }
 
@@ -130,9 +132,12 @@ export function asFragments(
   return { outcome: consumeAs(Reason.TX_INNER_FRAGMENTED), text };
 }
 
-function dropped({ policy, ports }: NveSnapshot, packet: PacketView, mtu: number, context: LayerContext): Instead {
+function dropped({ policy, ports }: NveSnapshot, packet: PacketView, room: Room, context: LayerContext): Instead {
   const { ip } = packet.parsed;
   const { vsid } = ports.settingsOf(packet.ingress);
+  const { innerMtu: mtu, pathMtu, source } = room;
+  if (ip?.family === 6 && mtu < IPV6_MTU_MIN && isTooLong(ip, mtu))
+    context.raise<NveEffect>({ kind: "configurationError", source, pathMtu, innerMtu: mtu });
   const isTold = ip?.dontFragment === true && isTooLong(ip, mtu);
   const isSent = isTold && tellSender(policy, vsid, packet, { kind: "tooBig", mtu }, context);
   const frame = ongoingFrame(packet);

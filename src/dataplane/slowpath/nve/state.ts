@@ -71,6 +71,7 @@ export class NveState {
       case "policyMismatch":
       case "recordMissing":
       case "missingRecordsEnd":
+      case "configurationError":
         this.control.settle(effect, work);
         break;
       case "pathMtu":
