@@ -18,6 +18,8 @@ interface MtuOptions {
 
 const MTU_MIN = 68;
 const MTU_MAX = 65_535;
+/** For what the path has no room for. */
+const IMPOSSIBLE = "-";
 
 export function addMtuCommand(program: Command): void {
   program
@@ -117,8 +119,8 @@ function print(figures: MtuTable, route: Route | null, isJson: boolean): void {
     [`provider path MTU, outer IPv${figures.outerFamily}`, figures.pathMtu],
     ["MTU of the guests (inner IP packet)", figures.innerIpMtu],
     ["inner Ethernet frame", figures.innerFrame],
-    ["TCP segment, inner IPv4", figures.mssIpv4],
-    ["TCP segment, inner IPv6", figures.mssIpv6],
+    ["TCP segment, inner IPv4", figures.mssIpv4 ?? IMPOSSIBLE],
+    ["TCP segment, inner IPv6", figures.mssIpv6 ?? IMPOSSIBLE],
     ["frame on the wire", figures.wireFrame],
     ["frame on the wire, VLAN-tagged", figures.wireFrameTagged],
     ["frame on the wire, VLAN-tagged, with FCS", figures.wireFrameTaggedWithFcs],
@@ -141,9 +143,9 @@ function modeLines(modes: readonly ModeCost[], guestMtu: number): readonly strin
   if (modes.length === 0) return [];
   const rows = modes.map(({ mode, how, packets, bytes, extraPercent }) => [
     mode,
-    packets.toFixed(2),
-    bytes.toFixed(0),
-    `${extraPercent.toFixed(1)} %`,
+    packets?.toFixed(2) ?? IMPOSSIBLE,
+    bytes?.toFixed(0) ?? IMPOSSIBLE,
+    extraPercent === null ? IMPOSSIBLE : `${extraPercent.toFixed(1)} %`,
     how,
   ]);
   const head = ["for each of their packets", "packets", "bytes", "more", ""];

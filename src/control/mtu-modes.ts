@@ -11,16 +11,17 @@ import { tunnelOverhead } from "./mtu.js";
 
 export type MtuMode = "smallerPackets" | "mssClamp" | "innerFragmentation" | "outerFragmentation";
 
+/** The figures are null where the path is too narrow for the headers of this way, and some data behind them. */
 export interface ModeCost {
   readonly mode: MtuMode;
   /** What has to be set for it, and what else it costs. */
   readonly how: string;
   /** Packets on the wire for each packet that the guest would send over a path wide enough; on average. */
-  readonly packets: number;
+  readonly packets: number | null;
   /** Their bytes, without FCS. */
-  readonly bytes: number;
+  readonly bytes: number | null;
   /** More bytes than over a path wide enough, in percent. */
-  readonly extraPercent: number;
+  readonly extraPercent: number | null;
 }
 
 export interface ModePath {
@@ -47,15 +48,13 @@ export function modeCosts(path: ModePath): readonly ModeCost[] {
   const link = ETHERNET_LENGTH + (path.tagged ? VLAN_TAG_LENGTH : 0);
   const tunnel = link + tunnelOverhead(outerFamily);
   const whole = guestMtu + tunnel;
-  const cost = (mode: MtuMode, how: string, packets: number, bytes: number): ModeCost => ({
-    mode,
-    how,
-    packets: rounded(packets, 3),
-    bytes: Math.round(bytes),
-    extraPercent: rounded((bytes / whole - 1) * 100, 1),
-  });
-  /** The same data in packets of the inner MTU, of which so many octets are headers. */
-  const smaller = (headers: number): number => (guestMtu - headers) / (innerMtu - headers);
+  const cost = (mode: MtuMode, how: string, packets: number, bytes: number): ModeCost => {
+    if (packets === 0) return { mode, how, packets: null, bytes: null, extraPercent: null };
+    const extraPercent = rounded((bytes / whole - 1) * 100, 1);
+    return { mode, how, packets: rounded(packets, 3), bytes: Math.round(bytes), extraPercent };
+  };
+  /** The same data in packets of the inner MTU, of which so many octets are headers; 0 if nothing fits behind them. */
+  const smaller = (headers: number): number => (innerMtu > headers ? (guestMtu - headers) / (innerMtu - headers) : 0);
   const inner = pieces(guestMtu - IPV4_LENGTH, innerMtu - IPV4_LENGTH);
   const ip = FRAGMENT_IP_LENGTH[outerFamily];
   const outer = pieces(NVGRE_LENGTH + ETHERNET_LENGTH + guestMtu, pathMtu - ip);
@@ -83,7 +82,7 @@ export function modeCosts(path: ModePath): readonly ModeCost[] {
 
 const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));
 
-/** Lengths of the data of fragments: all but the last a multiple of eight (RFC 791 §3.2, RFC 8200 §4.5). */
+/** Lengths of the data of fragments: all but the last a multiple of eight (RFC 791 §3.2, RFC 8200 §4.5); none if there is no room for eight. */
 function pieces(data: number, room: number): readonly number[] {
   const lengths: number[] = [];
   const most = room - (room % 8);

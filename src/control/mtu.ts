@@ -15,6 +15,7 @@ import {
   type AddressFamily,
   formatAddress,
   formatPrefix,
+  IPV6_MTU_MIN,
   prefixContains,
   sameAddress,
 } from "../dataplane/wire/index.js";
@@ -36,7 +37,7 @@ export const tunnelOverhead = (outer: AddressFamily): number => IP_LENGTH[outer]
 /** The provider IP MTU that carries a guest's packet of this length. */
 export const providerMtuFor = (innerIpMtu: number, outer: AddressFamily): number => innerIpMtu + tunnelOverhead(outer);
 
-/** All lengths in bytes. Values are negative or zero where the path is too small for anything. */
+/** All lengths in bytes. */
 export interface MtuTable {
   readonly pathMtu: number;
   readonly outerFamily: AddressFamily;
@@ -44,9 +45,9 @@ export interface MtuTable {
   readonly innerFrame: number;
   /** Longest inner IP packet: the MTU that guests should have. */
   readonly innerIpMtu: number;
-  /** TCP without options. */
-  readonly mssIpv4: number;
-  readonly mssIpv6: number;
+  /** TCP without options; null where no such packets can travel: IPv6 needs an MTU of 1280 (RFC 8200 §5). */
+  readonly mssIpv4: number | null;
+  readonly mssIpv6: number | null;
   /** Longest frame on the wire, without FCS. */
   readonly wireFrame: number;
   readonly wireFrameTagged: number;
@@ -67,8 +68,8 @@ export function mtuTable(pathMtu: number, outerFamily: AddressFamily, guestMtu =
     outerFamily,
     innerFrame: innerIpMtu + ETHERNET_LENGTH,
     innerIpMtu,
-    mssIpv4: innerIpMtu - IP_LENGTH[4] - TCP_LENGTH,
-    mssIpv6: innerIpMtu - IP_LENGTH[6] - TCP_LENGTH,
+    mssIpv4: innerIpMtu > IP_LENGTH[4] + TCP_LENGTH ? innerIpMtu - IP_LENGTH[4] - TCP_LENGTH : null,
+    mssIpv6: innerIpMtu >= IPV6_MTU_MIN ? innerIpMtu - IP_LENGTH[6] - TCP_LENGTH : null,
     wireFrame,
     wireFrameTagged: wireFrame + VLAN_TAG_LENGTH,
     wireFrameWithFcs: wireFrame + FCS_LENGTH,

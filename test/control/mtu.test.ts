@@ -200,3 +200,31 @@ describe("the MTU of guests after boot", () => {
     expect(mtuIn(more)).toBe(mtu);
   });
 });
+
+describe("a path that is too narrow", () => {
+  const costs = (pathMtu: number) =>
+    modeCosts({ pathMtu, outerFamily: 4, tagged: false, guestMtu: 1500 }).map(({ packets, bytes, extraPercent }) => [
+      packets,
+      bytes,
+      extraPercent,
+    ]);
+  const nothing = [null, null, null];
+
+  it("IPv6 has no segments where less than 1280 is left", () => {
+    expect(mtuTable(1322, 4)).toMatchObject({ innerIpMtu: 1280, mssIpv4: 1240, mssIpv6: 1220 });
+    expect(mtuTable(1321, 4)).toMatchObject({ innerIpMtu: 1279, mssIpv4: 1239, mssIpv6: null });
+    expect(mtuTable(1342, 6).mssIpv6).toBe(1220);
+    expect(mtuTable(1341, 6).mssIpv6).toBeNull();
+    expect([mtuTable(83, 4).mssIpv4, mtuTable(82, 4).mssIpv4]).toEqual([1, null]);
+  });
+
+  it("ways that have no room for their headers cost nothing that could be told", () => {
+    const [smaller, clamp, inner, outer] = costs(68); // 26 octets for guests: 6 behind an IPv4 header, none behind TCP's
+    expect(smaller).toEqual([246.667, Math.round(246.6667 * 82), 1199.9]);
+    expect([clamp, inner]).toEqual([nothing, nothing]);
+    expect(outer?.[0]).toBe(32);
+    expect(costs(70)[2]?.[0]).toBe(185); // 8 octets of data in each
+    expect(costs(82)[1]).toEqual(nothing);
+    expect(costs(83)[1]?.[0]).toBe(1460);
+  });
+});

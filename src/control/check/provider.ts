@@ -4,6 +4,7 @@ import {
   type Address,
   formatAddress,
   formatPrefix,
+  IPV6_MTU_MIN,
   isMulticast,
   prefixContains,
   sameAddress,
@@ -102,15 +103,33 @@ function checkPrefixLengths(view: LabView, host: HostView, findings: Findings): 
   }
 }
 
-/** Is there room for packets of 1500 bytes, which guests send unless they are told otherwise? */
+/**
+ * Is there room for packets of 1500 bytes, which guests send unless they are told otherwise, and for those of 1280 which IPv6 may always send
+ * (RFC 8200 §5)?
+ */
 function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
   const { fabric } = view.document;
   const tooSmall = new Set<string>();
   const written = fabric.provider?.subnets ?? [];
-  const check = (what: string, mtu: number, families: readonly (4 | 6)[], path: Path): boolean => {
+  const check = (
+    what: string,
+    mtu: number,
+    families: readonly (4 | 6)[],
+    path: Path,
+    senders: readonly HostSettings[],
+  ): boolean => {
     const outer = families.includes(6) ? 6 : 4;
     const needed = providerMtuFor(GUEST_MTU, outer);
     if (families.length === 0 || mtu >= needed) return false;
+    const least = providerMtuFor(IPV6_MTU_MIN, outer);
+    const speaker = mtu < least ? senders.find(hasIpv6) : undefined;
+    if (speaker) {
+      const left = mtu - tunnelOverhead(outer);
+      const message =
+        `${what} has IP MTU ${mtu}: over IPv${outer} that leaves ${left}, but IPv6, which VMs of ${speaker.name} have, ` +
+        `needs ${IPV6_MTU_MIN}; longer packets are lost without a word to the VM`;
+      findings.add("error", "IPV6_MTU_TOO_SMALL", path, message, `set mtu: ${least} or more`);
+    }
     const message =
       `${what} has IP MTU ${mtu}: over IPv${outer}, guests' packets of ${GUEST_MTU} bytes need ${needed}, ` +
       `so ${needed - mtu} bytes are missing; the longest that passes has ${mtu - tunnelOverhead(outer)}`;
@@ -120,12 +139,13 @@ function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
   const sending = view.hosts.filter(({ host }) => runsVirtualized(host));
   for (const [s, subnet] of (view.lab.provider?.subnets ?? []).entries()) {
     if (written[s] === undefined) continue; // implied subnets have the MTU of the NICs in them
+    const isInside = ({ address }: ProviderAddressSettings): boolean => prefixContains(subnet.prefix, address);
     const inside = sending
-      .flatMap(({ host }) => host.providerAddresses.filter((pa) => isEncapsulating(host, pa.address)))
-      .filter((pa) => prefixContains(subnet.prefix, pa.address));
+      .map(({ host }) => host)
+      .filter((host) => host.providerAddresses.some((pa) => isInside(pa) && isEncapsulating(host, pa.address)));
     const families = inside.length === 0 ? [] : [subnet.prefix.address.family];
     const path = ["provider", "subnets", s, ...(written[s]?.mtu === undefined ? [] : ["mtu"])];
-    if (check(`provider subnet ${formatPrefix(subnet.prefix)}`, subnet.mtu, families, path))
+    if (check(`provider subnet ${formatPrefix(subnet.prefix)}`, subnet.mtu, families, path, inside))
       tooSmall.add(formatPrefix(subnet.prefix));
   }
   for (const { host, path } of sending) {
@@ -156,10 +176,19 @@ function checkMtu(view: LabView, targets: Targets, findings: Findings): void {
         nic.mtu,
         addresses.map((a) => a.family),
         at,
+        [host],
       );
     }
   }
 }
+
+/** Has a VM of the host an IPv6 address that tunnels carry? */
+const hasIpv6 = ({ adapters, lookupRecords }: HostSettings): boolean =>
+  adapters.some(({ vsid, mac }) =>
+    lookupRecords
+      .findByMac(vsid, mac)
+      .some(({ customerAddress, rule }) => customerAddress.family === 6 && rule === "TranslationMethodEncap"),
+  );
 
 /** A provider address that stands for a customer address (IP Rewrite) adds nothing to packets. */
 const isEncapsulating = (host: HostSettings, address: Address): boolean =>

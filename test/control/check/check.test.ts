@@ -217,6 +217,31 @@ describe("the provider network", () => {
     expect(shown(list)).toEqual(["warning MTU_TOO_SMALL provider.subnets[0].mtu"]);
     expect(list[0]?.message).toContain("need 1542, so 1 bytes are missing; the longest that passes has 1499");
   });
+  it("a tunnel that leaves less than 1280 for VMs with IPv6, over either family", () => {
+    const ipv6 = (mtu: number): string =>
+      swap("vsid: 5001, addresses: [10.0.0.5]", 'vsid: 5001, addresses: [10.0.0.5, "fd00:10::5"]')
+        .replace("prefixes: [10.0.0.0/24],", 'prefixes: [10.0.0.0/24, "fd00:10::/64"],')
+        .replace("mtu: 1600", `mtu: ${mtu}`);
+    expect(shown(findings(ipv6(1322)))).toEqual(["warning MTU_TOO_SMALL provider.subnets[0].mtu"]);
+    const list = findings(ipv6(1321));
+    expect(shown(list)).toEqual([
+      "error IPV6_MTU_TOO_SMALL provider.subnets[0].mtu",
+      "warning MTU_TOO_SMALL provider.subnets[0].mtu",
+    ]);
+    expect(list[0]).toMatchObject({
+      message: expect.stringContaining("leaves 1279, but IPv6, which VMs of host1 have"),
+      cure: "set mtu: 1322 or more",
+    });
+    expect(shown(findings(swap("mtu: 1600", "mtu: 1000")))).toEqual(["warning MTU_TOO_SMALL provider.subnets[0].mtu"]);
+    const overIpv6 = (mtu: number): string =>
+      readFileSync(new URL("two-tenants-v6.yaml", examples), "utf8").replace(/mtu: \d+/, `mtu: ${mtu}`);
+    const errors = (text: string) => shown(findings(text)).filter((line) => line.startsWith("error"));
+    expect(errors(overIpv6(1342))).toEqual([]);
+    expect(errors(overIpv6(1341))).toEqual(["error IPV6_MTU_TOO_SMALL provider.subnets[0].mtu"]);
+    expect(errors(ipv6(1600).replace("mac: 02-00-C0-A8-04-0B }", "mac: 02-00-C0-A8-04-0B, mtu: 1300 }"))).toEqual([
+      "error IPV6_MTU_TOO_SMALL hosts[0].nics[0].mtu",
+    ]);
+  });
   it("a provider MTU of 1500 is enough where all is rewritten (IP Rewrite)", () => {
     const nat = (text: string) => text.replace(" }", ", rule: TranslationMethodNat }");
     const records = [nat(BLUE1), nat(BLUE2)];
