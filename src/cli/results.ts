@@ -46,6 +46,7 @@ const PASS_REASONS: ReadonlySet<Reason> = new Set([Reason.RX_GRE_VERSION, Reason
 const CONSUME_REASONS: ReadonlySet<Reason> = new Set([
   Reason.RX_FRAGMENT_HELD,
   Reason.RX_PATH_MTU,
+  Reason.TX_LENGTH_FILLED,
   Reason.TX_CHECKSUM_FINISHED,
   Reason.TX_MSS_CLAMPED,
   Reason.TX_OUTER_FRAGMENTED,

@@ -105,6 +105,7 @@ const ROWS = [
   row("TX_PA_FAMILY", WNV, "No provider address of the destination's family is usable on this host."),
   row("TX_NO_PROVIDER_ROUTE", WNV, "No provider route covers the destination provider address."),
   row("TX_PA_UNRESOLVED", WNV, "The provider next hop's MAC address is not known."),
+  row("TX_LENGTH_FILLED", null, "The VM left its length to hardware; the packet with its length travels in its place."),
   row("TX_CHECKSUM_FINISHED", null, "The VM left its checksum to hardware; the finished packet travels in its place."),
   row("TX_MSS_CLAMPED", null, "The SYN announced too long segments; one with a lower MSS travels in its place."),
   row(

@@ -8,9 +8,12 @@ import { Reason } from "../dataplane/index.js";
 import { portStamp } from "../dataplane/policy/index.js";
 import {
   CONTINUE,
+  consumeAs,
   dropFor,
   type Layer,
   type LayerContext,
+  lacksLength,
+  lengthFilled,
   type Outcome,
   type PacketView,
   passFor,
@@ -31,10 +34,27 @@ import type { HostSnapshot } from "./host-snapshot.js";
 /** 802.1Q reserves VID 4095; a frame that carries it has no VLAN. */
 const VID_RESERVED = 4095;
 
-/** Frames whose headers cannot be read, and a destination that no adapter can have. */
+/**
+ * Frames whose headers cannot be read, and a destination that no adapter can have. What a guest with large sends hands over may have no
+ * length; with it, the frame enters again.
+ */
 export const frameFormat: Layer<HostSnapshot> = {
   name: "frame format",
-  evaluate(_snapshot, { parsed }, { observer }): Outcome {
+  evaluate({ ports }, packet, context): Outcome {
+    const { parsed } = packet;
+    const { observer } = context;
+    if (ports.adapterAt(packet.ingress).guest.lso && lacksLength(packet.bytes, parsed)) {
+      context.doNotCache(); // what stands behind a length of zero is in no flow key
+      const filled = lengthFilled(packet);
+      if (filled) {
+        context.resubmit(packet.ingress, filled);
+        observer?.note({
+          saw: "TCP of length 0",
+          decided: "the guest leaves the length to hardware: it is that of the frame",
+        });
+        return consumeAs(Reason.TX_LENGTH_FILLED);
+      }
+    }
     const claimsIp = parsed.etherType === ETHERTYPE_IPV4 || parsed.etherType === ETHERTYPE_IPV6;
     if (claimsIp && !parsed.ip) {
       observer?.note({

@@ -75,6 +75,7 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.TX_TOO_BIG_ICMP6, "the sender was told by ICMP, and will send shorter packets"],
   [Reason.TX_MSS_CLAMPED, "the packet went on with a smaller segment size, as the setting mssClamp asks"],
   [Reason.TX_OUTER_FRAGMENTED, "its fragments went on in its place, as the setting outerFragmentation asks"],
+  [Reason.TX_LENGTH_FILLED, "the packet went on with its length, which the guest had left to hardware"],
   [Reason.TX_CHECKSUM_FINISHED, "the packet went on with its checksum, which the guest had left to hardware"],
   [Reason.TX_SEGMENTED, "its segments went on in its place, as the NIC would cut it"],
   [Reason.TX_INNER_FRAGMENTED, "its fragments went on in its place"],

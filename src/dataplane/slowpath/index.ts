@@ -41,6 +41,7 @@ export {
 export { deliverLocally } from "./nve/deliver.js";
 export { innerMtu, OUTER_TTL, pathMtuTo } from "./nve/encapsulate.js";
 export { INBOUND_LAYERS } from "./nve/inbound.js";
+export { lacksLength, lengthFilled } from "./nve/large-send.js";
 export type { CustomerAddressEvent, LearningCounters } from "./nve/learned-addresses.js";
 export type { LocalPort, LocalPorts } from "./nve/local-ports.js";
 export type { MembershipCounters } from "./nve/memberships.js";

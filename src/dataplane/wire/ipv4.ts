@@ -156,6 +156,11 @@ export function setIpv4Dscp(frame: Uint8Array, at: number, dscp: number): void {
   patchWord(frame, at, VERSION_IHL, (u16(frame, at + VERSION_IHL) & 0xff03) | (dscp << 2));
 }
 
+/** Sets the length of header and payload, in octets; the checksum follows. */
+export function setIpv4TotalLength(frame: Uint8Array, at: number, totalLength: number): void {
+  patchWord(frame, at, TOTAL_LENGTH, totalLength);
+}
+
 /** Sets the identification; the checksum follows. */
 export function setIpv4Identification(frame: Uint8Array, at: number, identification: number): void {
   patchWord(frame, at, IDENTIFICATION, identification);

@@ -72,6 +72,11 @@ export function decrementIpv6HopLimit(frame: Uint8Array, at: number): void {
   setU8(frame, at + HOP_LIMIT, ipv6HopLimitAt(frame, at) - 1);
 }
 
+/** Sets the length of everything behind the 40 octets. */
+export function setIpv6PayloadLength(frame: Uint8Array, at: number, payloadLength: number): void {
+  setU16(frame, at + PAYLOAD_LENGTH, payloadLength);
+}
+
 export function setIpv6TrafficClass(frame: Uint8Array, at: number, trafficClass: number): void {
   setU16(frame, at, (u16(frame, at) & 0xf00f) | (trafficClass << 4));
 }

@@ -101,3 +101,68 @@ describe.runIf(isAvailable)("faults of NICs", () => {
     expect(endsOf(ends).filter((end) => end === "dropped at provider/host1.nic1: PROVIDER_MTU")).toHaveLength(13);
   });
 });
+
+describe.runIf(isAvailable)(
+  "a large send whose length the VM has left to hardware, as captures taken inside it show",
+  () => {
+    /** With an IPv4 total length, or IPv6 payload length, of zero. */
+    const lengthless = (frame: Uint8Array): Uint8Array => {
+      const at = frame[14]! >>> 4 === 6 ? 18 : 16;
+      frame.fill(0, at, at + 2);
+      return frame;
+    };
+    const contents = (frames: readonly Uint8Array[]) => frames.map(hexOf);
+
+    test.each([4, 6] as const)("IPv%i: the same segments as of one with its length", (family) => {
+      const ends = lsoLab().send("host1/Blue1", lengthless(largeSend(family)));
+      expect(endsOf(ends).slice(0, 2)).toEqual([
+        "consumed at host1/Blue1: TX_LENGTH_FILLED",
+        "consumed at host1/Blue1: TX_SEGMENTED",
+      ]);
+      expect(contents(deliveredAt(ends, "host2/Blue2"))).toEqual(contents(arrivals({}, family).frames));
+    });
+
+    test("one that needs no cutting arrives with length and checksums, here and elsewhere", () => {
+      const short = lengthless(largeSend().subarray(0, 14 + 40 + 100));
+      const there = lsoLab().send("host1/Blue1", short);
+      expect(endsOf(there)).toEqual(["consumed at host1/Blue1: TX_LENGTH_FILLED", "delivered at host2/Blue2"]);
+      const local = short.slice();
+      local.set([6, 6, 0, 0, 0, 4], 0);
+      local[33] = 4;
+      const arrived = [
+        ...deliveredAt(there, "host2/Blue2"),
+        ...deliveredAt(lsoLab().send("host1/Blue1", local), "host1/Blue4"),
+      ];
+      const right = {
+        "ip.len": ["140"],
+        "tcp.len": ["100"],
+        "tcp.checksum.status": ["1"],
+        "ip.checksum.status": ["1"],
+      };
+      expect(fieldsOf(arrived)).toMatchObject([right, right]);
+    });
+
+    test("without large sends, and where there is no TCP header, a length of zero is what it was", () => {
+      const invalid = ["dropped at host1/Blue1: INVALID_PACKET"];
+      expect(endsOf(labOf({ mtus: [1500, 1500] }).send("host1/Blue1", lengthless(largeSend())))).toEqual(invalid);
+      const udp = lengthless(largeSend());
+      udp[23] = 17;
+      expect(endsOf(lsoLab().send("host1/Blue1", udp))).toEqual(invalid);
+      const cut = lengthless(largeSend().subarray(0, 14 + 20 + 19));
+      expect(endsOf(lsoLab().send("host1/Blue1", cut))).toEqual(invalid);
+      const jumbogram = lengthless(largeSend(6));
+      jumbogram[20] = 0; // hop-by-hop options (RFC 2675)
+      expect(endsOf(lsoLab().send("host1/Blue1", jumbogram))).toEqual(invalid);
+    });
+
+    test("IPv6 without payload decides nothing for a large send without length", () => {
+      const lab = lsoLab();
+      const empty = lengthless(largeSend(6).subarray(0, 14 + 40 + 6)); // padding
+      const large = lengthless(largeSend(6));
+      const [first, second] = [lab.send("host1/Blue1", empty), lab.send("host1/Blue1", large)];
+      expect(endsOf(first)).toEqual(["delivered at host2/Blue2"]);
+      expect(endsOf(second)[0]).toBe("consumed at host1/Blue1: TX_LENGTH_FILLED");
+      expect(endsOf(lab.send("host1/Blue1", empty))).toEqual(endsOf(first));
+    });
+  },
+);

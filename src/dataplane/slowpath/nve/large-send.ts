@@ -6,21 +6,32 @@
  *     host      lowers the MSS by what the tunnel takes
  *     NIC       cuts; every segment has all headers, outer ones included
  *
+ * Some stacks leave even the length to the NIC, which knows it from the frame: then it is filled in first.
+ *
  * NIC or host, the bytes are the same, so both are cut here, before encapsulation; the pieces then take the ordinary way, and
  * the outer identification counts on from packet to packet. They differ where a NIC has one of the known faults, which a lab can
  * switch on. Between VMs of one host nothing is cut, as on a real one.
  */
-import type { ParsedIp } from "../../packet/parse.js";
+import { type ParsedFrame, type ParsedIp, parseFrame } from "../../packet/parse.js";
 import type { EthernetFields } from "../../transposition/transposition.js";
 import type { Address } from "../../wire/address.js";
 import { setU16, u8 } from "../../wire/bytes.js";
 import { foldSum, pseudoHeaderSum } from "../../wire/checksum.js";
-import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
-import { IPV4_LENGTH, ipv4IdentificationAt, PROTOCOL_TCP, setIpv4Identification } from "../../wire/ipv4.js";
-import { IPV6_LENGTH } from "../../wire/ipv6.js";
+import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../wire/ethernet.js";
+import {
+  IPV4_LENGTH,
+  IPV4_PACKET_MAX,
+  ipv4IdentificationAt,
+  ipv4TotalLengthAt,
+  PROTOCOL_TCP,
+  setIpv4Checksum,
+  setIpv4Identification,
+  setIpv4TotalLength,
+} from "../../wire/ipv4.js";
+import { IPV6_LENGTH, ipv6NextHeaderAt, ipv6PayloadLengthAt, setIpv6PayloadLength } from "../../wire/ipv6.js";
 import { NVGRE_LENGTH } from "../../wire/nvgre.js";
 import { segmentTcp } from "../../wire/segmentation.js";
-import { checkTcp, TCP_CHECKSUM_OFFSET, tcpHeaderLengthAt } from "../../wire/tcp.js";
+import { checkTcp, setTcpChecksum, TCP_CHECKSUM_OFFSET, tcpHeaderLengthAt } from "../../wire/tcp.js";
 import { VLAN_TAG_LENGTH } from "../../wire/vlan.js";
 import type { PacketView } from "../layer.js";
 import { type GuestOffload, handlesFamilies, hasFault, type NicOffload } from "./offload.js";
@@ -29,6 +40,31 @@ import { type GuestOffload, handlesFamilies, hasFault, type NicOffload } from ".
 export function isLargeSend({ bytes, end, parsed: { ip } }: PacketView, guest: GuestOffload | undefined): boolean {
   if (!guest?.lso || ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none" || ip.end !== end) return false;
   return end - ip.at > guest.mtu && checkTcp(bytes, ip.transportAt, end) === 0;
+}
+
+/**
+ * The frame of a VM with large sends, whose IP header says that its TCP packet has no length: with that of the frame, and right in its
+ * checksums. Null if that does not make a TCP packet of it; a length of zero is then what it says, or malformed.
+ */
+export function lengthFilled({ bytes, start, end, parsed }: PacketView): Uint8Array | null {
+  if (!lacksLength(bytes, parsed)) return null;
+  const frame = bytes.slice(start, end);
+  const at = parsed.networkAt - start;
+  if (parsed.etherType === ETHERTYPE_IPV4) setIpv4TotalLength(frame, at, frame.length - at);
+  else setIpv6PayloadLength(frame, at, frame.length - at - IPV6_LENGTH);
+  const ip = parseFrame(frame, 0, frame.length)?.ip;
+  if (ip?.protocol !== PROTOCOL_TCP || ip.fragment !== "none" || checkTcp(frame, ip.transportAt, ip.end)) return null;
+  if (ip.family === 4) setIpv4Checksum(frame, at); // it may have been left to hardware too
+  setTcpChecksum(frame, at, ip.transportAt, ip.end);
+  return frame;
+}
+
+/** RFC 2675 §3 has a jumbogram's length in a hop-by-hop option; behind any other header it is nowhere. */
+export function lacksLength(bytes: Uint8Array, { etherType, networkAt: at, end }: ParsedFrame): boolean {
+  if (etherType === ETHERTYPE_IPV4)
+    return end - at > IPV4_LENGTH && end - at <= IPV4_PACKET_MAX && ipv4TotalLengthAt(bytes, at) === 0;
+  if (etherType !== ETHERTYPE_IPV6 || end - at <= IPV6_LENGTH) return false;
+  return ipv6PayloadLengthAt(bytes, at) === 0 && ipv6NextHeaderAt(bytes, at) === PROTOCOL_TCP;
 }
 
 /** What the tunnel leaves of the provider path, and what it puts before the frame. */
