@@ -27,6 +27,7 @@ import {
   formatMac,
   formatPrefix,
   IPV6_MTU_MIN,
+  isGroupMac,
   isLinkLocal,
   isUnspecified,
   type Mac,
@@ -419,24 +420,34 @@ function redirected(lab: LabKnowledge, hostName: string, record: LookupRecord, m
   return [{ host: hostName, command: removeLookupRecord(hostName, record), text }];
 }
 
-/** The packet does not fit the path, by the NIC's MTU or what routers have told since. */
-function tooBig({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+/** The packet does not fit the path, by the NIC's MTU or what routers have told since; of several paths the narrowest. */
+function tooBig(scene: Scene): readonly Cure[] {
+  const { host, policy, vsid, inner } = scene;
   const record = nextHopRecord(policy, vsid, inner);
-  const family = record?.providerAddress.family;
-  const own = host.providerAddresses.find(({ address }) => address.family === family);
-  if (!record || !own || lab.ownerOf(record.providerAddress) === host) return [];
-  const destination = record.providerAddress;
-  const isRewritten = record.rule === "TranslationMethodNat"; // adds nothing, and goes by the interface alone
+  const isGroup = !record && isGroupMac(inner.destination);
+  const members = isGroup ? policy.lookupRecords.providerAddressesOf(vsid).filter((pa) => !isLinkLocal(pa)) : []; // no dummies
+  const destinations = record ? [record.providerAddress] : members;
+  const isRewritten = record?.rule === "TranslationMethodNat";
+  const rooms = destinations.flatMap((destination) => roomTo(scene, destination, isRewritten) ?? []);
+  if (rooms.length === 0) return [];
+  const { path, pathMtu, room } = rooms.reduce((least, other) => (other.room < least.room ? other : least));
+  const isTooNarrow = inner.ip?.family === 6 && room < IPV6_MTU_MIN;
+  const most = isGroup ? "broadcast and multicast, whose sender is not told, may have" : "this guest's MTU may be";
+  const text = isTooNarrow
+    ? `${path} and leaves ${room}, where IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): no guest can cure that, only a path of ${pathMtu + IPV6_MTU_MIN - room} or more`
+    : `${path}: ${most} ${room} at most; or raise that of the provider network (hnv mtu)`;
+  return [{ host: host.name, command: null, text }];
+}
+
+/** What the path to another host carries, and what it leaves for packets of VMs. IP Rewrite adds nothing, and goes by the interface alone. */
+function roomTo({ lab, host, policy }: Scene, destination: Address, isRewritten: boolean) {
+  const own = host.providerAddresses.find(({ address }) => address.family === destination.family);
+  if (!own || lab.ownerOf(destination) === host) return undefined;
   const interfaceMtu = policy.interfaceMtu(own.interfaceIndex);
   const pathMtu = isRewritten ? interfaceMtu : pathMtuTo(policy, own.interfaceIndex, destination);
   const room = isRewritten ? pathMtu : innerMtu(pathMtu, destination.family);
-  const source = pathMtu < interfaceMtu ? `, as a router has told (${interfaceMtu} by the NIC)` : "";
-  const path = `the path to ${formatAddress(destination)} carries ${pathMtu} octets${source}`;
-  const isTooNarrow = inner.ip?.family === 6 && room < IPV6_MTU_MIN;
-  const text = isTooNarrow
-    ? `${path} and leaves ${room}, where IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): no guest can cure that, only a path of ${pathMtu + IPV6_MTU_MIN - room} or more`
-    : `${path}: this guest's MTU may be ${room} at most; or raise that of the provider network (hnv mtu)`;
-  return [{ host: host.name, command: null, text }];
+  const told = pathMtu < interfaceMtu ? `, as a router has told (${interfaceMtu} by the NIC)` : "";
+  return { path: `the path to ${formatAddress(destination)} carries ${pathMtu} octets${told}`, pathMtu, room };
 }
 
 /** The provider network is narrower than the sender's NIC believes. */

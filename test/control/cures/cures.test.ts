@@ -594,6 +594,29 @@ describe("a packet that does not fit", () => {
     expect(cureOf(wide, blueUdp6(1281))[1]).toContain("may be 1280 at most");
   });
 
+  it("broadcast and multicast: a wider network cures it, for the narrowest of the paths", () => {
+    const toAll = (length: number): Uint8Array => blueUdp(length).fill(255, 0, 6).fill(255, 30, 34);
+    const cure = (path: string, most: number): [string, string] => [
+      "TX_TOO_BIG",
+      `the path to ${path}: broadcast and multicast, whose sender is not told, may have ${most} at most; ` +
+        "or raise that of the provider network (hnv mtu)",
+    ];
+    const withBlue4 = labText({ mtus: [1600, 1300] });
+    const text = withBlue4.replace(/ +- \{ name: Blue4.*\n/, "");
+    expect(follow(makeLab(withBlue4), "host1/Blue1", toAll(1559)).dropped).toBeUndefined(); // it gets its copy, on the same host
+    expect(cureOf(makeLab(text), toAll(1559))).toEqual(cure("192.168.5.22 carries 1600 octets", 1558));
+    const host3 = `  - name: host3
+    nics: [{ name: nic1, mac: 02-00-C0-A8-04-21 }]
+    providerAddresses: [{ address: 192.168.4.33 }]
+    vms: [{ name: Blue3, adapters: [{ mac: 06-06-00-00-00-03, vsid: 5001, addresses: [10.0.0.3] }] }]
+`;
+    const lab = makeLab(text + host3);
+    lab.engine.send([{ port: lab.port("host1/Blue1")!, frame: blueUdp(1400) }]);
+    lab.engine.sendNothing(1_000_000_000n);
+    const told = "192.168.5.22 carries 1300 octets, as a router has told (1600 by the NIC)";
+    expect(cureOf(lab, toAll(1559))).toEqual(cure(told, 1258));
+  });
+
   it("IP Rewrite adds nothing: all that the NIC carries", () => {
     const nat = (ca: number, pa: string): string =>
       `  - { virtualSubnetID: 5001, customerAddress: 10.0.0.${ca}, macAddress: "06060000000${ca}", providerAddress: ${pa}, rule: TranslationMethodNat }\n`;
