@@ -43,9 +43,10 @@ export const frameFormat: Layer<HostSnapshot> = {
   evaluate({ ports }, packet, context): Outcome {
     const { parsed } = packet;
     const { observer } = context;
-    if (ports.adapterAt(packet.ingress).guest.lso && lacksLength(packet.bytes, parsed)) {
+    const { guest } = ports.adapterAt(packet.ingress);
+    if (guest.lso && lacksLength(packet.bytes, parsed)) {
       context.doNotCache(); // what stands behind a length of zero is in no flow key
-      const filled = lengthFilled(packet);
+      const filled = lengthFilled(packet, guest);
       if (filled) {
         context.resubmit(packet.ingress, filled);
         observer?.note({

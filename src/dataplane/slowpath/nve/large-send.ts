@@ -43,11 +43,11 @@ export function isLargeSend({ bytes, end, parsed: { ip } }: PacketView, guest: G
 }
 
 /**
- * The frame of a VM with large sends, whose IP header says that its TCP packet has no length: with that of the frame, and right in its
- * checksums. Null if that does not make a TCP packet of it; a length of zero is then what it says, or malformed.
+ * A large send whose IP header has no length (`lacksLength`): with that of the frame, and right in its checksums. Null if it is not longer
+ * than the guest's own MTU, or if that does not make a TCP packet of it; a length of zero is then what it says, or malformed.
  */
-export function lengthFilled({ bytes, start, end, parsed }: PacketView): Uint8Array | null {
-  if (!lacksLength(bytes, parsed)) return null;
+export function lengthFilled({ bytes, start, end, parsed }: PacketView, guest: GuestOffload): Uint8Array | null {
+  if (!lacksLength(bytes, parsed) || end - parsed.networkAt <= guest.mtu) return null;
   const frame = bytes.slice(start, end);
   const at = parsed.networkAt - start;
   if (parsed.etherType === ETHERTYPE_IPV4) setIpv4TotalLength(frame, at, frame.length - at);
@@ -59,11 +59,14 @@ export function lengthFilled({ bytes, start, end, parsed }: PacketView): Uint8Ar
   return frame;
 }
 
-/** RFC 2675 §3 has a jumbogram's length in a hop-by-hop option; behind any other header it is nowhere. */
+/**
+ * Does the IP header say that the packet has no length, as that of a large send may? RFC 2675 §3 has a jumbogram's length in a hop-by-hop
+ * option; before TCP it is nowhere.
+ */
 export function lacksLength(bytes: Uint8Array, { etherType, networkAt: at, end }: ParsedFrame): boolean {
   if (etherType === ETHERTYPE_IPV4)
     return end - at > IPV4_LENGTH && end - at <= IPV4_PACKET_MAX && ipv4TotalLengthAt(bytes, at) === 0;
-  if (etherType !== ETHERTYPE_IPV6 || end - at <= IPV6_LENGTH) return false;
+  if (etherType !== ETHERTYPE_IPV6 || end - at < IPV6_LENGTH) return false;
   return ipv6PayloadLengthAt(bytes, at) === 0 && ipv6NextHeaderAt(bytes, at) === PROTOCOL_TCP;
 }
 

@@ -1,4 +1,4 @@
-/** Which packets of a VM may enter its port again: what `encapsulate.ts` and `oversize.ts` resubmit, seen from what policy allows. */
+/** Which packets of a VM may enter its port again: what `encapsulate.ts`, `oversize.ts` and the switch's frame format resubmit, seen from what policy allows. */
 import type { PortIndex } from "../../transposition/transposition.js";
 import { ETHERNET_LENGTH } from "../../wire/ethernet.js";
 import { NO_REENTRY, type Reentry } from "../layer.js";
