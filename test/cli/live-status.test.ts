@@ -10,6 +10,7 @@ const FLOWS = { hits: 0, misses: 0, entries: 0, guarded: 0, evictions: 0, expire
 /** A second after the start, with one address of host1 in each of these states. */
 const withAddresses = (...states: readonly ProviderAddressState["state"][]): LiveState => ({
   elapsedMs: 1000,
+  startMs: 0,
   counters: { ports: [], reasons: [], totals: TOTALS, flows: FLOWS },
   interfaces: [],
   mtus: [],
