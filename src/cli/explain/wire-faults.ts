@@ -34,7 +34,7 @@ import {
   vsidAt,
 } from "../../dataplane/wire/index.js";
 import type { CaptureOutput, StreamBuffer } from "../../io/index.js";
-import type { Lab, LabSettings } from "../../vswitch/index.js";
+import type { HostSettings, Lab, LabSettings } from "../../vswitch/index.js";
 import { type Arrivals, FULL_BURST } from "../arrivals.js";
 import { checkOverflow, type Departure, makeStream } from "../departures.js";
 import { OFFLOAD_CURES, type OffloadFault, type OffloadFaultCode } from "./offload-fault.js";
@@ -59,11 +59,8 @@ const CODES: Readonly<Partial<Record<NicFault, OffloadFaultCode>>> = {
 };
 const ALL_CODES: ReadonlySet<OffloadFaultCode> = new Set(Object.values(CODES));
 
-/** A NIC of the lab that has faults: what it sends, and what may be told of that. */
-interface FaultyNic {
-  readonly stream: StreamBuffer;
-  readonly codes: ReadonlySet<OffloadFaultCode>;
-}
+/** What is left to tell of a NIC without faults. */
+const NO_CODES: ReadonlySet<OffloadFaultCode> = new Set();
 
 export class WireFaults implements Departure {
   readonly outputs: readonly CaptureOutput[] = [];
@@ -71,14 +68,29 @@ export class WireFaults implements Departure {
   readonly #trains = new Map<string, Train>();
   /** Ports where what hosts sent enters. */
   readonly #ports: ReadonlySet<PortIndex>;
-  readonly #faultyNics: readonly FaultyNic[];
+  /** What may be told of the lab's own NICs, by the provider addresses of those that have faults. */
+  readonly #ownFaults = new Map<string, ReadonlySet<OffloadFaultCode>>();
+  /** What those NICs send; null if there are none. */
+  readonly #sent: StreamBuffer | null;
 
-  /** To be asked before anything enters the lab. */
+  /** To be made before anything enters the lab. */
   constructor(private readonly lab: Lab) {
     const { ports } = lab.engine;
     const isWire = (at: number): boolean => ports[at]!.tunnel || ports[at]!.node >= lab.settings.hosts.length;
     this.#ports = new Set(ports.map((_, at) => at as PortIndex).filter(isWire));
-    this.#faultyNics = faultyNics(lab);
+    const faulty = lab.settings.hosts.flatMap((host) => this.#findFaults(host));
+    this.#sent = faulty.length > 0 ? streamOf(lab.engine, faulty) : null;
+  }
+
+  /** Takes note of the faults of a host's NICs; returns the ports of those NICs. */
+  #findFaults({ name: host, nics, providerAddresses }: HostSettings): readonly PortIndex[] {
+    return nics.flatMap(({ name, offload }, index) => {
+      const codes = new Set(offload.faults.flatMap((fault) => CODES[fault] ?? []));
+      if (codes.size === 0) return [];
+      for (const { address, interfaceIndex } of providerAddresses)
+        if (interfaceIndex === index + 1) this.#ownFaults.set(formatAddress(address), codes);
+      return [this.lab.port(`${host}/${name}`)!];
+    });
   }
 
   /** By packets, most first. */
@@ -103,33 +115,34 @@ export class WireFaults implements Departure {
     if (!this.#ports.has(memory.u16(row + ROW.PORT) as PortIndex) || memory.u32(row + ROW.MISSING) !== 0) return;
     const start = memory.u32(row + ROW.OFFSET);
     const witness = { input: memory.u32(row + ROW.SOURCE), packet: memory.u32(row + ROW.TAG) };
-    this.#lookAt(start, start + memory.u32(row + ROW.LENGTH), witness, ALL_CODES);
+    this.#lookAt(start, start + memory.u32(row + ROW.LENGTH), witness, false);
   }
 
   /** Looks at what the lab's own NICs have sent. The witness is the packet that it was made of; what no packet has caused has none. */
   afterBurst(): undefined {
     const { memory } = this.lab.engine;
-    for (const { stream, codes } of this.#faultyNics) {
-      checkOverflow(stream);
-      for (let index = 0; index < stream.count; index++) {
-        const item = stream.itemAt(index);
-        const witness = { input: memory.u32(item + STREAM_ITEM.SOURCE), packet: memory.u32(item + STREAM_ITEM.TAG) };
-        const start = memory.u32(item + STREAM_ITEM.OFFSET);
-        if (witness.packet > 0) this.#lookAt(start, start + memory.u32(item + STREAM_ITEM.LENGTH), witness, codes);
-      }
-      stream.reset();
+    const stream = this.#sent;
+    if (!stream) return;
+    checkOverflow(stream);
+    for (let index = 0; index < stream.count; index++) {
+      const item = stream.itemAt(index);
+      const witness = { input: memory.u32(item + STREAM_ITEM.SOURCE), packet: memory.u32(item + STREAM_ITEM.TAG) };
+      const start = memory.u32(item + STREAM_ITEM.OFFSET);
+      if (witness.packet > 0) this.#lookAt(start, start + memory.u32(item + STREAM_ITEM.LENGTH), witness, true);
     }
+    stream.reset();
   }
 
   async drain(): Promise<void> {}
 
-  #lookAt(start: number, end: number, witness: OffloadFault["witness"], codes: ReadonlySet<OffloadFaultCode>): void {
+  #lookAt(start: number, end: number, witness: OffloadFault["witness"], isOwn: boolean): void {
     const { bytes } = this.lab.engine.memory;
     const outer = parseFrame(bytes, start, end)?.ip;
     if (outer?.protocol !== PROTOCOL_GRE || outer.fragment !== "none") return;
     if (checkNvgre(bytes, outer.transportAt, outer.end, "strict")) return;
     const inner = parseFrame(bytes, outer.transportAt + NVGRE_LENGTH, outer.end)?.ip;
     if (inner?.fragment !== "none") return;
+    const codes = isOwn ? (this.#ownFaults.get(formatAddress(outer.source)) ?? NO_CODES) : ALL_CODES;
     const tell = (code: OffloadFaultCode, text: string): void => {
       if (codes.has(code)) this.#tell(code, outer.source, witness, text);
     };
@@ -183,18 +196,11 @@ export class WireFaults implements Departure {
   }
 }
 
-function faultyNics(lab: Lab): readonly FaultyNic[] {
-  const { engine } = lab;
-  const limits = { ...FULL_BURST, copies: engine.memory.copyRoom };
-  return lab.settings.hosts.flatMap(({ name: host, nics }) =>
-    nics.flatMap(({ name, offload }) => {
-      const codes = new Set(offload.faults.flatMap((fault) => CODES[fault] ?? []));
-      if (codes.size === 0) return [];
-      const stream = makeStream(engine.memory, limits, 0);
-      engine.setStream(lab.port(`${host}/${name}`)!, "tx", stream.address);
-      return [{ stream, codes }];
-    }),
-  );
+/** All that these ports send, in its order. */
+function streamOf(engine: Lab["engine"], ports: readonly PortIndex[]): StreamBuffer {
+  const stream = makeStream(engine.memory, { ...FULL_BURST, copies: engine.memory.copyRoom }, 0);
+  for (const port of ports) engine.setStream(port, "tx", stream.address);
+  return stream;
 }
 
 /** What is wrong with the checksum of TCP or UDP; null if it is right, or there is none. */
