@@ -61,6 +61,17 @@ describe("the neighbor cache", () => {
     expect(bench.send("host1/Blue1", data(), 20)).toEqual(["delivered at host2/Blue2"]);
   });
 
+  test("a neighbor that management takes out of the policy, though it is known and there, is put back", () => {
+    const bench = new Bench({ settings: WITHOUT_DAD });
+    bench.send("host1/Blue1", data());
+    bench.wait(10);
+    bench.lab.changePolicy("host1", { kind: "providerReplaced", neighbors: [] });
+    expect(bench.send("host1/Blue1", data(), 20)).toEqual(["consumed at host1/Blue1"]);
+    expect(bench.wait(1_000)).toEqual(["delivered at host2/Blue2"]);
+    expect(bench.neighbors("host1")).toEqual(["192.168.4.22"]);
+    expect(bench.send("host1/Blue1", data(), 1_010)).toEqual(["delivered at host2/Blue2"]);
+  });
+
   test("over IPv6, and through a provider router that answers for itself", () => {
     const v6 = new Bench({
       settings: WITHOUT_DAD,

@@ -94,7 +94,9 @@ export class ProviderNeighbors {
       if (packet) known.waiting.push(packet);
       return;
     }
-    if (known || work.policy.neighbors.find(address) !== undefined) {
+    const isInPolicy = work.policy.neighbors.find(address) !== undefined;
+    if (known || isInPolicy) {
+      if (known && known.mac !== null && !isInPolicy) replaceNeighbor(work, address, known.mac); // somebody took it out
       if (packet) work.resubmit(packet.port, packet.frame); // to be decided by what is known now
       return;
     }
