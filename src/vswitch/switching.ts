@@ -9,6 +9,7 @@ import { portStamp, providerStamp } from "../dataplane/policy/index.js";
 import {
   CONTINUE,
   dropFor,
+  forwardOf,
   forwardTo,
   type Layer,
   type Outcome,
@@ -62,14 +63,18 @@ export const switchFromNic: Layer<HostSnapshot> = {
     const { parsed } = packet;
     const saw = () => `destination ${formatMac(parsed.destination)}, ${parsed.tag === null ? "untagged" : "tagged"}`;
     context.consulted(providerStamp(context.node));
-    if (parsed.tag === null) {
-      const adapters = isGroupMac(parsed.destination)
-        ? ports.plainAdapters()
-        : [ports.portOf(NO_VSID, parsed.destination)].filter((port) => port !== undefined && !ports.isFiltered(port));
-      if (adapters.length > 0) {
-        context.observer?.note({ saw: saw(), decided: "to the adapters outside of network virtualization" });
-        return toAll(packet, adapters as readonly PortIndex[]);
-      }
+    if (parsed.tag === null && isGroupMac(parsed.destination) && ports.plainAdapters().length > 0) {
+      packet.plan.besides = ports.plainAdapters().map((port) => forwardOf(packet, port, null));
+      context.observer?.note({ saw: saw(), decided: "to the adapters outside of network virtualization, and on" });
+      return CONTINUE; // it may be a virtual subnet's, in a provider group
+    }
+    const owner = parsed.tag === null ? ports.portOf(NO_VSID, parsed.destination) : undefined;
+    if (owner !== undefined && !ports.isFiltered(owner)) {
+      context.observer?.note({
+        saw: saw(),
+        decided: "to the adapter with this address, outside of network virtualization",
+      });
+      return forwardTo(packet, owner, null);
     }
     context.observer?.note({ saw: saw(), decided: "no adapter outside of network virtualization wants it" });
     return CONTINUE;

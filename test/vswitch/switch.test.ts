@@ -1,7 +1,7 @@
 /** The virtual switch around the NVE, and the provider network, through whole labs and the engine. */
 import { describe, expect, test } from "vitest";
 import { createLab, type EmulatedLab } from "../../src/index.js";
-import { internetChecksum } from "../engine/build.js";
+import { frame as frameOf, hexOf, internetChecksum, ip, nvgre, udp } from "../engine/build.js";
 import { innerOf, workedPacket } from "../vectors/worked-packets.js";
 
 const BLUE1 = "06 06 00 00 00 05";
@@ -110,6 +110,33 @@ describe("adapters outside of network virtualization", () => {
     ]);
     expect(l.counters().totals).toMatchObject({ in: 1, copies: 2, delivered: 2, dropped: 1 });
   });
+  test("what comes for a provider group reaches the virtual subnet, too, where plain adapters hear every group", () => {
+    const record =
+      "{ virtualSubnetID: 5001, customerAddress: 255.255.255.255, macAddress: 06-06-00-00-00-77, providerAddress: 239.9.9.1 }";
+    const untagged = LAB.replaceAll(/vlan: 10[34]/g, "vlan: 0").replace("hosts:", `lookupRecords: [${record}]\nhosts:`);
+    const payload = udp("10.0.0.7", "10.0.0.255", [4000, 4000], Uint8Array.of(1, 2, 3));
+    const inner = frameOf(
+      "FF-FF-FF-FF-FF-FF",
+      "06-06-00-00-00-07",
+      ip({ source: "10.0.0.7", destination: "10.0.0.255", protocol: 17, payload }),
+    );
+    const outer = ip({
+      source: "192.168.5.22",
+      destination: "239.9.9.1",
+      protocol: 47,
+      payload: nvgre(5001, 0, inner),
+    });
+    const received = createLab(untagged).send("host1/nic1", frameOf("01-00-5E-09-09-01", "02-00-C0-A8-05-16", outer));
+    const delivered = Object.fromEntries(received.map((end) => [`${end.verdict} at ${end.port}`, hexOf(end.frame)]));
+    const whole = hexOf(frameOf("01-00-5E-09-09-01", "02-00-C0-A8-05-16", outer));
+    expect(delivered).toEqual({
+      "delivered at host1/Blue1": hexOf(inner),
+      "delivered at host1/Plain1": whole,
+      "delivered at host1/Plain2": whole,
+      "delivered at host1/Free": whole,
+    });
+  });
+
   test("a plain adapter does not reach a virtual subnet's port, by whatever address", () => {
     expect(ends(lab(), "host1/Plain1", padded(`${BLUE1} ${PLAIN1} 88 b5`))).toEqual([
       "dropped at provider/host1.nic1: PROVIDER_VLAN",
