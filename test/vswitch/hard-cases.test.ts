@@ -4,10 +4,12 @@
  */
 import { describe, expect, it } from "vitest";
 import { loadFabricFile } from "../../src/control/index.js";
+import type { ProviderAddress } from "../../src/dataplane/policy/index.js";
 import {
   createLab,
   type EmulatedLab,
   type HostPolicyChange,
+  type LabEvent,
   type LookupRecord,
   PolicyError,
   parseAddress,
@@ -60,7 +62,7 @@ const refusalOf = (lab: EmulatedLab, host: string, change: HostPolicyChange): st
   }
   return "accepted";
 };
-const changeState = (lab: EmulatedLab, host: string, addressState: "Tentative" | "Preferred"): void => {
+const changeState = (lab: EmulatedLab, host: string, addressState: ProviderAddress["addressState"]): void => {
   const providerAddresses = lab.policyOf(host).providerAddresses.all.map((pa) => ({ ...pa, addressState }));
   lab.changePolicy(host, { kind: "providerReplaced", providerAddresses });
 };
@@ -260,12 +262,38 @@ it("hard case: a PA in state Tentative neither sends nor receives, until it is P
   expect(endsOf(lab, "host2/Blue2", packet(M[1], M[2], "10.0.0.7", "10.0.0.5"))).toEqual([
     "dropped host1/nic1 RX_PA_STATE",
   ]);
-  expect(endsOf(lab, "host1/Blue1", packet(ROUTER, M[1], "10.0.0.5", "10.0.1.4")), "within the host").toEqual([
-    "delivered host1/Blue4",
-  ]);
   changeState(lab, "host1", "Preferred");
   expect(endsOf(lab, "host1/Blue1", TO_BLUE2)).toEqual(["delivered host2/Blue2"]);
 });
+
+it.each(["Invalid", "Tentative", "Duplicate"] as const)(
+  "hard case: within a host whose PA is in state %s its records are Unusable, as if there were none",
+  (state) => {
+    const events: LabEvent[] = [];
+    const rule = { ...findRecord(labWith(), "host1", 5002, "10.0.1.4"), rule: "TranslationMethodNone" } as const;
+    const lab = createLab(LAB, { onEvent: (event) => events.push(event) });
+    const toBlue4 = packet(ROUTER, M[1], "10.0.0.5", "10.0.1.4");
+    const question = { destinationCustomerAddress: "10.0.1.4", sourceVirtualSubnetID: 5001 };
+    expect(endsOf(lab, "host1/Blue1", toBlue4)).toEqual(["delivered host1/Blue4"]);
+    changeState(lab, "host1", state);
+    expect(endsOf(lab, "host1/Blue1", toBlue4)).toEqual(["dropped host1/Blue1 TX_NO_RECORD"]);
+    expect(lab.explain("host1/Blue1", toBlue4)[0]!.layers.at(-1)).toMatchObject({
+      decided: `the record of 10.0.1.4 is Unusable: provider address 192.168.4.11 is ${state}`,
+    });
+    expect(lab.selectNextHop("host1", question)).toMatchObject({ reason: { reason: "TX_NO_RECORD" } });
+    lab.pass(2_000_000n);
+    expect(events).toMatchObject([{ kind: "policyMismatch", customerAddress: "10.0.1.4", providerAddress: null }]);
+
+    lab.changePolicy("host1", { kind: "recordReplaced", record: rule });
+    expect(endsOf(lab, "host1/Blue1", toBlue4), "None is not Unusable").toEqual(["delivered host1/Blue4"]);
+    lab.changePolicy("host1", { kind: "recordReplaced", record: { ...rule, rule: "TranslationMethodEncap" } });
+    for (const usable of ["Deprecated", "Preferred"] as const) {
+      changeState(lab, "host1", usable);
+      expect(endsOf(lab, "host1/Blue1", toBlue4), usable).toEqual(["delivered host1/Blue4"]);
+      expect(lab.selectNextHop("host1", question)).toMatchObject({ nextHopAddress: "10.0.1.4" });
+    }
+  },
+);
 
 it("hard case: an ARP probe for another VM's CA is answered with that VM's MAC, one for the own CA is not", () => {
   const lab = labWith();

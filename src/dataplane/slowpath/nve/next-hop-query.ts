@@ -15,7 +15,7 @@ import { keyText } from "./explain.js";
 import { isNextHop, selectNextHop } from "./next-hop.js";
 import { noNextHopText } from "./outbound.js";
 import { gatewayOwner, isBroadcastOrMulticast } from "./packet-classes.js";
-import { findRecord } from "./records.js";
+import { findRecord, unusableAddress, unusableText } from "./records.js";
 
 export interface NextHopQuery {
   readonly source: Address | null;
@@ -59,6 +59,8 @@ export function queryNextHop(policy: HostPolicy, query: NextHopQuery): NextHopAn
   }
   const found = selectNextHop(policy, vsid, destination, destinationMacFor(policy, vsid, destination), asker);
   if (!isNextHop(found)) return { reason: found.reason, why: noNextHopText(policy, vsid, destination, found) };
+  const unusable = unusableAddress(policy, found.record);
+  if (unusable) return { reason: Reason.TX_NO_RECORD, why: unusableText(found.record, unusable) };
   const sourceMac = found.isRouted ? policy.gatewayMac(found.vsid, destination.family) : senderMac;
   return { address: found.address, mac: found.record.macAddress, sourceMac };
 }

@@ -37,7 +37,15 @@ import { rewrittenGroupCopy, sendRewritten } from "./ip-rewrite.js";
 import { forgetWhatIsGivenUp, learnFromTraffic } from "./learning.js";
 import { isNextHop, type NextHop, type NoNextHop, selectNextHop } from "./next-hop.js";
 import { gatewayOwner, isBroadcastOrMulticast } from "./packet-classes.js";
-import { findAnyByMac, findByMac, findOwn, findRecord, isFoundByMac } from "./records.js";
+import {
+  findAnyByMac,
+  findByMac,
+  findOwn,
+  findRecord,
+  isFoundByMac,
+  unusableAddress,
+  unusableText,
+} from "./records.js";
 import { replicate } from "./replicate.js";
 import { takenBy } from "./senders.js";
 import type { NveSnapshot } from "./snapshot.js";
@@ -320,12 +328,23 @@ const redirect: Layer<NveSnapshot> = {
   },
 };
 
-/** A next hop at one of this host's provider addresses never sees the wire, routed or not, whatever its rule. */
+/**
+ * A next hop at one of this host's provider addresses never sees the wire, routed or not, whatever its rule. While that address is
+ * not in use it is as if there were no record.
+ */
 const localDelivery: Layer<NveSnapshot> = {
   name: "local delivery",
   evaluate(snapshot, packet, context) {
-    const { providerAddress } = packet.plan.destinationRecord!;
+    const record = packet.plan.destinationRecord!;
+    const { virtualSubnetID: vsid, customerAddress, providerAddress } = record;
     context.consulted(providerStamp(context.node));
+    const unusable = unusableAddress(snapshot.policy, record);
+    if (unusable) {
+      if (context.observer)
+        tell(context.observer, keyText(vsid, customerAddress), unusableText(record, unusable), record);
+      if (!isFoundByMac(record)) snapshot.state.control.missing.missed(vsid, customerAddress, context);
+      return dropFor(Reason.TX_NO_RECORD);
+    }
     if (snapshot.policy.providerAddresses.find(providerAddress)) {
       return deliverLocally(snapshot, packet, context, Reason.NOT_ACCEPTED);
     }

@@ -1,10 +1,11 @@
 /**
  * Questions to the lookup records that several layers ask, each together with the stamps that the answer rests on.
  */
-import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
+import type { HostPolicy, LookupRecord, ProviderAddress } from "../../policy/policy.js";
 import { ANY_STAMP, macRecordStamp, recordStamp } from "../../policy/stamps.js";
 import type { Stamp } from "../../transposition/transposition.js";
 import { type Address, isLinkLocal } from "../../wire/address.js";
+import { formatAddress } from "../../wire/address-text.js";
 import type { Mac, Vsid } from "../../wire/bytes.js";
 import type { Consultation } from "../layer.js";
 
@@ -22,6 +23,20 @@ export function findRecord(
 /** The records that are found by MAC: a VM whose CA is not known (L2Only), or a gateway for many (GatewayWildcard). */
 export const isFoundByMac = (record: LookupRecord): boolean =>
   record.type === "L2Only" || record.type === "GatewayWildcard";
+
+/**
+ * A record is Unusable (Get-NetVirtualizationLookupRecord) if its provider address is one of this host's and not in use: that address;
+ * undefined if it is not so. Rests on the host's provider side.
+ */
+export function unusableAddress(policy: HostPolicy, record: LookupRecord): ProviderAddress | undefined {
+  const own = policy.providerAddresses.find(record.providerAddress);
+  if (!own || record.rule === "TranslationMethodNone") return undefined;
+  return own.addressState === "Preferred" || own.addressState === "Deprecated" ? undefined : own;
+}
+
+/** For people. */
+export const unusableText = (record: LookupRecord, { providerAddress, addressState }: ProviderAddress): string =>
+  `the record of ${formatAddress(record.customerAddress)} is Unusable: provider address ${formatAddress(providerAddress)} is ${addressState}`;
 
 /** The GatewayWildcard or L2Only record of a MAC. */
 export function findByMac(policy: HostPolicy, vsid: Vsid, mac: Mac, context: Consultation): LookupRecord | undefined {
