@@ -97,6 +97,17 @@ describe("a VM that has moved", () => {
     });
   });
 
+  test("the same for packets of a gateway VM, whose flows rest on more than their entries can name", () => {
+    const wildcard =
+      "{ customerAddress: 0.0.0.0, virtualSubnetID: 5001, macAddress: 060600000005, providerAddress: 192.168.4.11, type: GatewayWildcard }";
+    const text = change(MOVED, ", addresses: [10.0.0.5]", "");
+    const { ping, wait } = scene(change(text, "lookupRecords:\n", `lookupRecords:\n  - ${wildcard}\n`));
+    expect(ping(0)).toEqual(LOST);
+    expect(wait(2)).toEqual([OBEYED]);
+    expect(ping(10)).toEqual(ARRIVES);
+    expect(ping(60_010)).toEqual(LOST);
+  });
+
   test("packets of the same millisecond are lost, and earn no second message", () => {
     const { ping, wait, lab } = scene();
     for (let n = 0; n < 10; n++) expect(ping(0)).toEqual(LOST);

@@ -6,6 +6,7 @@
  * about one (VSID, CA), or one path, is told once in a second, and a thousand in all; redirects end after a minute, and sooner if there are too many.
  * What is told of missing records has limits of its own (`missing-records.ts`), so that no VM can silence the others.
  */
+import { ANY_STAMP } from "../../policy/stamps.js";
 import type { NodeIndex, PortIndex } from "../../transposition/transposition.js";
 import { type Address, sameAddress } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
@@ -177,8 +178,9 @@ export class ControlState {
     this.#setTimer(work);
   }
 
+  /** Flows that rest on more than their entries can name rest on `ANY_STAMP`. */
   #moveStamps(redirects: readonly Redirect[], work: NveWork): void {
-    work.moveStamps(redirects.map((redirect) => this.redirects.stampOf(redirect)));
+    work.moveStamps([ANY_STAMP, ...redirects.map((redirect) => this.redirects.stampOf(redirect))]);
   }
 
   /** One timer at a time: what comes later ends later. */

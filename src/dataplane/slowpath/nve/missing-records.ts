@@ -11,6 +11,9 @@ import type { Vsid } from "../../wire/bytes.js";
 import type { LayerContext } from "../layer.js";
 import type { NveWork } from "./work.js";
 
+export const MISSING_RECORDS_MAX = 1000;
+export const MISSING_RECORDS_PERIOD_MS = 60_000;
+
 /** What decisions want of this state. */
 export type MissingRecordEffect =
   /** A packet was dropped since (VSID, CA) has no lookup record. */
@@ -23,9 +26,6 @@ export interface MissingRecord {
   readonly virtualSubnetID: Vsid;
   readonly customerAddress: Address;
 }
-
-export const MISSING_RECORDS_MAX = 1000;
-export const MISSING_RECORDS_PERIOD_MS = 60_000;
 
 export class MissingRecords {
   readonly #node: NodeIndex;

@@ -1,6 +1,6 @@
 /** What a host remembers of control messages: every limit is reached, and everything ends. */
 import { describe, expect, it } from "vitest";
-import { type HostPolicy, recordStamp } from "../../../../src/dataplane/policy/index.js";
+import { ANY_STAMP, type HostPolicy, recordStamp } from "../../../../src/dataplane/policy/index.js";
 import {
   CONTROL_EVENTS_PER_SECOND,
   CONTROL_MESSAGES_PER_SECOND,
@@ -161,11 +161,11 @@ describe("redirects", () => {
     expect(bench.control.redirects.find(vsid(5002), CA)).toBeUndefined();
     expect(find(bench, nth(1))).toBeUndefined();
     const stamp = recordStamp(HOST, vsid(5001), CA);
-    expect([bench.moved, bench.events]).toEqual([[stamp], ["redirect"]]);
+    expect([bench.moved, bench.events]).toEqual([[ANY_STAMP, stamp], ["redirect"]]);
     bench.until(1000 + REDIRECT_LIFETIME_MS - 1);
     expect(find(bench)).toBeDefined();
     bench.until(1000 + REDIRECT_LIFETIME_MS);
-    expect([find(bench), bench.moved, bench.timers]).toEqual([undefined, [stamp, stamp], 0]);
+    expect([find(bench), bench.moved, bench.timers]).toEqual([undefined, [ANY_STAMP, stamp, ANY_STAMP, stamp], 0]);
   });
 
   it("a later one for the same record takes the place of the first, and holds for a minute of its own", () => {
@@ -211,7 +211,7 @@ describe("redirects", () => {
     expect(bench.control.counters).toMatchObject({ redirects: REDIRECTS_MAX + 10, redirectsEvicted: 10 });
     expect([find(bench, nth(9)), find(bench, nth(10))]).toEqual([undefined, ip("192.168.4.33")]);
     expect(bench.moved).toContain(recordStamp(HOST, vsid(5001), nth(9)));
-    expect(bench.moved).toHaveLength(REDIRECTS_MAX + 20);
+    expect(bench.moved.filter((stamp) => stamp !== ANY_STAMP)).toHaveLength(REDIRECTS_MAX + 20);
     bench.until(bench.nowMs + REDIRECT_LIFETIME_MS);
     expect([bench.control.redirects.size, bench.timers]).toEqual([0, 0]);
   });
