@@ -45,6 +45,13 @@ export const bridgeMissing = (): string | null =>
   (firstMissing(["bridge"]) ? "bridge is not installed (Debian package iproute2)" : null) ??
   (canAdd("bridge0", "type", "bridge") ? null : "this kernel has no bridges");
 
+/** What is missing for GRE tunnels of the kernel that carry Ethernet, or null. */
+export const gretapMissing = (): string | null =>
+  netnsMissing() ??
+  (canAdd("probe0", "type", "gretap", "local", "192.0.2.1", "remote", "192.0.2.2", "key", "1")
+    ? null
+    : "this kernel has no gretap devices");
+
 function findMissing(): string | null {
   if (process.platform !== "linux") return "network namespaces need Linux";
   const program = firstMissing(["ip", "ethtool"]);
