@@ -87,6 +87,9 @@ export const addressResolution: Layer<NveSnapshot> = {
       case "announcement":
         return flood(snapshot, packet, `announces ${formatAddress(message.target)}`, CONSUME, context);
       case "other": {
+        const { vsid, destinationMac } = packet.plan;
+        const isToStation = !isGroupMac(destinationMac) && !snapshot.policy.isGatewayMac(vsid, destinationMac);
+        if (isToStation) return toOwnerOfMac(snapshot, packet, context);
         const decided = `${message.what}: nobody here answers`;
         return flood(snapshot, packet, decided, dropFor(Reason.TX_UNANSWERED), context);
       }

@@ -383,6 +383,13 @@ describe("row 9: a router solicitation", () => {
   it("2012R2: is not answered", () => {
     expect(ask(host(), bytes)).toEqual(["TX_UNANSWERED"]);
   });
+  it.each(MODES)("%s: to one station, a guest that is a router, or a router's answer to one: goes there", (mode) => {
+    const to = (mac: string): Uint8Array => Uint8Array.from([...macOctets(mac), ...bytes.subarray(6)]);
+    expect(host(mode).forward(to(MACS.blue2), HOST1.blue1).output).toBe(NIC);
+    expect(host(mode).forward(to(BLUE5), HOST1.blue1).output).toBe(BLUE5_PORT);
+    expect(ask(host(mode), to(UNKNOWN))).toEqual(["TX_NO_RECORD"]);
+    expect(ask(host(mode), to(MACS.gateway5001))).toEqual(["TX_UNANSWERED"]);
+  });
   it("2012: is seen by local ports, and not answered either", () => {
     expect(copiesOf(host("2012").decide(bytes, HOST1.blue1))).toEqual([BLUE5_PORT]);
     expect(ask(alone("2012"), bytes)).toEqual(["TX_UNANSWERED"]);
