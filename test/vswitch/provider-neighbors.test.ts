@@ -173,7 +173,7 @@ describe("the neighbor cache", () => {
   });
 });
 
-describe.skipIf(!isTsharkAvailable)("as tshark reads them", () => {
+describe.skipIf(!isTsharkAvailable())("as tshark reads them", () => {
   const asked = (options: LabOptions): readonly Uint8Array[] => {
     const bench = new Bench(options);
     const { engine } = bench.lab;

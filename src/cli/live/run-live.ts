@@ -66,7 +66,7 @@ const DECISIONS_PER_BURST = 16;
 const ANSWERS_PER_SECOND = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Signals so close behind the first are the same wish: timeout(1) sends one to the process and one to its group. */
-const SAME_WISH_MS = 500;
+const SAME_WISH_MS = 200;
 
 /** Runs until a signal comes, or until every interface is at its end. */
 export async function runLive(labFile: string, options: LiveRunOptions): Promise<void> {
