@@ -32,16 +32,10 @@ import {
   prefixContains,
   sameAddress,
 } from "../../dataplane/wire/index.js";
+import { translateFragment } from "./fragments.js";
 import type { GatewayEffect, GatewayState } from "./gateway-state.js";
-import { ends, flowText, fragmentKey, isTcpReset, phaseAfter, rewriteOf } from "./nat-flow.js";
-import {
-  type Link,
-  type NatFlow,
-  type QuotingError,
-  readFirstFragment,
-  readNatPacket,
-  translatedError,
-} from "./nat-packet.js";
+import { ends, flowText, isTcpReset, phaseAfter, rewriteOf } from "./nat-flow.js";
+import { type Link, type NatFlow, type QuotingError, readNatPacket, translatedError } from "./nat-packet.js";
 import type { Binding, Endpoint } from "./nat-table.js";
 import { translatedInwards } from "./outside.js";
 import { reception, type Side, tell } from "./reception.js";
@@ -257,13 +251,17 @@ interface Passage {
 
 /** The packet with the external endpoint of its sender's binding. */
 function translate(passage: Passage): Outcome {
-  const { packet, context } = passage;
+  const { state, tenant, packet, context } = passage;
   const read = readNatPacket(packet.bytes, packet.parsed.ip!);
   switch (read.kind) {
     case "flow":
       return translateFlow(passage, read, null);
     case "fragment":
-      return translateFragment(passage);
+      return translateFragment(state, packet, context, {
+        side: tenant,
+        translateFlow: (flow, key) => translateFlow(passage, flow, key),
+        follow: (binding) => out(passage, { source: binding.external.address }),
+      });
     case "error":
       return translateError(passage, read);
     default:
@@ -337,30 +335,6 @@ function out({ state, packet, link }: Passage, address: AddressRewrite): Outcome
     lengthLimit: packet.plan.lengthLimit,
   };
   return { kind: "forward", outputs: [forward] };
-}
-
-/** A first fragment has the ports; the others follow it, or wait for it until the end of the tick. */
-function translateFragment(passage: Passage): Outcome {
-  const { state, tenant, packet, context } = passage;
-  context.doNotCache();
-  const ip = packet.parsed.ip!;
-  const key = fragmentKey(packet.bytes, ip, tenant);
-  if (ip.fragment === "first") {
-    const flow = readFirstFragment(packet.bytes, ip);
-    return flow ? translateFlow(passage, flow, key) : dropFor(Reason.NAT_PROTOCOL);
-  }
-  const binding = state.bindingOfFragments(key);
-  const decided = binding
-    ? `translated: ${ends(binding)}`
-    : binding === null
-      ? "drop: the first has not come"
-      : "waits";
-  tell(context, "a later fragment", decided, binding ?? undefined);
-  if (binding === null) return dropFor(Reason.NAT_FRAGMENT);
-  if (binding) return out(passage, { source: binding.external.address });
-  const frame = packet.bytes.slice(packet.start, packet.end);
-  context.raise<GatewayEffect>({ kind: "laterFragment", key, ingress: packet.ingress, frame });
-  return CONSUME;
 }
 
 /** About a packet that came in: its sender knows the external endpoint only. */

@@ -22,16 +22,10 @@ import {
 } from "../../dataplane/slowpath/index.js";
 import type { AddressRewrite } from "../../dataplane/transposition/index.js";
 import { formatAddress, PROTOCOL_GRE } from "../../dataplane/wire/index.js";
+import { translateFragment } from "./fragments.js";
 import type { GatewayEffect, GatewayState } from "./gateway-state.js";
-import { ends, flowText, fragmentKey, isTcpEnd, rewriteOf } from "./nat-flow.js";
-import {
-  type Link,
-  type NatFlow,
-  type QuotingError,
-  readFirstFragment,
-  readNatPacket,
-  translatedError,
-} from "./nat-packet.js";
+import { ends, flowText, isTcpEnd, rewriteOf } from "./nat-flow.js";
+import { type Link, type NatFlow, type QuotingError, readNatPacket, translatedError } from "./nat-packet.js";
 import type { Binding } from "./nat-table.js";
 import { reception, type Side, tell } from "./reception.js";
 import { decapsulate, outOfTunnel } from "./tunnel.js";
@@ -80,12 +74,18 @@ const siteToSite: Layer<GatewayState> = {
 const addressTranslation: Layer<GatewayState> = {
   name: "NAT",
   evaluate(state, packet, context) {
-    const read = readNatPacket(packet.bytes, packet.parsed.ip!);
+    const ip = packet.parsed.ip!;
+    const read = readNatPacket(packet.bytes, ip);
     switch (read.kind) {
       case "flow":
         return translateFlow(state, packet, read, null, context);
       case "fragment":
-        return translateFragment(state, packet, context);
+        return translateFragment(state, packet, context, {
+          side: OUTSIDE,
+          translateFlow: (flow, key) => translateFlow(state, packet, flow, key, context),
+          follow: (binding) =>
+            ip.ttl <= 1 ? dropFor(Reason.GATEWAY_TTL) : into(state, binding, { destination: binding.internal.address }),
+        });
       case "error":
         return translateIncomingError(state, packet, read, context);
       default:
@@ -178,30 +178,6 @@ function into(state: GatewayState, { tenant }: Binding, address: AddressRewrite)
       },
     ],
   };
-}
-
-function translateFragment(state: GatewayState, packet: PacketView, context: LayerContext): Outcome {
-  context.doNotCache();
-  const ip = packet.parsed.ip!;
-  const key = fragmentKey(packet.bytes, ip, OUTSIDE);
-  if (ip.fragment === "first") {
-    const flow = readFirstFragment(packet.bytes, ip);
-    return flow ? translateFlow(state, packet, flow, key, context) : dropFor(Reason.NAT_PROTOCOL);
-  }
-  const binding = state.bindingOfFragments(key);
-  const decided = binding
-    ? `translated: ${ends(binding)}`
-    : binding === null
-      ? "drop: the first has not come"
-      : "waits";
-  tell(context, "a later fragment", decided, binding ?? undefined);
-  if (binding === null) return dropFor(Reason.NAT_FRAGMENT);
-  if (binding) {
-    return ip.ttl <= 1 ? dropFor(Reason.GATEWAY_TTL) : into(state, binding, { destination: binding.internal.address });
-  }
-  const frame = packet.bytes.slice(packet.start, packet.end);
-  context.raise<GatewayEffect>({ kind: "laterFragment", key, ingress: packet.ingress, frame });
-  return CONSUME;
 }
 
 /** About a packet that went out: its sender knows its own endpoint only. Errors do not keep bindings (RFC 5508 REQ-6). */
