@@ -353,3 +353,10 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Blue1 to Blue2 and back, so many octets each over TCP: digests of what was sent and of what arrived. */
+export async function transferBothWays(lab: NetnsLab, bytes: number): Promise<{ sent: string[]; received: string[] }> {
+  const there = await transfer(lab, BLUE1, BLUE2, bytes);
+  const back = await transfer(lab, BLUE2, BLUE1, bytes);
+  return { sent: [there.sent, back.sent], received: [there.received, back.received] };
+}
