@@ -53,12 +53,15 @@ const figures = (values: Figures): string =>
     .join(", ");
 
 async function soakFlat(seconds: number): Promise<Figures> {
-  const probe = await runFlat(CALIBRATION_FRAMES, 0);
-  const rate = CALIBRATION_FRAMES / probe.seconds!;
-  return runFlat(Math.ceil(rate * seconds), seconds / 5);
+  const probe = await runFlat(Math.ceil(Math.min(1, seconds / 100) * CALIBRATION_FRAMES), 0);
+  const rate = probe.requests! / probe.seconds!;
+  return runFlat(Math.ceil(rate * seconds * MARGIN), seconds / 5);
 }
 
-const CALIBRATION_FRAMES = 500_000;
+/** They tell the rate, so that a run takes as long as it is meant to: enough of them that the start, when all is slower, weighs little. */
+const CALIBRATION_FRAMES = 8_000_000;
+/** What a long run is faster by than one to calibrate. */
+const MARGIN = 1.1;
 
 /** So many echo requests, as fast as they are taken. Memory is watched from `warmUpSeconds` on. */
 async function runFlat(frames: number, warmUpSeconds: number): Promise<Figures> {
