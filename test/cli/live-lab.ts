@@ -57,6 +57,9 @@ export class LiveHnv {
   stdout = "";
   stderr = "";
   #exit: Promise<number | null>;
+  readonly #objects: LiveObject[] = [];
+  /** How much of `stdout` they are. */
+  #readTo = 0;
 
   constructor(lab: NetnsLab, namespace: string, args: readonly string[]) {
     this.child = lab.start(namespace, HNV, "run", ...args);
@@ -70,8 +73,11 @@ export class LiveHnv {
   }
 
   /** Objects that `--json` has printed so far. */
-  objects(): LiveObject[] {
-    return objectsIn(this.stdout);
+  objects(): readonly LiveObject[] {
+    const end = this.stdout.lastIndexOf("\n") + 1;
+    this.#objects.push(...objectsIn(this.stdout.slice(this.#readTo, end)));
+    this.#readTo = end;
+    return this.#objects;
   }
 
   /** Its interfaces exist once it has said anything. */

@@ -45,35 +45,26 @@ export async function soakLive({ seconds, seed }: { readonly seconds: number; re
   else console.log(`  ovs: ${figures(await soakOvs((seconds * 2) / 3))}`);
 }
 
-type Figures = Readonly<Record<string, number>>;
+type Figures = Readonly<Record<string, number | readonly number[]>>;
 
 const figures = (values: Figures): string =>
   Object.entries(values)
-    .map(([name, value]) => `${name} ${value.toLocaleString("en-US", { maximumFractionDigits: 1 })}`)
+    .map(([name, value]) => `${name} ${typeof value === "number" ? figure(value) : value.map(figure).join(" ")}`)
     .join(", ");
 
+const figure = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 1 });
+
 async function soakFlat(seconds: number): Promise<Figures> {
-  const probe = await runFlat(Math.ceil(Math.min(1, seconds / 100) * CALIBRATION_FRAMES), 0);
-  const rate = probe.requests! / probe.seconds!;
-  return runFlat(Math.ceil(rate * seconds * MARGIN), seconds / 5);
-}
-
-/** They tell the rate, so that a run takes as long as it is meant to: enough of them that the start, when all is slower, weighs little. */
-const CALIBRATION_FRAMES = 8_000_000;
-/** What a long run is faster by than one to calibrate. */
-const MARGIN = 1.1;
-
-/** So many echo requests, as fast as they are taken. Memory is watched from `warmUpSeconds` on. */
-async function runFlat(frames: number, warmUpSeconds: number): Promise<Figures> {
   const lab = await twoHosts([BLUE2]);
   try {
-    return await flat(lab, frames, warmUpSeconds);
+    return await flat(lab, seconds);
   } finally {
     await lab.close();
   }
 }
 
-async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promise<Figures> {
+/** Echo requests for so long, as fast as they are taken. Memory is watched after a fifth of the time. */
+async function flat(lab: NetnsLab, seconds: number): Promise<Figures> {
   // 1. Two hosts. Nobody but the generator and the guest's answers says anything on the wire.
   for (const name of ["host1", "host2", BLUE2.namespace]) {
     await lab.exec(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
@@ -86,24 +77,21 @@ async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promi
   ];
   const before = await nics();
   const macs = `smac=${BLUE1.mac.replaceAll(":", "-")},dmac=${BLUE2.mac.replaceAll(":", "-")}`;
-  const generator = `gen:proto=icmp,src=${BLUE1.address},dst=${BLUE2.address},${macs},size=imix,flows=500,newflows=20,count=${frames}`;
+  const generator = `gen:proto=icmp,src=${BLUE1.address},dst=${BLUE2.address},${macs},size=imix,flows=500,newflows=20,seconds=${seconds}`;
   const binds = ["--bind", "host1/nic1=afpacket:nic1", "--bind", `host1/Blue1=${generator}`];
   const host1 = new LiveHnv(lab, "host1", [labFile(), ...binds, "--json"]);
   await host1.ready();
 
   // 2. Until everything was sent and answered.
-  const memory = [new MemoryWatch(host1, warmUpSeconds), new MemoryWatch(host2, warmUpSeconds)];
-  const patienceMs = 60_000 + frames / 5;
+  const memory = [new MemoryWatch(host1, seconds), new MemoryWatch(host2, seconds)];
   await until(
     "the generator to come to its end",
     () => {
       for (const watch of memory) watch.look();
-      return statusOf(host1).interfaces[1]!.received === frames;
+      return statusOf(host1).elapsedMs > seconds * 1000 && isQuiet(host1) && isQuiet(host2);
     },
-    patienceMs,
+    seconds * 1000 + 60_000,
   );
-  const seconds = statusOf(host1).elapsedMs / 1000;
-  await until("quiet", () => isQuiet(host1) && isQuiet(host2));
   const [fromHost1, fromHost2] = (await nics()).map((count, index) => count - before[index]!) as [number, number];
   const { slots } = statusOf(host2).interfaces[0]!;
   if (slots?.sending !== 0 || slots.free + slots.filling !== slots.total)
@@ -126,12 +114,11 @@ async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promi
   expectSame("answers at the generator", source!.sent, checker!.frames + checker!.foreign + checker!.corrupted);
   expectSame("damaged answers", checker!.corrupted, 0);
   const growthMiB = Math.max(...memory.map(({ growth }) => growth / MEBIBYTE));
-  if (warmUpSeconds > 0 && growthMiB > GROWTH_MAX_MIB)
-    throw new Error(`memory has grown by ${growthMiB.toFixed(1)} MiB`);
+  if (growthMiB > GROWTH_MAX_MIB) throw new Error(`memory has grown by ${growthMiB.toFixed(1)} MiB`);
   return {
     seconds,
-    requests: frames,
-    "requests/s": frames / seconds,
+    requests: source!.received,
+    "requests/s": source!.received / seconds,
     answers: checker!.frames,
     "lost by full rings": nic1!.receiveDrops + nic2!.receiveDrops,
     refused: nic1!.sendDrops + nic2!.sendDrops,
@@ -139,7 +126,8 @@ async function flat(lab: NetnsLab, frames: number, warmUpSeconds: number): Promi
     reordered: checker!.reordered,
     duplicated: checker!.duplicated,
     "slots of the UMEM": slots.total,
-    "MiB at the end": Math.max(...memory.map(({ now }) => now / MEBIBYTE)),
+    "MiB of host1 in turn": memory[0]!.inTurn(),
+    "MiB of host2 in turn": memory[1]!.inTurn(),
     "MiB grown": growthMiB,
   };
 }
@@ -159,26 +147,42 @@ function isQuiet(host: LiveHnv): boolean {
   return b !== undefined && a!.totals.in === b.totals.in;
 }
 
-/** How much memory of the machine a process has, and how much more than after its warm-up. */
+/** How much memory of the machine a process has, and how much more than after its warm-up, a fifth of the time. */
 class MemoryWatch {
-  now = 0;
-  #warm = 0;
-  #most = 0;
+  readonly #samples: { readonly ms: number; readonly bytes: number }[] = [];
 
   constructor(
     private readonly host: LiveHnv,
-    private readonly warmUpSeconds: number,
+    private readonly seconds: number,
   ) {}
 
+  /** Once for each status. */
   look(): void {
+    const ms = statusOf(this.host).elapsedMs;
+    if (ms === this.#samples.at(-1)?.ms) return;
     const [, kibibytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.host.child.pid}/status`, "utf8"))!;
-    this.now = Number(kibibytes) * 1024;
-    if (statusOf(this.host).elapsedMs < this.warmUpSeconds * 1000) this.#warm = this.now;
-    this.#most = Math.max(this.#most, this.now);
+    this.#samples.push({ ms, bytes: Number(kibibytes) * 1024 });
   }
 
+  /** The most that it ever had later, over what it had when it was warm. */
   get growth(): number {
-    return this.#most - this.#warm;
+    const { warm, later } = this.#fifths();
+    return Math.max(...later.flat()) - warm.at(-1)!;
+  }
+
+  /** What it had at the end of each fifth, in mebibytes. */
+  inTurn(): number[] {
+    const { warm, later } = this.#fifths();
+    return [warm, ...later].map((fifth) => fifth.at(-1)! / MEBIBYTE);
+  }
+
+  #fifths(): { readonly warm: readonly number[]; readonly later: readonly (readonly number[])[] } {
+    const [warm, ...later] = Array.from({ length: 5 }, (_, fifth) =>
+      this.#samples
+        .filter(({ ms }) => Math.min(4, Math.floor((ms * 5) / (this.seconds * 1000))) === fifth)
+        .map(({ bytes }) => bytes),
+    );
+    return { warm: warm!, later };
   }
 }
 

@@ -41,6 +41,8 @@ export interface GeneratorSpec {
   readonly burst: number;
   /** Frames in all; null: without end. */
   readonly count: number | null;
+  /** How long frames come due; null: without end. */
+  readonly seconds: number | null;
   readonly protocols: readonly GeneratorProtocol[];
   readonly source: Address;
   readonly destinations: readonly Address[];
@@ -58,6 +60,8 @@ const FLOWS_MAX = 16_777_216;
 const RATE_MAX = 1e9;
 const BURST_FRAMES_MAX = 1_000_000;
 const COUNT_MAX = 2 ** 48;
+const SECONDS_MIN = 0.001;
+const SECONDS_MAX = 1e9;
 const U32_MAX = 0xffff_ffff;
 
 /** The mix of 40, 576 and 1500 octets of IP in the proportion 7 : 4 : 1 that IMIX usually means, with their Ethernet headers. */
@@ -67,7 +71,7 @@ const IMIX: readonly FrameSize[] = [
   { length: 1514, weight: 1 },
 ];
 
-const KEYS = "seed size flows newflows rate burst count proto src dst smac dmac sport dport".split(" ");
+const KEYS = "seed size flows newflows rate burst count seconds proto src dst smac dmac sport dport".split(" ");
 
 /** Octets of a frame that has room for nothing but headers and mark. */
 export const shortestFrame = (protocol: GeneratorProtocol, family: 4 | 6): number =>
@@ -134,6 +138,7 @@ export function parseGeneratorSpec(uri: string): GeneratorSpec {
     rate,
     burst: whole("burst", 1, BURST_FRAMES_MAX, 1),
     count: values.has("count") ? whole("count", 1, COUNT_MAX, 1) : null,
+    seconds: values.has("seconds") ? number("seconds", SECONDS_MIN, SECONDS_MAX, 1) : null,
     protocols,
     source,
     destinations,

@@ -123,6 +123,10 @@ class Source {
   readonly #slotBytes: number;
   readonly #random: Random;
   readonly #weights: number;
+  /** Frames that come due in `seconds` at a rate. */
+  readonly #framesInAll: number;
+  /** At no particular rate `seconds` end by the clock. */
+  #isTimeUp = false;
   #startNs: bigint | null = null;
   #elapsedNs = 0;
   /** Size of the next frame, chosen ahead: an index. */
@@ -136,11 +140,14 @@ class Source {
     this.#slots = memory.allocate(BURST_MAX * this.#slotBytes, 64);
     this.#random = new Random(spec.seed);
     this.#weights = spec.sizes.reduce((sum, { weight }) => sum + weight, 0);
+    const { rate, burst, seconds } = spec;
+    this.#framesInAll =
+      rate === 0 || seconds === null ? Number.POSITIVE_INFINITY : Math.ceil((seconds * rate) / burst) * burst;
     this.#size = this.#pickSize();
   }
 
   get isOver(): boolean {
-    return this.emitted === this.#spec.count;
+    return this.#isTimeUp || this.emitted === this.#spec.count || this.emitted + this.skipped >= this.#framesInAll;
   }
 
   get nextFrameNs(): bigint | null {
@@ -152,13 +159,16 @@ class Source {
 
   /** How many frames may go now, at most `max`. The clock of the pace begins with the first call. */
   due(nowNs: bigint, max: number): number {
-    const { rate, burst, count } = this.#spec;
+    const { rate, burst, count, seconds } = this.#spec;
     this.#startNs ??= nowNs;
     this.#elapsedNs = Number(nowNs - this.#startNs);
     const left = Math.min(max, (count ?? Number.POSITIVE_INFINITY) - this.emitted);
-    if (rate === 0) return left;
+    if (rate === 0) {
+      this.#isTimeUp = seconds !== null && this.#elapsedNs >= seconds * 1e9;
+      return this.#isTimeUp ? 0 : left;
+    }
     const bursts = Math.floor((this.#elapsedNs * rate) / 1e9 / burst) + 1;
-    const behind = bursts * burst - this.emitted - this.skipped;
+    const behind = Math.min(bursts * burst, this.#framesInAll) - this.emitted - this.skipped;
     const most = Math.ceil(Math.max(burst, CATCH_UP_SECONDS * rate) / burst) * burst;
     if (behind > most) this.skipped += behind - most;
     return Math.min(left, behind, most);

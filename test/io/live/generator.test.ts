@@ -44,6 +44,7 @@ test.each([
   [`gen:${ENDS},flows=0`, "flows=0: expected a number from 1 to 16777216"],
   [`gen:${ENDS},flows=1.5`, "flows=1.5: expected a whole number"],
   [`gen:${ENDS},rate=fast`, "rate=fast: expected a number from 0 to 1000000000"],
+  [`gen:${ENDS},seconds=0`, "seconds=0: expected a number from 0.001 to 1000000000"],
   [`gen:${ENDS},proto=sctp`, "proto=sctp: expected udp, tcp or icmp, or several with + between"],
   [`gen:${ENDS},proto=udp+udp`, "proto names one protocol twice"],
   [`gen:${ENDS.replace("10.0.0.7", "fd00::7")}`, "src and dst are of different IP versions"],
@@ -175,6 +176,37 @@ test("frames have headroom, stay until they are released, and end with the count
   expect(bench.receive(generator, START)).toEqual([]);
   expect(generator.counters().received).toBe(300);
   expect(openGenerator("gen:sink", bench.memory).isOpen).toBe(false);
+});
+
+test("frames come due for as long as was asked, however late the last are fetched", () => {
+  const ms = (time: number): bigint => START + BigInt(Math.round(time * 1e6));
+  const bench = new LiveBench();
+  const paced = openGenerator(`gen:${ENDS},rate=1000,burst=10,seconds=0.035`, bench.memory);
+  expect(bench.receive(paced, ms(0))).toHaveLength(10);
+  expect(bench.receive(paced, ms(29))).toHaveLength(20);
+  expect(paced.isOpen).toBe(true);
+  expect(bench.receive(paced, ms(90))).toHaveLength(10);
+  expect(paced.isOpen).toBe(false);
+  expect(bench.receive(paced, ms(91))).toEqual([]);
+
+  const late = openGenerator(`gen:${ENDS},rate=1000,seconds=2`, bench.memory);
+  expect(bench.receive(late, ms(0))).toHaveLength(1);
+  expect(bench.receive(late, ms(9000))).toHaveLength(100);
+  expect(late.counters()).toMatchObject({ received: 101, events: { skipped: 1899 } });
+  expect(late.isOpen).toBe(false);
+
+  const fast = openGenerator(`gen:${ENDS},seconds=0.5`, bench.memory);
+  expect(bench.receive(fast, ms(0), 50)).toHaveLength(50);
+  expect(bench.receive(fast, ms(499.999), 50)).toHaveLength(50);
+  expect(fast.isOpen).toBe(true);
+  expect(bench.receive(fast, ms(500), 50)).toEqual([]);
+  expect(fast.isOpen).toBe(false);
+  expect(fast.counters()).toMatchObject({ received: 100, events: {} });
+
+  const counted = openGenerator(`gen:${ENDS},rate=1000,seconds=1,count=3`, bench.memory);
+  expect(bench.receive(counted, ms(0))).toHaveLength(1);
+  expect(bench.receive(counted, ms(800))).toHaveLength(2);
+  expect(counted.isOpen).toBe(false);
 });
 
 test("a burst stays within the engine's limit of octets", () => {
