@@ -28,7 +28,7 @@ import { buildOvsLab, expectNothingRefused } from "../cli/live-ovs-lab.js";
 import { type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import { hasProgram } from "../oracles/programs.js";
-import { fuzzLive, packetsOf } from "../support/live-fuzz.js";
+import { expectTapAgrees, fuzzLive, packetsOf, tapCounts } from "../support/live-fuzz.js";
 
 const MEBIBYTE = 1 << 20;
 const GROWTH_MAX_MIB = 20;
@@ -93,6 +93,7 @@ async function flat(lab: NetnsLab, seconds: number): Promise<Figures> {
     seconds * 1000 + 60_000,
   );
   const [fromHost1, fromHost2] = (await nics()).map((count, index) => count - before[index]!) as [number, number];
+  const guestCounts = await tapCounts(lab, BLUE2.namespace);
   const { slots } = statusOf(host2).interfaces[0]!;
   if (slots?.sending !== 0 || slots.free + slots.filling !== slots.total)
     throw new Error(`slots are missing: ${JSON.stringify(slots)}`);
@@ -107,10 +108,11 @@ async function flat(lab: NetnsLab, seconds: number): Promise<Figures> {
   }
   const [one, two] = results as [LiveObject, LiveObject];
   const [nic1, source] = one.interfaces;
-  const [nic2] = two.interfaces;
+  const [nic2, tap] = two.interfaces;
   const { checker } = source!;
   expectSame("host1's NIC to host2's", fromHost1, nic2!.received + nic2!.receiveDrops);
   expectSame("host2's NIC to host1's", fromHost2, nic1!.received + nic1!.receiveDrops);
+  expectTapAgrees(tap!, guestCounts);
   expectSame("answers at the generator", source!.sent, checker!.frames + checker!.foreign + checker!.corrupted);
   expectSame("damaged answers", checker!.corrupted, 0);
   const growthMiB = Math.max(...memory.map(({ growth }) => growth / MEBIBYTE));

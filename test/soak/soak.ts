@@ -53,6 +53,7 @@ interface Counts {
 }
 
 const [, , folder, ...args] = process.argv;
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1)); // namespaces end with us
 if (process.send) work(folder!);
 else process.exitCode = await main();
 

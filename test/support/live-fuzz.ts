@@ -92,12 +92,14 @@ async function fuzz(lab: NetnsLab, folder: string, seconds: number, seed: number
 
   // 4. Everything that came has met one end.
   await until("all of it to be received", () => isQuiet(hnv));
+  const guests = [await tapCounts(lab, BLUE1.namespace), await tapCounts(lab, BLUE2.namespace)];
   const { status, result } = await hnv.end();
   if (status !== 0) throw new Error(`hnv ended with ${status}: ${hnv.stderr}`);
   expectBalanced(result);
   const nic = result.interfaces[0]!;
   if (nic.received + nic.receiveDrops !== arrived)
     throw new Error(`the NIC had ${arrived} frames; hnv tells of ${nic.received} and ${nic.receiveDrops} lost`);
+  for (const [index, counts] of guests.entries()) expectTapAgrees(result.interfaces[index + 1]!, counts);
   const { in: entered, delivered, dropped, passed, consumed } = result.totals;
   return {
     seconds,
@@ -116,6 +118,28 @@ async function fuzz(lab: NetnsLab, folder: string, seconds: number, seed: number
 /** As the kernel of the namespace counts them. */
 export async function packetsOf(lab: NetnsLab, namespace: string, device: string, way: "rx" | "tx"): Promise<number> {
   return Number(await lab.exec(namespace, "cat", `/sys/class/net/${device}/statistics/${way}_packets`));
+}
+
+/** What went through a guest's device, as its kernel counts. */
+export interface TapCounts {
+  readonly toHost: number;
+  readonly toGuest: number;
+}
+
+export async function tapCounts(lab: NetnsLab, namespace: string): Promise<TapCounts> {
+  return {
+    toHost: await packetsOf(lab, namespace, "eth0", "tx"),
+    toGuest: await packetsOf(lab, namespace, "eth0", "rx"),
+  };
+}
+
+/** Of frames without offloads: a longer one counts as those that it was cut into. */
+export function expectTapAgrees(tap: LiveObject["interfaces"][number], { toHost, toGuest }: TapCounts): void {
+  const told = `${tap.received} and ${tap.receiveDrops} malformed from it, ${tap.sent} to it`;
+  if (tap.received + tap.receiveDrops !== toHost || tap.sent !== toGuest)
+    throw new Error(
+      `the guest's kernel knows of ${toHost} frames to ${tap.uri}, and ${toGuest} from it; hnv of ${told}`,
+    );
 }
 
 /** Did nothing come in between the last two statuses? */

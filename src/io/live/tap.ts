@@ -49,7 +49,8 @@ export class TapInterface implements LiveInterface {
   readonly #iovecs: number;
   readonly #noOffload: number;
   readonly #time: Time = { low: 0, high: 0 };
-  /** What the last batch of reads brought: the length of the frame in each slot, and how many of them the intake took. */
+  /** What the last batch of reads brought: which slots have frames, how long they are, and how many of them the intake took. */
+  readonly #filled = new Uint8Array(READS_MAX);
   readonly #lengths = new Uint32Array(READS_MAX);
   #read = 0;
   #taken = 0;
@@ -94,7 +95,7 @@ export class TapInterface implements LiveInterface {
     setTime(this.#time, nowNs);
     intake.begin(rows, max);
     if (this.#taken === this.#read && !intake.isFull) this.#readFrames();
-    while (this.#taken < this.#read && !intake.isFull) this.#take(this.#taken++);
+    while (this.#taken < this.#read && !intake.isFull) this.#takeNext();
     return intake.count;
   }
 
@@ -109,10 +110,11 @@ export class TapInterface implements LiveInterface {
     const asked = calls.run();
     this.#taken = 0;
     this.#read = 0;
-    for (; this.#read < asked; this.#read++) {
-      const length = calls.result(this.#read) - OFFLOAD_HEADER_LENGTH;
-      if (length <= 0) break;
-      this.#lengths[this.#read] = length;
+    for (let slot = 0; slot < asked; slot++) {
+      const length = calls.result(slot) - OFFLOAD_HEADER_LENGTH;
+      if (length <= 0) continue; // a frame may have come just in time for the next read
+      this.#filled[this.#read] = slot;
+      this.#lengths[this.#read++] = length;
     }
     this.#ahead = Math.min(this.#read === asked ? 2 * asked : this.#read + 1, READS_MAX);
   }
@@ -121,10 +123,11 @@ export class TapInterface implements LiveInterface {
     return this.#slots + slot * SLOT_BYTES + SLOT_HEADROOM - OFFLOAD_HEADER_LENGTH;
   }
 
-  #take(slot: number): void {
-    const header = this.#headerAt(slot);
+  #takeNext(): void {
+    const header = this.#headerAt(this.#filled[this.#taken]!);
     const offload = offloadAt(this.memory, header, 0);
-    this.#intake.add(header + OFFLOAD_HEADER_LENGTH, this.#lengths[slot]!, SLOT_HEADROOM, this.#time, offload);
+    const length = this.#lengths[this.#taken++]!;
+    this.#intake.add(header + OFFLOAD_HEADER_LENGTH, length, SLOT_HEADROOM, this.#time, offload);
   }
 
   release(): void {}
