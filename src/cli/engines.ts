@@ -2,13 +2,13 @@
  * Engines by recipe: plain data that says which engine a command works with. A worker thread gets the recipe and makes the same
  * engine for itself (`workers/worker.ts`).
  */
-import { Engine, type PortSpec, type TimedEvent } from "../dataplane/index.js";
+import { Engine, type PortSpec } from "../dataplane/index.js";
 import { type DecapOptions, decapNode, type EncapOptions, encapNode, type Node } from "../dataplane/slowpath/index.js";
 import type { Decision, Forward, NodeIndex, PortIndex } from "../dataplane/transposition/index.js";
 import type { Vsid } from "../dataplane/wire/index.js";
 import { kernelModule } from "../kernel-file.js";
 import type { Lab } from "../vswitch/index.js";
-import type { LabChoices } from "./lab-file.js";
+import type { LabChoices, LabWatch } from "./lab-file.js";
 
 /** Where frames enter a codec. */
 export const INPUT = 0 as PortIndex;
@@ -52,13 +52,10 @@ export type EngineRecipe = CodecRecipe | LabRecipe;
 export const makeEngine = async (recipe: EngineRecipe): Promise<Engine> =>
   recipe.kind === "lab" ? (await makeRecipeLab(recipe)).engine : makeCodec(recipe);
 
-export async function makeRecipeLab(
-  { text, file, choices, cutPorts }: LabRecipe,
-  onEvent?: (event: TimedEvent) => void,
-): Promise<Lab> {
+export async function makeRecipeLab({ text, file, choices, cutPorts }: LabRecipe, watch: LabWatch = {}): Promise<Lab> {
   // Loaded when it is needed: reading fabric files takes libraries that codecs can do without.
   const { makeLab } = await import("./lab-file.js");
-  const lab = makeLab(text, file, choices, onEvent);
+  const lab = makeLab(text, file, choices, watch);
   for (const port of cutPorts) cutLink(lab.engine, port);
   return lab;
 }

@@ -1,10 +1,10 @@
 /** Opens fabric files for commands: a lab, or one line per mistake. */
 import { readFileSync } from "node:fs";
 import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
-import type { EngineLimits, TimedEvent } from "../dataplane/index.js";
+import type { EngineLimits } from "../dataplane/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { kernelModule } from "../kernel-file.js";
-import { type HostSettings, Lab, type LabSettings } from "../vswitch/index.js";
+import { type HostSettings, Lab, type LabOptions, type LabSettings } from "../vswitch/index.js";
 import { CliError, usageError } from "./errors.js";
 
 export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
@@ -58,25 +58,24 @@ export interface LabChoices extends EngineLimits {
   readonly onWire?: readonly string[];
 }
 
+/** Who hears of a lab. */
+export type LabWatch = Pick<LabOptions, "onEvent" | "companions">;
+
 /** A lab of the text of a fabric file, ready to run. */
-export const makeLab = (
-  text: string,
-  path: string,
-  choices: LabChoices = {},
-  onEvent?: (event: TimedEvent) => void,
-): Lab => buildLab(loadLabText(text, path).lab, choices, onEvent);
+export const makeLab = (text: string, path: string, choices: LabChoices = {}, watch: LabWatch = {}): Lab =>
+  buildLab(loadLabText(text, path).lab, choices, watch);
 
 /** A lab of settings that were read, ready to run. */
 export function buildLab(
   settings: LabSettings,
   { mtus = {}, onWire = [], ...limits }: LabChoices = {},
-  onEvent: (event: TimedEvent) => void = () => {},
+  watch: LabWatch = {},
 ): Lab {
   const hosts = settings.hosts.map((host) => {
     const nics = host.nics.map((nic) => ({ ...nic, mtu: mtus[`${host.name}/${nic.name}`] ?? nic.mtu }));
     return { ...(onWire.includes(host.name) ? withWire(host) : host), nics };
   });
-  return new Lab({ ...settings, hosts }, { kernel: kernelModule(), onEvent, ...limits });
+  return new Lab({ ...settings, hosts }, { kernel: kernelModule(), ...watch, ...limits });
 }
 
 const withWire = (host: HostSettings): HostSettings =>

@@ -171,7 +171,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   const text = readLabText(labFile);
   const choices = options.flowCapacity === undefined ? {} : { flowCapacity: options.flowCapacity };
   const events = new EventLog(options.events);
-  const lab = makeLab(text, labFile, choices, (event) => events.hear(event));
+  const lab = makeLab(text, labFile, choices, { onEvent: (event) => events.hear(event) });
   events.watch(lab);
   const { engine } = lab;
   const entries = inputs.map(({ port, value }) => ({ name: port, file: value, port: entryPort(lab, port) }));

@@ -50,8 +50,8 @@ import { PacketMemory } from "./packet/memory.js";
 import { AnswerLimit } from "./slowpath/answer-limit.js";
 import { type DecideContext, type FrameAtPort, NO_REENTRY, type Node, type NodeWork } from "./slowpath/layer.js";
 import { StormMeter } from "./slowpath/storm-meter.js";
-import { type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
-import type { Decision, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
+import { type Companions, type TimedEvent, Timeline, type TimelineHost } from "./timeline/index.js";
+import type { Decision, Effect, Emission, NodeIndex, PortIndex, Stamp } from "./transposition/transposition.js";
 
 export interface PortSpec {
   /** `host1/Blue1` */
@@ -95,8 +95,10 @@ export interface EngineOptions extends EngineLimits {
   readonly ports: readonly PortSpec[];
   /** How many stamps the policies of the nodes use. */
   readonly stampCount: number;
-  /** Hears what nodes tell, while `run` and `passTime` settle their state. */
-  readonly onEvent?: (event: TimedEvent) => void;
+  /** Hears what nodes tell, while `run` and `passTime` settle their state. `isOurs`: no companion tells the same. */
+  readonly onEvent?: (event: TimedEvent, isOurs: boolean) => void;
+  /** Engines that carry the same nodes beside this one. */
+  readonly companions?: Companions;
 }
 
 /** Both directions are seen from the node: rx entered it at the port. */
@@ -216,7 +218,9 @@ export class Engine {
     writeEnd(this.memory, this.#overload, VERDICT.DROPPED, Reason.SLOWPATH_OVERLOAD);
     this.#injection = this.memory.allocate(ENTRY_SIZE); // all zero: the whole frame stays
     const hasState = options.nodes.some(({ state }) => state !== undefined);
-    this.#timeline = hasState ? new Timeline(options.nodes, this.#timelineHost(options.onEvent)) : null;
+    this.#timeline = hasState
+      ? new Timeline(options.nodes, this.#timelineHost(options.onEvent), options.companions)
+      : null;
     this.#instant = this.memory.allocate(ROW_SIZE);
     this.#waiting = new Uint8Array(BURST_MAX * ROW_SIZE);
     const { answersPerSecond } = options;
@@ -278,6 +282,11 @@ export class Engine {
   /** As `scheduleAfterStart`, at a time of the packets. */
   schedule(atMs: number, action: (nowMs: number) => void): void {
     this.#timeline?.schedule(atMs, action);
+  }
+
+  /** A companion has told this (`Companions`); `run` and `passTime` settle it before all else. */
+  hear(node: NodeIndex, effect: Effect): void {
+    this.#timeline?.hear(node, effect);
   }
 
   /** What a node may do between two ticks, for an `action` that was scheduled and acts for the node. */
@@ -437,7 +446,7 @@ export class Engine {
         this.#emitted.push({ row: this.#instant, emission });
       },
       moveStamps: (stamps) => this.moveStamps(stamps),
-      notify: (event) => onEvent?.(event),
+      notify: (event, isOurs) => onEvent?.(event, isOurs),
     };
   }
 

@@ -2,5 +2,5 @@
 export * from "./drop-reasons.js";
 export * from "./engine.js";
 export type { FlowEntryView } from "./flow/index.js";
-export type { TimedEvent } from "./timeline/index.js";
+export type { Companions, TimedEvent } from "./timeline/index.js";
 export * from "./trace.js";

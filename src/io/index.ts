@@ -58,8 +58,9 @@ export {
   type PacedCaptureUri,
   parsePacedCaptureUri,
 } from "./live/paced-capture.js";
-export { Poller } from "./live/poller.js";
+export { type Pollable, Poller } from "./live/poller.js";
 export { CAPTURE_QUEUE_BYTES, PortCapture, portCaptureForm } from "./live/port-capture.js";
 export { openRawIp, type RawIpInterface, type RawIpOptions } from "./live/rawip.js";
 export type { RowMemory } from "./live/rows.js";
 export type { TimedInterface } from "./live/timed.js";
+export { Wakeup } from "./live/wakeup.js";

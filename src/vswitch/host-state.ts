@@ -25,6 +25,7 @@ import {
   type NveEffect,
   NveState,
   type NveWork,
+  toldOf,
 } from "../dataplane/slowpath/index.js";
 import type { Effect, NodeIndex, PortIndex, Stamp } from "../dataplane/transposition/index.js";
 import type { Mac } from "../dataplane/wire/index.js";
@@ -105,6 +106,10 @@ export class HostState implements NodeState {
     if (effect.kind === "groupsChanged") this.#isFollowing = false;
     if (this.#snapshot.ports.isAway || (effect.life ?? this.#life) !== this.#life) return;
     this.#snapshot.state.settle(effect as NveEffect, this.#nveWork(work));
+  }
+
+  told(effect: Effect): Effect | null {
+    return toldOf(effect as NveEffect);
   }
 
   #nveWork(work: NodeWork): NveWork {

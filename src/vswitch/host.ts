@@ -86,10 +86,12 @@ export function makeHostNode(host: HostState): Node {
     return port.vsid === 0 ? FROM_PLAIN_ADAPTER : FROM_VIRTUAL_SUBNET;
   };
   const node = makeNode(host.name, () => host.snapshot, pipelineOf, host);
-  const why = sharedState(host);
+  const keeps = sharedState(host);
+  const learns = sharedLessons(host);
   return {
     ...node,
-    ...(why === null ? {} : { keepsStateAcrossFlows: why }),
+    ...(keeps !== null && { keepsStateAcrossFlows: keeps }),
+    ...(learns !== null && { learnsAcrossFlows: learns }),
     reentry: (ingress) => reentryAt(host.snapshot, ingress),
     decide(frame, context) {
       const decision = node.decide(frame, context);
@@ -100,13 +102,17 @@ export function makeHostNode(host: HostState): Node {
 }
 
 /** What the flows of a host have in common, in words that go on after "because". */
-function sharedState({ name, snapshot, learns }: HostState): string | null {
-  const { resolve, reassembly } = snapshot.policy.settings;
-  if (learns) return `what VMs of ${name} say about their addresses decides about all flows`;
+function sharedState({ name, snapshot }: HostState): string | null {
   if (snapshot.ports.limitsStorms()) return `storm limits on ${name} count the frames of all flows`;
-  if (resolve === "wire")
-    return `${name} looks for its neighbors on the wire, for all flows together (resolve: static does not)`;
-  return reassembly ? `${name} puts fragments together` : null;
+  return snapshot.policy.settings.reassembly ? `${name} puts fragments together` : null;
+}
+
+/** What some flows teach and others go by. */
+function sharedLessons({ name, snapshot, learns }: HostState): string | null {
+  if (learns) return `what VMs of ${name} say about their addresses decides about all flows`;
+  return snapshot.policy.settings.resolve === "wire"
+    ? `${name} looks for its neighbors on the wire, for all flows together (resolve: static does not)`
+    : null;
 }
 
 /** What would leave through a port that is down goes nowhere, whoever sent it there. */

@@ -8,7 +8,7 @@
  * VM ports end outside of the lab; so do NICs when the lab has no provider network.
  */
 
-import { Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
+import { type Companions, Engine, type EngineLimits, type PortSpec, type TimedEvent } from "../dataplane/index.js";
 import {
   type HostPolicy,
   type HostPolicyChange,
@@ -42,6 +42,8 @@ export interface LabOptions extends EngineLimits {
   readonly kernel: WebAssembly.Module;
   /** Hears what the nodes tell (`TimedEvent`). */
   readonly onEvent?: (event: TimedEvent) => void;
+  /** Labs of the same settings that carry frames beside this one, and which this one tells what it learns. */
+  readonly companions?: Companions;
 }
 
 export interface ProviderAddressState {
@@ -78,9 +80,9 @@ export class Lab {
       nodes,
       ports: plan.specs,
       stampCount: STAMP_COUNT,
-      onEvent: (event) => {
+      onEvent: (event, isOurs) => {
         this.#manage(event);
-        options.onEvent?.(event);
+        if (isOurs) options.onEvent?.(event);
       },
     });
     this.#management = new Management({
@@ -133,12 +135,18 @@ export class Lab {
 
   /** Why all packets of this lab must go through one engine (`Node.keepsStateAcrossFlows`); undefined if they need not. */
   get keepsStateAcrossFlows(): string | undefined {
+    if (this.obstacleToCompanions !== undefined) return this.obstacleToCompanions;
+    if (isTooNarrowForIpv6(this.settings))
+      return "its hosts tell, once in a second, of IPv6 that their NICs are too narrow for";
+    return this.engine.nodes.find((node) => node.learnsAcrossFlows !== undefined)?.learnsAcrossFlows;
+  }
+
+  /** The same for engines that tell each other what they learn (`LabOptions.companions`). */
+  get obstacleToCompanions(): string | undefined {
     if (this.settings.events.length > 0) return "its events happen between two frames, for all flows together";
     if (this.#limitsAnswers) return "the answers that a port gets are limited, whatever flows they are for";
     if (learnsPathMtus(this.settings) && tellsPathMtus(this.settings))
       return "its router tells hosts how much a path carries, for all flows together";
-    if (isTooNarrowForIpv6(this.settings))
-      return "its hosts tell, once in a second, of IPv6 that their NICs are too narrow for";
     return this.engine.nodes.find((node) => node.keepsStateAcrossFlows !== undefined)?.keepsStateAcrossFlows;
   }
 

@@ -10,9 +10,10 @@ export interface Cable {
   readonly flowId: number;
   readonly mtu: number;
   readonly guestMtu: number;
+  readonly workers: number;
 }
 
-const CABLE: Cable = { settings: {}, flowId: 0, mtu: 1600, guestMtu: 1500 };
+const CABLE: Cable = { settings: {}, flowId: 0, mtu: 1600, guestMtu: 1500, workers: 1 };
 
 export interface OvsLab {
   readonly lab: NetnsLab;
@@ -30,7 +31,7 @@ export async function buildOvsLab(cable: Partial<Cable> = {}): Promise<OvsLab> {
   }
 }
 
-async function build(lab: NetnsLab, { settings, flowId, mtu, guestMtu }: Cable): Promise<OvsLab> {
+async function build(lab: NetnsLab, { settings, flowId, mtu, guestMtu, workers }: Cable): Promise<OvsLab> {
   await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "ovs", device: "wire" }, mtu);
   await lab.veth({ namespace: "ovs", device: "guest" }, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
   await settle(lab, BLUE2, { namespace: BLUE2.namespace, device: "cable" }, guestMtu);
@@ -45,7 +46,8 @@ async function build(lab: NetnsLab, { settings, flowId, mtu, guestMtu }: Cable):
     vsid: 5001,
     flowId,
   });
-  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile(settings), mtu: guestMtu });
+  const options = ["--workers", String(workers)];
+  const hnv = await startHost(lab, "host1", [BLUE1], { file: labFile(settings), mtu: guestMtu, options });
   return { lab, hnv, ovs };
 }
 

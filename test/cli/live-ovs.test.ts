@@ -43,20 +43,26 @@ async function build(cable: Partial<Cable> = {}): Promise<OvsLab> {
 
 describe.skipIf(missing !== null)("hnv and Open vSwitch", () => {
   test.each([
-    ["zero", 0],
-    ["hash", 0x5a],
-  ])("FlowID %s: ARP and ping, full frames, TCP both ways", { timeout: 90_000 }, async (ours, flowId) => {
-    const { lab, hnv } = await build({ settings: { flowId: ours }, flowId });
-    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
-    expect(await ping(lab, BLUE2, BLUE1.address, 2, "-s", "1472", "-M", "do")).toBe(2);
-    const { sent, received } = await transferBothWays(lab, 32 * MEBIBYTE);
-    expect(received).toEqual(sent);
-    const { status, result } = await hnv.end();
-    expect(status).toBe(0);
-    expectConserved(result);
-    expectNothingRefused(result);
-    expect(result.totals.delivered).toBeGreaterThan((2 * 32 * MEBIBYTE) / 1500);
-  });
+    ["zero", 0, 1],
+    ["hash", 0x5a, 1],
+    ["hash", 0x5a, 2],
+  ])(
+    "FlowID %s (%i), %i workers: ARP and ping, full frames, TCP both ways",
+    { timeout: 90_000 },
+    async (ours, flowId, workers) => {
+      const { lab, hnv } = await build({ settings: { flowId: ours }, flowId, workers });
+      expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
+      expect(await ping(lab, BLUE2, BLUE1.address, 2, "-s", "1472", "-M", "do")).toBe(2);
+      const { sent, received } = await transferBothWays(lab, 32 * MEBIBYTE);
+      expect(received).toEqual(sent);
+      const { status, result } = await hnv.end();
+      expect(status).toBe(0);
+      expectConserved(result);
+      expectNothingRefused(result);
+      expect(result.inByWorker).toHaveLength(workers);
+      expect(result.totals.delivered).toBeGreaterThan((2 * 32 * MEBIBYTE) / 1500);
+    },
+  );
 
   test("a GiB over TCP, or as much as goes in some seconds", { timeout: 150_000 }, async () => {
     const { lab, hnv } = await build();

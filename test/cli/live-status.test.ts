@@ -15,6 +15,7 @@ const withAddresses = (...states: readonly ProviderAddressState["state"][]): Liv
   interfaces: [],
   mtus: [],
   heldAnswers: 0,
+  untold: 0,
   told: [],
   controlled: {},
   learning: {},

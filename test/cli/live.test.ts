@@ -42,9 +42,8 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     timeout: 90_000,
   }, async () => {
     lab = await twoHosts([BLUE1, BLUE2]);
-    const file = labFile({ resolve: "static", learnPathMtu: false, sendControlMessages: false, acceptRedirect: false });
-    const host1 = await startHost(lab, "host1", [BLUE1], { file, options: ["--workers", "2"] });
-    const host2 = await startHost(lab, "host2", [BLUE2], { file, options: ["--workers", "2"] });
+    const host1 = await startHost(lab, "host1", [BLUE1], { options: ["--workers", "2"] });
+    const host2 = await startHost(lab, "host2", [BLUE2], { options: ["--workers", "2"] });
     expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
     // The kernel's hash, whose key is random, chooses the worker: with so many connections hardly ever always the same.
     for (let connection = 0; connection < 12; connection++) {
@@ -144,58 +143,62 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     for (const { result } of await Promise.all([host1.end(), host2.end()])) expectConserved(result);
   });
 
-  test("without a word of the lab, provider addresses are made sure of and resolved on the wire", {
-    timeout: 60_000,
-  }, async () => {
-    const file = LABS.plain;
-    lab = await twoHosts([BLUE1, BLUE2]);
-    const host1 = await startHost(lab, "host1", [BLUE1], { file });
-    const host2 = await startHost(lab, "host2", [BLUE2], { file });
-    const states = () => [host1, host2].map((host) => host.objects().at(-1)?.providerAddresses[0]?.state);
-    await until("a first look", () => !states().includes(undefined));
-    expect(states()).toEqual(["Tentative", "Tentative"]);
-    expect(await ping(lab, BLUE1, BLUE2.address, 1)).toBe(0);
-    // Nothing is sent from an address before three probes, a second apart, have stayed unanswered.
-    await until("the addresses to be usable", () => states().every((state) => state === "Preferred"));
-    expect(await ping(lab, BLUE2, BLUE1.address)).toBe(5);
-    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 4 * MEBIBYTE);
-    expect(received).toBe(sent);
-    for (const { result } of await Promise.all([host1.end(), host2.end()])) {
-      expectConserved(result);
-      expect(result.events.count).toBeGreaterThan(0);
-      expect(result.events.first).toHaveLength(result.events.count);
-      expect(result.events.first!.map(({ kind }) => kind)).toContain("neighborChanged");
-      expect(result.drops).toContainEqual(expect.objectContaining({ reason: "TX_NO_PA" }));
-    }
-  });
+  test.each([1, 2])(
+    "without a word of the lab, provider addresses are made sure of and resolved on the wire: %i workers",
+    {
+      timeout: 60_000,
+    },
+    async (workers) => {
+      const choices = { file: LABS.plain, options: ["--workers", String(workers)] };
+      lab = await twoHosts([BLUE1, BLUE2]);
+      const host1 = await startHost(lab, "host1", [BLUE1], choices);
+      const host2 = await startHost(lab, "host2", [BLUE2], choices);
+      const states = () => [host1, host2].map((host) => host.objects().at(-1)?.providerAddresses[0]?.state);
+      await until("a first look", () => !states().includes(undefined));
+      expect(states()).toEqual(["Tentative", "Tentative"]);
+      expect(await ping(lab, BLUE1, BLUE2.address, 1)).toBe(0);
+      // Nothing is sent from an address before three probes, a second apart, have stayed unanswered.
+      await until("the addresses to be usable", () => states().every((state) => state === "Preferred"));
+      expect(await ping(lab, BLUE2, BLUE1.address)).toBe(5);
+      const { sent, received } = await transfer(lab, BLUE1, BLUE2, 4 * MEBIBYTE);
+      expect(received).toBe(sent);
+      for (const { result } of await Promise.all([host1.end(), host2.end()])) {
+        expectConserved(result);
+        expect(result.events.count).toBeGreaterThan(0);
+        expect(result.events.first).toHaveLength(result.events.count);
+        expect(result.events.first!.map(({ kind }) => kind)).toContain("neighborChanged");
+        expect(result.drops).toContainEqual(expect.objectContaining({ reason: "TX_NO_PA" }));
+      }
+    },
+  );
 
-  test("an address that somebody else has is not used, which is said", { timeout: 60_000 }, async () => {
+  test.each([1, 2])(
+    "an address that somebody else has is not used, which is said: %i workers",
+    {
+      timeout: 60_000,
+    },
+    async (workers) => {
+      lab = await createNetnsLab(["host1", "peer"]);
+      await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
+      await lab.exec("peer", "ip", "addr", "add", "192.168.4.11/24", "dev", "wire");
+      const binds = ["--bind", "host1/nic1=afpacket:nic1", "--workers", String(workers)];
+      const live = new LiveHnv(lab, "host1", [LABS.plain, ...binds, "--json"]);
+      await live.ready();
+      await until("the other one to be noticed", () => live.stderr !== "");
+      expect(live.stderr).toBe("hnv: host1: somebody else has 192.168.4.11; nothing is sent from it, nor received\n");
+      const { result } = await live.end();
+      expect(result.providerAddresses).toEqual([{ host: "host1", address: "192.168.4.11", state: "Duplicate" }]);
+    },
+  );
+
+  test("what one thread must see all of gets one worker", { timeout: 60_000 }, async () => {
     lab = await createNetnsLab(["host1", "peer"]);
     await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
-    await lab.exec("peer", "ip", "addr", "add", "192.168.4.11/24", "dev", "wire");
-    const live = new LiveHnv(lab, "host1", [LABS.plain, "--bind", "host1/nic1=afpacket:nic1", "--json"]);
+    const file = labFile({ reassembly: true });
+    const binds = ["--bind", "host1/nic1=afpacket:nic1"];
+    const live = new LiveHnv(lab, "host1", [file, ...binds, "--workers", "2", "--json"]);
     await live.ready();
-    await until("the other one to be noticed", () => live.stderr !== "");
-    expect(live.stderr).toBe("hnv: host1: somebody else has 192.168.4.11; nothing is sent from it, nor received\n");
-    const { result } = await live.end();
-    expect(result.providerAddresses).toEqual([{ host: "host1", address: "192.168.4.11", state: "Duplicate" }]);
-  });
-
-  test("hosts that look for their neighbors get one worker", { timeout: 60_000 }, async () => {
-    lab = await createNetnsLab(["host1", "peer"]);
-    await lab.veth({ namespace: "host1", device: "nic1" }, { namespace: "peer", device: "wire" }, UNDERLAY_MTU);
-    const live = new LiveHnv(lab, "host1", [
-      LABS.plain,
-      "--bind",
-      "host1/nic1=afpacket:nic1",
-      "--workers",
-      "2",
-      "--json",
-    ]);
-    await live.ready();
-    expect(live.stderr).toBe(
-      "hnv: one worker instead of 2, because host1 looks for its neighbors on the wire, for all flows together (resolve: static does not)\n",
-    );
+    expect(live.stderr).toBe("hnv: one worker instead of 2, because host1 puts fragments together\n");
     expect((await live.end()).status).toBe(0);
   });
 

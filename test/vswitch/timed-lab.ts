@@ -1,6 +1,6 @@
 /** A whole lab under a clock of its own: frames in at instants, what comes of them in short words, and what the nodes tell. */
 import { loadFabricFile } from "../../src/control/index.js";
-import { reasonName, type TimedEvent } from "../../src/dataplane/index.js";
+import { type Companions, reasonName, type TimedEvent } from "../../src/dataplane/index.js";
 import { formatAddress } from "../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../src/kernel-file.js";
 import { Lab } from "../../src/vswitch/index.js";
@@ -13,10 +13,11 @@ export class TimedLab {
   #nowMs = 0;
 
   /** `text` is that of a fabric file. */
-  constructor(text: string) {
+  constructor(text: string, companions?: Companions) {
     const loaded = loadFabricFile(text, "lab");
     if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join("\n"));
-    this.lab = new Lab(loaded.lab, { kernel: kernelModule(), onEvent: (event) => this.events.push(event) });
+    const onEvent = (event: TimedEvent): void => void this.events.push(event);
+    this.lab = new Lab(loaded.lab, { kernel: kernelModule(), onEvent, ...(companions && { companions }) });
   }
 
   /** Each end as `verdict at port` or `REASON at port`, at this time. */

@@ -10,6 +10,7 @@ import { makeRecipeLab } from "../engines.js";
 import { explainError } from "../errors.js";
 import { controlResults, countersOf } from "../results.js";
 import { Clock } from "./clock.js";
+import { LiveCompanions } from "./companions.js";
 import { type Binding, Forwarder } from "./forwarder.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
 import type { MakePause } from "./pause.js";
@@ -29,23 +30,32 @@ type Tell = (message: FromForwarder) => void;
 /** Never throws: what goes wrong is told. */
 export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): Promise<void> {
   const interfaces: LiveInterface[] = [];
+  const companions = job.companions === null ? null : new LiveCompanions(job.companions);
   try {
-    await run(job, interfaces, tell, makePause);
+    await run(job, interfaces, companions, tell, makePause);
   } catch (error) {
     const { exitStatus, lines } = explainError(error);
     tell({ kind: "failed", exitStatus, lines });
   } finally {
     for (const live of interfaces) live.close();
+    companions?.close();
   }
 }
 
-async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePause: MakePause): Promise<void> {
+async function run(
+  job: LiveJob,
+  interfaces: LiveInterface[],
+  companions: LiveCompanions | null,
+  tell: Tell,
+  makePause: MakePause,
+): Promise<void> {
   const stop = new Int32Array(job.stop);
   const { share } = job;
   const told: TimedEvent[] = [];
-  const lab = await makeRecipeLab(job.recipe, (event) => {
+  const onEvent = (event: TimedEvent): void => {
     if (told.length < TOLD_MAX) told.push(event);
-  });
+  };
+  const lab = await makeRecipeLab(job.recipe, { onEvent, ...(companions && { companions }) });
   const { engine } = lab;
   for (const { uri, mac } of job.bindings) interfaces.push(await openLive(uri, engine.memory, { share, mac }));
   // Each host's identifications begin elsewhere in every thread, so that they do not repeat at once.
@@ -65,6 +75,7 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
     interfaces: interfaces.map((live) => live.counters()),
     mtus: interfaces.map(({ mtu }) => mtu),
     heldAnswers: engine.heldAnswers,
+    untold: companions?.untold ?? 0,
     controlled: controlResults(lab),
     learning: lab.learning(),
     memberships: lab.memberships(),
@@ -73,10 +84,12 @@ async function run(job: LiveJob, interfaces: LiveInterface[], tell: Tell, makePa
   });
   const round = (): number => {
     clock.advance();
+    companions?.hear((node, effect) => engine.hear(node, effect));
     return forwarder.round(clock.nowNs);
   };
-  const pause = makePause(interfaces, round);
+  const pause = makePause([...interfaces, ...(companions ? [companions] : [])], round);
 
+  companions?.join(stop);
   forwarder.idle(clock.nowNs); // nodes begin now, and not with the first frame
   tell({ kind: "bound", mtus: interfaces.map(({ mtu }) => mtu) });
   const mtus = new NicMtus(lab, bindings);

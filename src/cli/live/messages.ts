@@ -7,6 +7,7 @@ import type { Lab, ProviderAddressState } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import type { ExitStatus } from "../errors.js";
 import type { Counters, controlResults } from "../results.js";
+import type { CompanionsJob } from "./companions.js";
 
 /** Given to the loop at its birth. */
 export interface LiveJob {
@@ -24,6 +25,8 @@ export interface LiveJob {
   /** This thread's number, from 0. */
   readonly worker: number;
   readonly share: LiveShare;
+  /** Null if there is one thread only. */
+  readonly companions: CompanionsJob | null;
   /** Never sleeps. */
   readonly busyPoll: boolean;
   /** One 32-bit word, shared: not 0 ends the run. */
@@ -42,6 +45,8 @@ export interface LiveState {
   readonly mtus: readonly (number | null)[];
   /** Answers that responders would have given, had their port not been over its limit. */
   readonly heldAnswers: number;
+  /** What threads have not told each other, since too much waited. */
+  readonly untold: number;
   /** What nodes told since the state before. */
   readonly told: readonly TimedEvent[];
   /** Of hosts that have sent or obeyed control messages. */

@@ -2,7 +2,7 @@
  * How a forwarding loop waits for frames. A thread of its own sleeps in poll(2). The main thread must not: interfaces that come
  * through its event loop (`cap:`, `rawip:`, `pcap:`) get a turn after every round, and descriptors are polled beside it.
  */
-import { type EventedInterface, type LiveInterface, Poller } from "../../io/index.js";
+import { type EventedInterface, type Pollable, Poller } from "../../io/index.js";
 
 export interface Pause {
   /** After a round that had frames; undefined if nobody needs a turn. */
@@ -13,13 +13,13 @@ export interface Pause {
   end(): Promise<void> | undefined;
 }
 
-/** `round` is what there is to do when frames press. */
-export type MakePause = (interfaces: readonly LiveInterface[], round: () => void) => Pause;
+/** For interfaces, and whatever else can wake the loop. `round` is what there is to do when frames press. */
+export type MakePause = (interfaces: readonly Pollable[], round: () => void) => Pause;
 
 export class BlockingPause implements Pause {
   readonly #poller: Poller;
 
-  constructor(interfaces: readonly LiveInterface[]) {
+  constructor(interfaces: readonly Pollable[]) {
     this.#poller = new Poller(interfaces);
   }
 
@@ -43,7 +43,7 @@ export class EventLoopPause implements Pause {
   #isAwake = false;
   #wake: () => void = () => {};
 
-  constructor(interfaces: readonly LiveInterface[], round: () => void) {
+  constructor(interfaces: readonly Pollable[], round: () => void) {
     this.#poller = interfaces.some(({ descriptor }) => descriptor !== null) ? new Poller(interfaces) : null;
     for (const live of interfaces) {
       if (!("onArrival" in live)) continue;

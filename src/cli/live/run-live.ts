@@ -4,7 +4,6 @@
  */
 import { Worker } from "node:worker_threads";
 import { Reason } from "../../dataplane/index.js";
-import type { PortIndex } from "../../dataplane/transposition/index.js";
 import type { Mac } from "../../dataplane/wire/index.js";
 import {
   deviceOfLive,
@@ -33,6 +32,7 @@ import { countOf, err, formatNumber, formatSeconds, out, painter, table } from "
 import { workersFor } from "../workers/workers-for.js";
 import { type CaptureEnd, type CaptureOptions, CaptureThread, checkCaptures } from "./capture-thread.js";
 import { checkerLines } from "./checker-report.js";
+import { makeCompanions } from "./companions.js";
 import { forward } from "./forward.js";
 import { hostsOnWire } from "./hosts-on-wire.js";
 import type { FromForwarder, LiveJob, LiveState } from "./messages.js";
@@ -97,7 +97,8 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
     mac: macs.get(port),
   }));
   const stop = new SharedArrayBuffer(4);
-  const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind, ports));
+  const workers = workersFor(options.workers, obstacleToWorkers(plain, options.bind));
+  const companions = workers === 1 ? null : makeCompanions(workers);
   const share: LiveShare = { workers, group: process.pid & 0xffff };
   const captures = new CaptureThread(options, workers);
   const jobs = Array.from(
@@ -113,12 +114,17 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
       bell: captures.job.bell,
       worker,
       share,
+      companions: companions?.jobs[worker] ?? null,
       busyPoll: options.busyPoll === true,
       stop,
     }),
   );
-  await captures.start();
-  await new LiveRun(plain, options, jobs, captures).until(stop);
+  try {
+    await captures.start();
+    await new LiveRun(plain, options, jobs, captures).until(stop);
+  } finally {
+    companions?.close();
+  }
 }
 
 /** A device has one port, since each would get every frame; of AF_XDP each queue. */
@@ -136,9 +142,9 @@ function checkDevices(bind: readonly PortValue[]): void {
 }
 
 /** Goes on after "because". */
-function obstacleToWorkers(lab: Lab, bind: readonly PortValue[], ports: readonly PortIndex[]): string | undefined {
+function obstacleToWorkers(lab: Lab, bind: readonly PortValue[]): string | undefined {
   const alone = bind.find(({ value }) => !isShareable(value));
-  return alone ? `${alone.value} cannot be shared` : lab.obstacleToSharing(ports);
+  return alone ? `${alone.value} cannot be shared` : lab.obstacleToCompanions;
 }
 
 /** By the name of the port. */
@@ -187,7 +193,8 @@ interface Loop {
 }
 
 function inThread(job: LiveJob, hear: Hear): Loop {
-  const thread = new Worker(new URL("./worker.js", import.meta.url), { workerData: job });
+  const transferList = job.companions?.ports.filter((port) => port !== null) ?? [];
+  const thread = new Worker(new URL("./worker.js", import.meta.url), { workerData: job, transferList });
   thread.on("message", hear);
   return {
     ended: new Promise((resolve, reject) => thread.once("error", reject).once("exit", () => resolve())),
@@ -328,7 +335,7 @@ class LiveRun {
   }
 
   #result(state: LiveState): unknown {
-    const { elapsedMs, counters, heldAnswers, inByWorker, controlled, learning, memberships } = state;
+    const { elapsedMs, counters, heldAnswers, untold, inByWorker, controlled, learning, memberships } = state;
     return {
       schemaVersion: SCHEMA_VERSION,
       kind: "result",
@@ -343,6 +350,7 @@ class LiveRun {
       interfaces: this.#interfaces(state),
       captures: this.#captures(state),
       inByWorker,
+      ...(untold > 0 && { untold }),
       elapsedMs,
     };
   }
@@ -366,7 +374,7 @@ class LiveRun {
   }
 
   #printReport(state: LiveState): void {
-    const { elapsedMs, counters, interfaces, heldAnswers, controlled, learning, memberships } = state;
+    const { elapsedMs, counters, interfaces, heldAnswers, untold, controlled, learning, memberships } = state;
     const paint = painter();
     const [head, ...rows] = table([
       ["interface", "bound to", "received", "sent", "lost before", "refused"],
@@ -392,6 +400,7 @@ class LiveRun {
         `captured ${countOf(frames, "frame")} of ${port} into ${names}${lost > 0 ? `, lost ${formatNumber(lost)}` : ""}`,
       );
     }
+    if (untold > 0) out(`${countOf(untold, "lesson")} not told to all workers: too many waited`);
     if (heldAnswers > 0)
       out(`${countOf(heldAnswers, "answer")} held back: ports over ${formatNumber(ANSWERS_PER_SECOND)} a second`);
     out(paint("dim", `ended after ${formatSeconds(elapsedMs)}`));

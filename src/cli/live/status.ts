@@ -43,7 +43,8 @@ export function sumStates(states: readonly LiveState[]): LiveState {
     mtus: states[0]!.mtus,
     startMs: states[0]!.startMs,
     told: states.flatMap(({ told }) => told),
-    controlled: states[0]!.controlled, // a lab that learns or sends such messages is not shared
+    untold: states.reduce((sum, state) => sum + state.untold, 0),
+    controlled: states[0]!.controlled, // all threads know, and count, what one has learnt
     learning: states[0]!.learning,
     memberships: states[0]!.memberships,
     providerAddresses: states[0]!.providerAddresses,

@@ -68,7 +68,7 @@ export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redire
 export { reentryAt } from "./nve/reentry.js";
 export { type Taken, takenBy } from "./nve/senders.js";
 export type { NveSnapshot } from "./nve/snapshot.js";
-export { type NveEffect, NveState } from "./nve/state.js";
+export { type NveEffect, NveState, toldOf } from "./nve/state.js";
 export type { NveWork } from "./nve/work.js";
 export { messageIsIntact, quotedPacket } from "./quoted-packet.js";
 export { errorAbout, type Problem, type Router } from "./responders/icmp-errors.js";

@@ -140,6 +140,8 @@ export interface Node {
    * as with address translation, meters or storm limits. Left out if every flow can be decided by itself.
    */
   readonly keepsStateAcrossFlows?: string;
+  /** The same of what packets teach: threads that tell each other (`NodeState.told`) may share the packets. */
+  readonly learnsAcrossFlows?: string;
   /** Decides one frame. `trace`, when given, is called before each layer with its name and gives that layer's observer. */
   decide(frame: FrameAtPort, context: DecideContext): Decision;
   /** Left out by nodes whose decisions rest on nothing that packets or time change. */
@@ -172,6 +174,8 @@ export interface NodeState {
   begin?(work: NodeWork): void;
   /** Carries out what a decision has raised, or a timer that was set here. */
   settle(effect: Effect, work: NodeWork): void;
+  /** What engines with the same node must know of what was raised here, to settle it too: plain data; null: nothing. Left out: of nothing. */
+  told?(effect: Effect): Effect | null;
 }
 
 /** What a node can do between two ticks. */

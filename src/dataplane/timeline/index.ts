@@ -1,2 +1,2 @@
 /** The door of `timeline`: state that outlives packets, and when it changes. */
-export { type TimedEvent, Timeline, type TimelineHost } from "./timeline.js";
+export { type Companions, type TimedEvent, Timeline, type TimelineHost } from "./timeline.js";

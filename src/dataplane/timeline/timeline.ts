@@ -10,6 +10,8 @@
  *                  └ effects ─┘   stamps moved, frames, timers, notices      │
  *
  * So it does not matter how the packets of a tick are cut into bursts, and the same capture gives the same bytes.
+ *
+ * Where several engines carry one lab (`Companions`), what the packets of one have raised is settled by all.
  */
 
 import type { Node, NodeEvent, NodeWork } from "../slowpath/layer.js";
@@ -24,12 +26,24 @@ export interface TimedEvent {
   readonly event: NodeEvent;
 }
 
+/**
+ * Engines that carry the same lab side by side, each a part of its frames: what a packet teaches one of them, all have to know. Each settles
+ * what its own packets raise, and what the others tell of theirs. A frame of a node's own leaves only where the packet was that caused it,
+ * and what is caused by time only at the speaker; so it is with what nodes notify.
+ */
+export interface Companions {
+  readonly isSpeaker: boolean;
+  /** Called with what a packet has raised here before that is settled, so that no frame is ahead of it. Plain data. */
+  tell(node: NodeIndex, effect: Effect): void;
+}
+
 /** What the engine does for those who settle. */
 export interface TimelineHost {
   /** Sends a frame of a node's own, at the instant that is being settled. */
   emit(emission: Emission): void;
   moveStamps(stamps: Iterable<Stamp>): void;
-  notify(event: TimedEvent): void;
+  /** `isOurs`: companions do not tell the same. */
+  notify(event: TimedEvent, isOurs: boolean): void;
 }
 
 interface Raised {
@@ -41,19 +55,23 @@ interface Raised {
 export class Timeline {
   readonly #nodes: readonly Node[];
   readonly #host: TimelineHost;
+  readonly #companions: Companions | undefined;
   readonly #agenda = new Agenda<(nowMs: number) => void>();
   /** Effects of the tick in hand. */
   #raised: Raised[] = [];
   #raisedTick = 0;
+  /** What companions have told since the last instant that was settled. */
+  #heard: { readonly node: NodeIndex; readonly effect: Effect }[] = [];
   #hasBegun = false;
   #startMs = 0;
   /** What waits for the time of the first packet to be known. */
   #afterStart: { readonly afterMs: number; readonly action: (nowMs: number) => void }[] = [];
   #nowMs = 0;
 
-  constructor(nodes: readonly Node[], host: TimelineHost) {
+  constructor(nodes: readonly Node[], host: TimelineHost, companions?: Companions) {
     this.#nodes = nodes;
     this.#host = host;
+    this.#companions = companions;
   }
 
   /** Time as far as everything is settled. It never goes back, as that of packets may. */
@@ -84,6 +102,11 @@ export class Timeline {
     this.#raisedTick = this.#nowMs;
   }
 
+  /** A companion has told this, which is settled before the next packet. */
+  hear(node: NodeIndex, effect: Effect): void {
+    this.#heard.push({ node, effect });
+  }
+
   /** Has `action` called at a time, or at the next tick if that has passed. */
   schedule(atMs: number, action: (nowMs: number) => void): void {
     this.#agenda.put(Math.max(Math.ceil(atMs), this.#nowMs + 1), action);
@@ -97,11 +120,12 @@ export class Timeline {
 
   /** What a node can do at the instant that is being settled. */
   workOf(node: NodeIndex): NodeWork {
-    return this.#work(node, this.#nowMs);
+    return this.#work(node, this.#nowMs, this.#isSpeaker);
   }
 
   /** The next instant at which something is settled; null if nothing waits. */
   get nextMs(): number | null {
+    if (this.#heard.length > 0) return this.#nowMs;
     const timer = this.#agenda.nextMs;
     if (this.#raised.length === 0) return timer;
     const effects = this.#raisedTick + 1;
@@ -120,13 +144,25 @@ export class Timeline {
     this.#nowMs = nowMs;
     for (let action = this.#agenda.takeDue(nowMs); action; action = this.#agenda.takeDue(nowMs)) action(nowMs);
     if (this.#raised.length > 0 && this.#raisedTick < nowMs) this.#settleRaised(nowMs);
+    this.#settleHeard(nowMs);
     return true;
   }
 
   #settleRaised(nowMs: number): void {
     const raised = this.#raised.sort((a, b) => (a.sequence - b.sequence) | 0); // numbers wrap
     this.#raised = [];
-    for (const { node, effect } of raised) this.#nodes[node]!.state!.settle(effect, this.#work(node, nowMs));
+    for (const { node, effect } of raised) {
+      const state = this.#nodes[node]!.state!;
+      const told = this.#companions && state.told?.(effect);
+      if (told) this.#companions.tell(node, told);
+      state.settle(effect, this.#work(node, nowMs, true));
+    }
+  }
+
+  #settleHeard(nowMs: number): void {
+    const heard = this.#heard;
+    this.#heard = [];
+    for (const { node, effect } of heard) this.#nodes[node]!.state!.settle(effect, this.#work(node, nowMs, false));
   }
 
   #begin(nowMs: number): boolean {
@@ -137,22 +173,31 @@ export class Timeline {
     this.#nowMs = nowMs;
     this.#nodes.forEach(({ state }, index) => {
       const node = index as NodeIndex;
-      state?.begin?.(this.#work(node, nowMs));
+      state?.begin?.(this.#work(node, nowMs, this.#isSpeaker));
     });
     return true;
   }
 
-  #work(node: NodeIndex, nowMs: number): NodeWork {
+  get #isSpeaker(): boolean {
+    return this.#companions?.isSpeaker ?? true;
+  }
+
+  /** `speaks`: no companion sends and notifies the same. What had to wait here waits nowhere else. */
+  #work(node: NodeIndex, nowMs: number, speaks: boolean): NodeWork {
     const host = this.#host;
     return {
       node,
       nowMs,
-      emit: (port, frame) => host.emit({ port, direction: "out", frame }),
+      emit: (port, frame) => {
+        if (speaks) host.emit({ port, direction: "out", frame });
+      },
       resubmit: (port, frame) => host.emit({ port, direction: "in", frame }),
       setTimer: (atMs, effect) =>
-        this.schedule(atMs, (dueMs) => this.#nodes[node]!.state!.settle(effect, this.#work(node, dueMs))),
+        this.schedule(atMs, (dueMs) =>
+          this.#nodes[node]!.state!.settle(effect, this.#work(node, dueMs, this.#isSpeaker)),
+        ),
       moveStamps: (stamps) => host.moveStamps(stamps),
-      notify: (event) => host.notify({ timeMs: nowMs, node, event }),
+      notify: (event) => host.notify({ timeMs: nowMs, node, event }, speaks),
     };
   }
 }

@@ -73,6 +73,12 @@ export interface System {
   ringSetup(entries: number, params: Uint8Array): number;
   /** io_uring_enter(2), and waits until `complete` calls are completed: how many were submitted. */
   ringEnter(descriptor: number, submit: number, complete: number): number;
+  /** eventfd(2): a counter's descriptor, which is readable unless it is 0. */
+  eventCounter(): number;
+  /** Adds one to it. */
+  countEvent(descriptor: number): void;
+  /** Sets it to 0. */
+  takeEvents(descriptor: number): void;
   /** `descriptors`: struct pollfd each. */
   poll(descriptors: Uint8Array, count: number, timeoutMs: number): number;
   /** The same in a thread of the pool; nobody may touch the bytes meanwhile. */
@@ -139,6 +145,10 @@ function bindCalls(koffi: Koffi): System {
   const ringEnter = libc.func(
     "int64_t syscall(int64_t number, int fd, unsigned int submit, unsigned int complete, unsigned int flags, intptr_t none, size_t size)",
   );
+  const eventfd = libc.func("int eventfd(unsigned int value, int flags)");
+  const eventfdRead = libc.func("int eventfd_read(int fd, void *value)");
+  const eventfdWrite = libc.func("int eventfd_write(int fd, uint64_t value)");
+  const taken = new Uint8Array(new ArrayBuffer(8));
   const poll = libc.func("int poll(void *descriptors, unsigned long count, int timeout)");
 
   const checked = (result: number, call: string): number => {
@@ -177,6 +187,13 @@ function bindCalls(koffi: Koffi): System {
     ringSetup: (entries, params) => orErrno(ringSetup(RING_SETUP, entries, params)),
     ringEnter: (descriptor, submit, complete) =>
       orErrno(ringEnter(RING_ENTER, descriptor, submit, complete, RING_ENTER_WAITS, 0, 0)),
+    eventCounter: () => checked(eventfd(0, O_NONBLOCK | O_CLOEXEC), "eventfd"),
+    countEvent: (descriptor) => {
+      eventfdWrite(descriptor, 1);
+    },
+    takeEvents: (descriptor) => {
+      eventfdRead(descriptor, taken);
+    },
     poll: (descriptors, count, timeoutMs) => orErrno(poll(descriptors, count, timeoutMs)),
     pollAside: (descriptors, count, timeoutMs) =>
       new Promise((resolve) => {

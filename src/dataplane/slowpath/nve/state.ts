@@ -98,6 +98,22 @@ export class NveState {
   }
 }
 
+/**
+ * What the same NVE in another engine must know of what was raised here (`NodeState.told`). Packets wait where they are; the fragments of one
+ * must come to one engine.
+ */
+export function toldOf(effect: NveEffect): NveEffect | null {
+  switch (effect.kind) {
+    case "fragment":
+    case "fragmentsEnd":
+      return null;
+    case "neighborWanted":
+      return { ...effect, packet: null };
+    default:
+      return effect;
+  }
+}
+
 /** They lie in the host's policy, for encapsulation goes by them as it does by routes and neighbors. */
 const pathMtusOf = (work: NveWork): PathMtuStore => ({
   all: () => work.policy.pathMtus.all,
