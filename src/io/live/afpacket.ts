@@ -189,7 +189,7 @@ function attach(
     const restore = stopJoining(system, index);
     system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
     if (workers > 1) {
-      const fanout = int32(group | (PACKET_FANOUT_HASH << 16));
+      const fanout = int32(groupAt(group, index) | (PACKET_FANOUT_HASH << 16));
       system.setSocketOption(receiver, SOL_PACKET, PACKET_FANOUT, fanout, "PACKET_FANOUT");
     }
     return { index, receiver, sender, ring, restore };
@@ -200,6 +200,9 @@ function attach(
     throw error;
   }
 }
+
+/** A group has sockets of one device only, so each device has one of its own. Spread, for programs begun together have numbers side by side. */
+const groupAt = (group: number, index: number): number => (group ^ (Math.imul(index, 0x9e37_79b1) >>> 16)) & 0xffff;
 
 /** Beyond the limit for everybody if we may (CAP_NET_ADMIN), else up to it. */
 function setSendBuffer(system: System, socket: number): void {

@@ -1,0 +1,52 @@
+/** Packet sockets over veth pairs, in a namespace of this process; needs root. */
+import { spawnSync } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PacketMemory } from "../../../src/dataplane/packet/index.js";
+import { AfPacketInterface } from "../../../src/io/live/afpacket.js";
+import { enterNamespace, ip } from "./namespace.js";
+
+const reason = enterNamespace();
+if (reason !== null) console.warn(`SKIPPED: tests of packet sockets (${reason})`);
+
+const opened: AfPacketInterface[] = [];
+let memory: PacketMemory;
+
+function open(device: string, workers = 1): AfPacketInterface {
+  const made = new AfPacketInterface(device, memory, { workers, group: 4711 });
+  opened.push(made);
+  return made;
+}
+
+/** Sends so many frames of nobody's protocol. */
+function send(live: AfPacketInterface, count = 1): void {
+  const at = memory.allocate(64);
+  memory.bytes.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5], at);
+  for (let i = 0; i < count; i++) live.send(at, 60);
+  live.flush();
+}
+
+describe.skipIf(reason !== null)("afpacket", () => {
+  beforeEach(() => {
+    memory = new PacketMemory({ ports: 1, nodes: 1, stamps: 1, flowCapacity: 16 });
+    for (const [a, b] of ["va vb", "vc vd"].map((pair) => pair.split(" "))) {
+      ip(`link add ${a} type veth peer name ${b}`);
+      for (const device of [a, b]) ip(`link set ${device} addrgenmode none up`);
+    }
+  });
+  afterEach(() => {
+    while (opened.length > 0) opened.pop()!.close();
+    for (const device of ["va", "vc"]) spawnSync("ip", ["link", "del", device]);
+  });
+
+  test("threads share several devices: of each, every frame comes to one of them", async () => {
+    const [va, vc] = [open("va"), open("vc")];
+    const [vb, vd] = ["vb", "vd"].map((device) => [open(device, 2), open(device, 2)]);
+    send(va, 20);
+    send(vc, 30);
+    const received = (threads: AfPacketInterface[] | undefined): number =>
+      threads!.reduce((sum, live) => sum + live.receive(memory.rows, 256, 0n), 0);
+    await setTimeout(50);
+    expect([received(vb), received(vd)]).toEqual([20, 30]);
+  });
+});
