@@ -178,6 +178,7 @@ function attach(
   const receiver = system.socket(AF_PACKET, SOCK_RAW, 0);
   let sender = -1;
   let ring: PacketRing | undefined;
+  let restore = (): void => {};
   try {
     sender = system.socket(AF_PACKET, SOCK_RAW, 0);
     system.setSocketOption(receiver, SOL_PACKET, PACKET_IGNORE_OUTGOING, int32(1), "PACKET_IGNORE_OUTGOING");
@@ -186,7 +187,7 @@ function attach(
     system.setSocketOption(sender, SOL_PACKET, PACKET_QDISC_BYPASS, int32(1), "PACKET_QDISC_BYPASS");
     setSendBuffer(system, sender);
     system.bind(sender, linkAddress(index, 0));
-    const restore = stopJoining(system, index);
+    restore = stopJoining(system, index);
     system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
     if (workers > 1) {
       const fanout = int32(groupAt(group, index) | (PACKET_FANOUT_HASH << 16));
@@ -197,6 +198,7 @@ function attach(
     ring?.close();
     system.close(receiver);
     if (sender >= 0) system.close(sender);
+    restore();
     throw error;
   }
 }

@@ -1,9 +1,11 @@
 /** Packet sockets over veth pairs, in a namespace of this process; needs root. */
 import { spawnSync } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PacketMemory } from "../../../src/dataplane/packet/index.js";
 import { AfPacketInterface } from "../../../src/io/live/afpacket.js";
+import { SystemError } from "../../../src/io/live/errors.js";
+import { ERRNO, system } from "../../../src/io/live/system.js";
 import { enterNamespace, ip } from "./namespace.js";
 
 const reason = enterNamespace();
@@ -35,6 +37,7 @@ describe.skipIf(reason !== null)("afpacket", () => {
     }
   });
   afterEach(() => {
+    vi.restoreAllMocks();
     while (opened.length > 0) opened.pop()!.close();
     for (const device of ["va", "vc"]) spawnSync("ip", ["link", "del", device]);
   });
@@ -48,5 +51,22 @@ describe.skipIf(reason !== null)("afpacket", () => {
       threads!.reduce((sum, live) => sum + live.receive(memory.rows, 256, 0n), 0);
     await setTimeout(50);
     expect([received(vb), received(vd)]).toEqual([20, 30]);
+  });
+
+  test("what cannot be opened leaves the device as it was", () => {
+    const gro = (): string =>
+      spawnSync("ethtool", ["-k", "va"])
+        .stdout.toString()
+        .match(/^generic-receive.*$/m)![0];
+    spawnSync("ethtool", ["-K", "va", "gro", "on"]);
+    expect(gro()).toContain(": on");
+    const { bind } = system();
+    const isReceiver = (address: Uint8Array): boolean => address[3] !== 0; // with a protocol
+    vi.spyOn(system(), "bind").mockImplementation((socket, address) => {
+      if (isReceiver(address)) throw new SystemError("bind", ERRNO.ENOBUFS);
+      bind(socket, address);
+    });
+    expect(() => open("va")).toThrow("afpacket:va: bind: ENOBUFS");
+    expect(gro()).toContain(": on");
   });
 });
