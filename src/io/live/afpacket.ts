@@ -13,7 +13,7 @@ import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from 
 import { deviceIndex, deviceMtu, deviceMtuNow, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
 import { SendBatch } from "./send-batch.js";
-import { AF_PACKET, int32, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
+import { AF_PACKET, int32, SO_ERROR, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
 
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_FANOUT = 18;
@@ -22,7 +22,6 @@ const PACKET_FANOUT_HASH = 0;
 const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
-const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 /** More than a burst of the longest frames. */
@@ -106,7 +105,7 @@ export class AfPacketInterface implements LiveInterface {
       this.#attachAgain();
       return;
     }
-    const name = deviceName(this.#system, attachment.index);
+    const name = isBound(this.#system, attachment) ? deviceName(this.#system, attachment.index) : undefined;
     if (name === undefined) {
       this.#detach(attachment);
       return;
@@ -224,12 +223,22 @@ function closeAll(system: System, { receiver, sender, ring, restore }: Attachmen
   restore();
 }
 
+/** A device that goes loses its sockets for good, also if it comes back with the same index, as from another namespace. */
+function isBound(system: System, { receiver, index }: Attachment): boolean {
+  const address = linkAddress(0, 0);
+  system.getSocketName(receiver, address);
+  return new DataView(address.buffer).getInt32(LINK_INDEX, true) === index;
+}
+
+/** Where struct sockaddr_ll has the index of the device. */
+const LINK_INDEX = 4;
+
 /** struct sockaddr_ll; the protocol in network order. */
-function linkAddress(index: number, protocol: number): Uint8Array {
+function linkAddress(index: number, protocol: number): Uint8Array<ArrayBuffer> {
   const view = new DataView(new ArrayBuffer(20));
   view.setUint16(0, AF_PACKET, true);
   view.setUint16(2, protocol);
-  view.setInt32(4, index, true);
+  view.setInt32(LINK_INDEX, index, true);
   return new Uint8Array(view.buffer);
 }
 

@@ -33,6 +33,7 @@ export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
+export const SO_ERROR = 4;
 export const SOL_PACKET = 263;
 export const MSG_DONTWAIT = 0x40;
 export const POLLIN = 1;
@@ -58,6 +59,8 @@ export interface System {
   ioctlNumber(descriptor: number, request: number, argument: number, name: string): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(descriptor: number, address: Uint8Array): void;
+  /** Writes the address that the socket is bound to. */
+  getSocketName(descriptor: number, address: Uint8Array): void;
   setSocketOption(descriptor: number, level: number, option: number, value: Uint8Array, name: string): void;
   getSocketOption(descriptor: number, level: number, option: number, value: Uint8Array, name: string): void;
   /** The mapping's address, and its bytes; nobody may touch these after `unmap`. */
@@ -134,6 +137,7 @@ function bindCalls(koffi: Koffi): System {
   const ioctlNumber = libc.func("int ioctl(int fd, unsigned long request, unsigned long argument)");
   const socket = libc.func("int socket(int domain, int type, int protocol)");
   const bind = libc.func("int bind(int fd, void *address, unsigned int length)");
+  const getsockname = libc.func("int getsockname(int fd, void *address, void *length)");
   const setsockopt = libc.func("int setsockopt(int fd, int level, int option, void *value, unsigned int length)");
   const getsockopt = libc.func("int getsockopt(int fd, int level, int option, void *value, void *length)");
   const mmap = libc.func("intptr_t mmap(void *at, size_t length, int protection, int flags, int fd, int64_t offset)");
@@ -166,6 +170,9 @@ function bindCalls(koffi: Koffi): System {
     socket: (domain, type, protocol) => checked(socket(domain, type | SOCK_CLOEXEC, protocol), "socket"),
     bind: (descriptor, address) => {
       checked(bind(descriptor, address, address.length), "bind");
+    },
+    getSocketName: (descriptor, address) => {
+      checked(getsockname(descriptor, address, new Uint32Array([address.length])), "getsockname");
     },
     setSocketOption: (descriptor, level, option, value, name) => {
       checked(setsockopt(descriptor, level, option, value, value.length), name);

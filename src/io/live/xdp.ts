@@ -188,7 +188,8 @@ export class XdpInterface implements LiveInterface {
       this.#attachAgain();
       return;
     }
-    const name = deviceName(this.#system, this.#attachment.index);
+    const { index, socket } = this.#attachment;
+    const name = socket.isLost() ? undefined : deviceName(this.#system, index);
     if (name === undefined) {
       this.#events.count("gone");
       this.#detach();
@@ -198,7 +199,6 @@ export class XdpInterface implements LiveInterface {
     this.#name = name;
     this.#noticeState(name);
     // What waits since a wakeup was refused, and what has been sent since the last frame came.
-    const { socket } = this.#attachment;
     this.#wake(socket);
     this.#takeCompleted(socket);
     this.#fill(socket);

@@ -6,7 +6,7 @@ import { PacketMemory } from "../../../src/dataplane/packet/index.js";
 import { AfPacketInterface } from "../../../src/io/live/afpacket.js";
 import { SystemError } from "../../../src/io/live/errors.js";
 import { ERRNO, system } from "../../../src/io/live/system.js";
-import { enterNamespace, ip } from "./namespace.js";
+import { enterNamespace, ip, moveAwayAndBack } from "./namespace.js";
 
 const reason = enterNamespace();
 if (reason !== null) console.warn(`SKIPPED: tests of packet sockets (${reason})`);
@@ -28,6 +28,16 @@ function send(live: AfPacketInterface, count = 1): void {
   live.flush();
 }
 
+/** How many frames have come, as soon as all must have. */
+async function arrived(...interfaces: readonly AfPacketInterface[]): Promise<number> {
+  let count = 0;
+  for (let look = 0; look < 10; look++) {
+    await setTimeout(5);
+    for (const live of interfaces) count += live.receive(memory.rows, 256, 0n);
+  }
+  return count;
+}
+
 describe.skipIf(reason !== null)("afpacket", () => {
   beforeEach(() => {
     memory = new PacketMemory({ ports: 1, nodes: 1, stamps: 1, flowCapacity: 16 });
@@ -47,10 +57,7 @@ describe.skipIf(reason !== null)("afpacket", () => {
     const [vb, vd] = ["vb", "vd"].map((device) => [open(device, 2), open(device, 2)]);
     send(va, 20);
     send(vc, 30);
-    const received = (threads: AfPacketInterface[] | undefined): number =>
-      threads!.reduce((sum, live) => sum + live.receive(memory.rows, 256, 0n), 0);
-    await setTimeout(50);
-    expect([received(vb), received(vd)]).toEqual([20, 30]);
+    expect([await arrived(...vb!), await arrived(...vd!)]).toEqual([20, 30]);
   });
 
   test("what cannot be opened leaves the device as it was", () => {
@@ -68,5 +75,14 @@ describe.skipIf(reason !== null)("afpacket", () => {
     });
     expect(() => open("va")).toThrow("afpacket:va: bind: ENOBUFS");
     expect(gro()).toContain(": on");
+  });
+
+  test("a device that was in another namespace for a moment is not taken for the one that it was", async () => {
+    const [va, vb] = [open("va"), open("vb")];
+    moveAwayAndBack("vb");
+    for (let second = 0; second < 2; second++) vb.check();
+    expect(vb.counters().events).toMatchObject({ gone: 1, back: 1 });
+    send(va, 3);
+    expect(await arrived(vb)).toBe(3);
   });
 });

@@ -22,3 +22,16 @@ export function enterNamespace(): string | null {
 }
 
 export const ip = (command: string): string => execFileSync("ip", command.split(" "), { encoding: "utf8" });
+
+/** Moves a device of the namespace to another one and back, where it has its index again, and sets it up. */
+export function moveAwayAndBack(device: string): void {
+  const other = `hnv-t-${process.pid}-other`;
+  ip(`netns add ${other}`);
+  try {
+    ip(`link set ${device} netns ${other}`);
+    ip(`-n ${other} link set ${device} netns ${process.pid}`);
+  } finally {
+    ip(`netns del ${other}`);
+  }
+  ip(`link set ${device} up`);
+}

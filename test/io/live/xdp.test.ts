@@ -10,7 +10,7 @@ import { LiveError } from "../../../src/io/live/errors.js";
 import { Poller } from "../../../src/io/live/poller.js";
 import { CHUNK } from "../../../src/io/live/xdp/umem.js";
 import { XdpInterface } from "../../../src/io/live/xdp.js";
-import { enterNamespace, ip } from "./namespace.js";
+import { enterNamespace, ip, moveAwayAndBack } from "./namespace.js";
 
 const DIST = join(import.meta.dirname, "../../../dist");
 const reason = existsSync(DIST) ? enterNamespace() : "dist is not built";
@@ -313,6 +313,18 @@ describe.skipIf(reason !== null)("xdp", () => {
     expect(isFrame(rowOf(count - 1).at, 9, 77)).toBe(true);
     b.release();
     expect(a.counters().sent).toBe(3);
+  });
+
+  it("does not take a device for the one that it was before it went into another namespace", () => {
+    const [a, b] = [open("va"), open("vb")];
+    moveAwayAndBack("vb");
+    for (let second = 0; second < 2; second++) b.check();
+    expect(b.counters().events).toMatchObject({ gone: 1, back: 1 });
+    a.send(frame(4, 80).at, 80);
+    a.flush();
+    const count = b.receive(memory.rows, 256, 0n);
+    expect(isFrame(rowOf(count - 1).at, 4, 80)).toBe(true);
+    b.release();
   });
 
   it("leaves the interface as it was, after close and after a kill", async () => {

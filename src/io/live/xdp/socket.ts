@@ -4,7 +4,7 @@
  * The UMEM is handed in. Sockets of other queues could share it by XDP_SHARED_UMEM, each with rings of its own.
  */
 import { SystemError } from "../errors.js";
-import { block, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, SOCK_RAW } from "../system.js";
+import { block, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, SO_ERROR, SOCK_RAW, SOL_SOCKET } from "../system.js";
 import { Ring, type RingLayout } from "./ring.js";
 import type { XdpSystem } from "./system-calls.js";
 import type { Umem } from "./umem.js";
@@ -97,6 +97,13 @@ export class XdpSocket {
       transmitInvalid: word(2),
       receiveRingFull: word(3),
     };
+  }
+
+  /** A device that goes leaves an error at its socket, which is of no use any more, though one with the same index may come. */
+  isLost(): boolean {
+    const { bytes, view } = block(4);
+    this.#system.getSocketOption(this.descriptor, SOL_SOCKET, SO_ERROR, bytes, "SO_ERROR");
+    return view.getInt32(0, true) !== 0;
   }
 
   /** The rings must not be touched after this. */
