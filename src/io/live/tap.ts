@@ -13,7 +13,7 @@ import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from 
 import { deviceRequest, hasDevice, isDeviceUp, nameInRequest, setDeviceUp } from "./net-device.js";
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { setPointer } from "./send-batch.js";
-import { IOVEC, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
+import { IOVEC, int32, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
 import { openCalls } from "./uring.js";
 
 const TUNSETIFF = 0x400454ca;
@@ -27,6 +27,7 @@ const FLAG_MULTI_QUEUE = 0x0100;
 const OFFLOADS = 0x01 | 0x02 | 0x04;
 const IFREQ_FLAGS = 16;
 
+const TUNSETVNETHDRSZ = 0x400454d8;
 /** The longest that a read can bring, offload header aside. */
 const LONGEST_FRAME = 65_536 + 128;
 /** Frames of one `receive`, and of one system call on their way out. */
@@ -244,3 +245,5 @@ function attach(system: System, device: string, { workers }: LiveShare): number 
     throw error;
   }
 }
+    // A device keeps what whoever had it before wanted: QEMU's headers are longer by two.
+    system.ioctl(descriptor, TUNSETVNETHDRSZ, int32(OFFLOAD_HEADER_LENGTH), "TUNSETVNETHDRSZ");
