@@ -10,7 +10,15 @@ import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
 import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
-import { deviceRequest, hasDevice, isDeviceUp, nameInRequest, setDeviceUp } from "./net-device.js";
+import {
+  deviceIndex,
+  deviceName,
+  deviceRequest,
+  hasDevice,
+  isDeviceUp,
+  nameInRequest,
+  setDeviceUp,
+} from "./net-device.js";
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { setPointer } from "./send-batch.js";
 import { IOVEC, int32, O_NONBLOCK, O_RDWR, type System, system } from "./system.js";
@@ -19,6 +27,7 @@ import { openCalls } from "./uring.js";
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETIFF = 0x800454d2;
+const TUNSETVNETHDRSZ = 0x400454d8;
 /** A TAP device, no packet information before frames, but an offload header. */
 const FLAGS = 0x0002 | 0x1000 | 0x4000;
 /** IFF_MULTI_QUEUE: a queue for each thread; the device sends a flow where its frames came from. */
@@ -27,7 +36,6 @@ const FLAG_MULTI_QUEUE = 0x0100;
 const OFFLOADS = 0x01 | 0x02 | 0x04;
 const IFREQ_FLAGS = 16;
 
-const TUNSETVNETHDRSZ = 0x400454d8;
 /** The longest that a read can bring, offload header aside. */
 const LONGEST_FRAME = 65_536 + 128;
 /** Frames of one `receive`, and of one system call on their way out. */
@@ -62,6 +70,8 @@ export class TapInterface implements LiveInterface {
   /** Where the packet memory begins. */
   #base = 0;
   #descriptor: number;
+  /** The device's index while it is in our namespace. */
+  #index: number;
   #isUp: boolean;
   #sent = 0;
   #sendDrops = 0;
@@ -80,6 +90,7 @@ export class TapInterface implements LiveInterface {
     this.#noOffload = memory.allocate(OFFLOAD_HEADER_LENGTH);
     try {
       this.#descriptor = attach(this.#system, device, share);
+      this.#index = deviceIndex(this.#system, device);
     } catch (error) {
       throw liveErrorOf(this.uri, error, "CAP_NET_ADMIN");
     }
@@ -184,6 +195,7 @@ export class TapInterface implements LiveInterface {
   #attachAgain(): void {
     try {
       this.#descriptor = attach(this.#system, this.device, this.share);
+      this.#index = deviceIndex(this.#system, this.device);
       this.#events.count("back");
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -202,10 +214,11 @@ export class TapInterface implements LiveInterface {
     return nameInRequest(bytes);
   }
 
-  /** In another network namespace, where a guest has it, we cannot look. */
+  /** In another network namespace, where a guest has it, we cannot look; a device here may have the same name. */
   #seemsUp(): boolean {
     const name = this.#descriptor < 0 ? undefined : this.#nameNow();
-    return name !== undefined && (isDeviceUp(this.#system, name) ?? true);
+    if (name === undefined) return false;
+    return deviceName(this.#system, this.#index) !== name || (isDeviceUp(this.#system, name) ?? true);
   }
 
   counters(): LiveCounters {
@@ -237,6 +250,8 @@ function attach(system: System, device: string, { workers }: LiveShare): number 
     const { bytes, view } = deviceRequest(device);
     view.setUint16(IFREQ_FLAGS, workers > 1 ? FLAGS | FLAG_MULTI_QUEUE : FLAGS, true);
     system.ioctl(descriptor, TUNSETIFF, bytes, "TUNSETIFF");
+    // A device keeps what whoever had it before wanted: QEMU's headers are longer by two.
+    system.ioctl(descriptor, TUNSETVNETHDRSZ, int32(OFFLOAD_HEADER_LENGTH), "TUNSETVNETHDRSZ");
     system.ioctlNumber(descriptor, TUNSETOFFLOAD, OFFLOADS, "TUNSETOFFLOAD");
     if (isNew) setDeviceUp(system, device);
     return descriptor;
@@ -245,5 +260,3 @@ function attach(system: System, device: string, { workers }: LiveShare): number 
     throw error;
   }
 }
-    // A device keeps what whoever had it before wanted: QEMU's headers are longer by two.
-    system.ioctl(descriptor, TUNSETVNETHDRSZ, int32(OFFLOAD_HEADER_LENGTH), "TUNSETVNETHDRSZ");

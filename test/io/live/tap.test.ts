@@ -76,4 +76,19 @@ describe.skipIf(reason !== null)("tap", () => {
     const [{ stats64 }] = JSON.parse(ip("-s -j link show tap0"));
     expect(stats64.rx).toMatchObject({ packets: 1, bytes: frame.length });
   });
+
+  test("a device that is in another namespace is not judged by one here that has its name", () => {
+    const live = open("tap0");
+    const other = `hnv-t-${process.pid}-guest`;
+    ip(`netns add ${other}`);
+    try {
+      ip(`link set tap0 netns ${other}`);
+      ip(`-n ${other} link set tap0 name eth0 up`);
+      ip("link add eth0 type veth peer name eth1"); // down
+      live.check();
+      expect(live.counters().events).toEqual({});
+    } finally {
+      ip(`netns del ${other}`);
+    }
+  });
 });
