@@ -231,7 +231,8 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
 });
 
 describe.skipIf(missing !== null)("one host", () => {
-  test("guests on veth pairs that leave checksums and segmentation to the other end", { timeout: 60_000 }, async () => {
+  /** Blue1 and Blue2 on veth pairs, and a host for each; the lab's namespaces are theirs. */
+  async function guestsOnVeth(): Promise<[LiveHnv, LiveHnv]> {
     lab = await createNetnsLab(["host1", "blue1", "blue2", "host2"]);
     const nic = (namespace: string) => ({ namespace, device: "nic1" });
     await lab.veth(nic("host1"), nic("host2"), UNDERLAY_MTU);
@@ -259,13 +260,42 @@ describe.skipIf(missing !== null)("one host", () => {
     const host2 = start("host2", "host2/Blue2", "blue2");
     await host1.ready();
     await host2.ready();
-    expect(await ping(lab, BLUE1, BLUE2.address)).toBe(5);
-    const { sent, received } = await transfer(lab, BLUE1, BLUE2, 32 * MEBIBYTE);
+    return [host1, host2];
+  }
+
+  test("guests on veth pairs that leave checksums and segmentation to the other end", { timeout: 60_000 }, async () => {
+    const [host1, host2] = await guestsOnVeth();
+    expect(await ping(lab!, BLUE1, BLUE2.address)).toBe(5);
+    const { sent, received } = await transfer(lab!, BLUE1, BLUE2, 32 * MEBIBYTE);
     expect(received).toBe(sent);
     const { result } = await host1.end();
     expectConserved(result);
     expect(result.interfaces.map(({ events }) => events)).toEqual([{}, {}]); // nothing malformed
     await host2.end();
+  });
+
+  test("guests with a tunnel of their own, whose long frames are cut in its inside", { timeout: 60_000 }, async () => {
+    const [host1, host2] = await guestsOnVeth();
+    expect(await ping(lab!, BLUE1, BLUE2.address)).toBe(5);
+    for (const checksums of ["noudpcsum", "udpcsum"]) {
+      for (const [guest, far] of [
+        [BLUE1, BLUE2],
+        [BLUE2, BLUE1],
+      ] as const) {
+        const ip = (...args: string[]) => lab!.exec(guest.namespace, "ip", ...args);
+        const vxlan = ["type", "vxlan", "id", "7", "remote", far.address, "dstport", "4789", checksums];
+        await ip("link", "add", "tunnel", ...vxlan);
+        await ip("addr", "add", `${guest.address.replace("10.0.0", "172.31.0")}/24`, "dev", "tunnel");
+        await ip("link", "set", "tunnel", "up");
+      }
+      const { sent, received } = await transfer(lab!, BLUE1, BLUE2, 8 * MEBIBYTE, "172.31.0.7");
+      expect(received).toBe(sent);
+      for (const { namespace } of [BLUE1, BLUE2]) await lab!.exec(namespace, "ip", "link", "del", "tunnel");
+    }
+    for (const { result } of await Promise.all([host1.end(), host2.end()])) {
+      expectConserved(result);
+      expect(result.interfaces.map(({ events }) => events)).toEqual([{}, {}]); // nothing malformed
+    }
   });
 
   test("a device that goes down, comes up, goes away and comes back is reported and used again", {

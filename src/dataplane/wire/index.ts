@@ -25,5 +25,6 @@ export * from "./segmentation.js";
 export * from "./tcp.js";
 export * from "./toeplitz.js";
 export * from "./transport.js";
+export * from "./tunnel.js";
 export * from "./udp.js";
 export * from "./vlan.js";

@@ -8,14 +8,16 @@
  *
  * Of each segment all headers are copied, lengths and checksums are its own, the IPv4 identification counts up from that of the
  * super-frame (RFC 6864 §4.2 wants them distinct). UDP is cut into datagrams (UDP segmentation offload), each with a header of its own.
+ * Where the sender put the super-frame into tunnels, the headers of these are in front of each segment, too.
  */
 import { setU16, setU32, u8, u16, u32 } from "./bytes.js";
 import { checksum, checksumOfSum, checksumSum, pseudoHeaderSum } from "./checksum.js";
 import { IPV4_LENGTH, PROTOCOL_TCP, PROTOCOL_UDP } from "./ipv4.js";
 import { IPV6_LENGTH } from "./ipv6.js";
 import { TCP_CWR, TCP_FIN, TCP_LENGTH, TCP_PSH } from "./tcp.js";
+import { behindIp, ipInsideTunnel } from "./tunnel.js";
 import { UDP_LENGTH } from "./udp.js";
-import { isTpid, VLAN_TAG_LENGTH, VLAN_TAG_OFFSET } from "./vlan.js";
+import { networkOffset } from "./vlan.js";
 
 /** Fields of the transport headers that differ from segment to segment. */
 const TCP = { SEQUENCE: 4, DATA_OFFSET: 12, FLAGS: 13, CHECKSUM: 16 } as const;
@@ -24,7 +26,7 @@ const UDP = { LENGTH: 4, CHECKSUM: 6 } as const;
 /** How a frame is to be cut. */
 export interface SegmentationRequest {
   readonly isTcp: boolean;
-  /** From the frame's first octet to its transport header. */
+  /** From the frame's first octet to its transport header, the innermost where there are tunnels. */
   readonly transport: number;
   /** Octets of payload in every segment but the last. */
   readonly segmentSize: number;
@@ -39,6 +41,8 @@ export class Segmenter {
   #network = 0;
   #transport = 0;
   #isTcp = false;
+  /** Of tunnels, the outermost first: where the IP header begins, and the UDP header if there is one. */
+  readonly #tunnels: { readonly network: number; readonly udp: number | null }[] = [];
   #segmentSize = 0;
   /** Where the payload that is still to come begins. */
   #next = 0;
@@ -61,9 +65,9 @@ export class Segmenter {
     length: number,
     { isTcp, transport, segmentSize }: SegmentationRequest,
   ): boolean {
-    const network = networkAt(bytes, at, length);
-    if (segmentSize === 0 || transport < network + IPV4_LENGTH) return false;
-    if (u8(bytes, at + network) >>> 4 === 6 && transport < network + IPV6_LENGTH) return false;
+    if (segmentSize === 0) return false;
+    const network = this.#findNetwork(bytes, at, length, transport);
+    if (network === null) return false;
     if (transport + (isTcp ? TCP_LENGTH : UDP_LENGTH) > length) return false;
     const headers = transport + (isTcp ? (u8(bytes, at + transport + TCP.DATA_OFFSET) >>> 4) * 4 : UDP_LENGTH);
     if (headers >= length) return false;
@@ -79,6 +83,20 @@ export class Segmenter {
     return true;
   }
 
+  /** Where the IP header in front of the transport header begins; null if nothing leads there. Notes the tunnels that do. */
+  #findNetwork(bytes: Uint8Array, at: number, length: number, transport: number): number | null {
+    const end = at + length;
+    this.#tunnels.length = 0;
+    for (let ip: number | null = at + networkOffset(bytes, at, length); ip !== null; ) {
+      const behind = behindIp(bytes, ip, end);
+      if (behind === null || behind.at < ip + IPV4_LENGTH || behind.at > at + transport) return null;
+      if (behind.at === at + transport) return ip - at;
+      this.#tunnels.push({ network: ip - at, udp: behind.protocol === PROTOCOL_UDP ? behind.at - at : null });
+      ip = ipInsideTunnel(bytes, behind.protocol, behind.at, end);
+    }
+    return null;
+  }
+
   /** Writes the next segment of the frame, which lies in `bytes`, to `target` from `to` on, and gives its length. */
   write(bytes: Uint8Array, target: Uint8Array, to: number): number {
     const payload = Math.min(this.#segmentSize, this.#end - this.#next);
@@ -88,6 +106,7 @@ export class Segmenter {
     this.#next += payload;
     this.#fixNetwork(target, to + this.#network, length - this.#network);
     this.#fixTransport(target, to, length);
+    for (let tunnel = this.#tunnels.length - 1; tunnel >= 0; tunnel--) this.#fixTunnel(target, to, length, tunnel);
     this.#index++;
     return length;
   }
@@ -122,19 +141,25 @@ export class Segmenter {
     const pseudo = pseudoHeaderSum(bytes, frame + this.#network, protocol, transportLength);
     setU16(bytes, field, checksumOfSum(checksumSum(bytes, at, frame + length, pseudo)) || 0xffff);
   }
+
+  /** Its headers cover all that is behind them, so those further in come first. */
+  #fixTunnel(bytes: Uint8Array, frame: number, length: number, tunnel: number): void {
+    const { network, udp } = this.#tunnels[tunnel]!;
+    this.#fixNetwork(bytes, frame + network, length - network);
+    if (udp === null) return;
+    const at = frame + udp;
+    setU16(bytes, at + UDP.LENGTH, length - udp);
+    if (u16(bytes, at + UDP.CHECKSUM) === 0) return; // none, as many tunnels have it
+    setU16(bytes, at + UDP.CHECKSUM, 0);
+    const pseudo = pseudoHeaderSum(bytes, frame + network, PROTOCOL_UDP, length - udp);
+    setU16(bytes, at + UDP.CHECKSUM, checksumOfSum(checksumSum(bytes, at, frame + length, pseudo)) || 0xffff);
+  }
 }
 
 /** Within one buffer without a view of it, for live interfaces cut every frame there. */
 function copy(from: Uint8Array, at: number, length: number, to: Uint8Array, toAt: number): void {
   if (from === to) to.copyWithin(toAt, at, at + length);
   else to.set(from.subarray(at, at + length), toAt);
-}
-
-/** Where the network header begins, behind any tags. */
-function networkAt(bytes: Uint8Array, at: number, length: number): number {
-  let type = VLAN_TAG_OFFSET;
-  while (type + VLAN_TAG_LENGTH + 2 <= length && isTpid(u16(bytes, at + type))) type += VLAN_TAG_LENGTH;
-  return type + 2;
 }
 
 /** A TCP frame cut into segments of at most `segmentSize` octets of payload, as frames of their own; none if it is not such a frame. */

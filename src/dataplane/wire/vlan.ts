@@ -35,6 +35,13 @@ export const isTpid = (etherType: number): boolean =>
 export const checkTaggedEthernet = (_frame: Uint8Array, at: number, end: number): Reason =>
   end - at < ETHERNET_LENGTH + VLAN_TAG_LENGTH ? Reason.RX_ETH_SHORT : Reason.NONE;
 
+/** Octets from the beginning of the frame bytes[at, at + length) to its network header, behind any tags. */
+export function networkOffset(frame: Uint8Array, at: number, length: number): number {
+  let type = VLAN_TAG_OFFSET;
+  while (type + VLAN_TAG_LENGTH + 2 <= length && isTpid(u16(frame, at + type))) type += VLAN_TAG_LENGTH;
+  return type + 2;
+}
+
 export const tpidAt = (frame: Uint8Array, at: number): number => u16(frame, at + TPID);
 export const tciAt = (frame: Uint8Array, at: number): Tci => u16(frame, at + TCI) as Tci;
 
