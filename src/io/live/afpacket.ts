@@ -8,7 +8,7 @@
 import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
-import { Intake } from "./intake.js";
+import { Intake, setTime, type Time } from "./intake.js";
 import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
 import { deviceIndex, deviceMtu, deviceMtuNow, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
@@ -45,6 +45,7 @@ export class AfPacketInterface implements LiveInterface {
   readonly #intake: Intake;
   readonly #batch: SendBatch;
   readonly #copy: number;
+  readonly #time: Time = { low: 0, high: 0 };
   #attachment: Attachment | null;
   #mtu = 0;
   #isUp = true;
@@ -81,9 +82,14 @@ export class AfPacketInterface implements LiveInterface {
     return this.#attachment?.receiver ?? -1;
   }
 
-  receive(rows: number, max: number): number {
+  /**
+   * All frames have the time of the round, as those of other interfaces. The ring knows when each of them came, but by the system's clock, which
+   * steps: the lab's time must not.
+   */
+  receive(rows: number, max: number, nowNs: bigint): number {
+    setTime(this.#time, nowNs);
     this.#intake.begin(rows, max);
-    this.#attachment?.ring.receive(this.#intake);
+    this.#attachment?.ring.receive(this.#intake, this.#time);
     return this.#intake.count;
   }
 

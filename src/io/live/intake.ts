@@ -95,11 +95,3 @@ export function setTime(time: Time, nanoseconds: bigint): void {
   time.low = Number(nanoseconds & 0xffff_ffffn);
   time.high = Number(nanoseconds >> 32n);
 }
-
-/** Seconds and nanoseconds to one count of nanoseconds, without numbers of more than 53 bits on the way. */
-export function setTimeOfParts(time: Time, seconds: number, nanoseconds: number): void {
-  const upper = Math.floor(seconds / 0x1_0000) * 1e9; // of weight 2^16
-  const lower = (seconds % 0x1_0000) * 1e9 + nanoseconds + (upper % 0x1_0000) * 0x1_0000;
-  time.low = lower >>> 0;
-  time.high = Math.floor(upper / 0x1_0000) + Math.floor(lower / 0x1_0000_0000);
-}

@@ -35,7 +35,8 @@ export interface LiveInterface {
 
   /**
    * Describes frames that have arrived in the rows at address `rows`, at most `max`: OFFSET, LENGTH, HEADROOM, TIMESTAMP
-   * (nanoseconds since the epoch) and MISSING. They stay where they are until `release`. `nowNs` is the time for whoever keeps none.
+   * (nanoseconds since the epoch) and MISSING. They stay where they are until `release`. `nowNs` is the time of all of them, but for captures, whose
+   * frames arrive when they are due.
    */
   receive(rows: number, max: number, nowNs: bigint): number;
   /** The frames of the last `receive` are done with. */

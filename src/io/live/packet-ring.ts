@@ -11,7 +11,7 @@
  */
 import type { PacketMemory } from "../../dataplane/packet/index.js";
 import { setU16, VLAN_TAG_LENGTH, VLAN_TAG_OFFSET } from "../../dataplane/wire/index.js";
-import { type Intake, setTimeOfParts, type Time } from "./intake.js";
+import type { Intake, Time } from "./intake.js";
 import { OFFLOAD_HEADER_LENGTH, offloadAt } from "./offload.js";
 import { int32, MAP_SHARED, type Mapping, PROT_READ, PROT_WRITE, SOL_PACKET, type System } from "./system.js";
 
@@ -34,8 +34,6 @@ const BLOCK = { STATUS: 8, FRAME_COUNT: 12, FIRST_FRAME: 16, LENGTH: 20 } as con
 /** struct tpacket3_hdr */
 const FRAME = {
   NEXT: 0,
-  SECONDS: 4,
-  NANOSECONDS: 8,
   CAPTURED: 12,
   LENGTH: 16,
   STATUS: 20,
@@ -60,7 +58,6 @@ export class PacketRing {
   /** In the copy of the block in hand: frames left, and where the next one begins. */
   #left = 0;
   #next = 0;
-  readonly #time: Time = { low: 0, high: 0 };
 
   /** `copy` is where blocks are copied to: `PacketRing.allocateCopy`. The socket must not be bound yet. */
   constructor(
@@ -84,10 +81,10 @@ export class PacketRing {
   }
 
   /** Gives frames of one block to the intake, until that is full. The copy must not be overwritten before they are released. */
-  receive(intake: Intake): void {
+  receive(intake: Intake, time: Time): void {
     if (intake.isFull) return; // a frame of the copy may be half cut
     if (this.#left === 0) this.#takeBlock();
-    while (this.#left > 0 && !intake.isFull) this.#takeFrame(intake);
+    while (this.#left > 0 && !intake.isFull) this.#takeFrame(intake, time);
   }
 
   /** Copies the next block if the kernel has handed it over. */
@@ -103,7 +100,7 @@ export class PacketRing {
     this.#next = this.copy + this.memory.u32(this.copy + BLOCK.FIRST_FRAME);
   }
 
-  #takeFrame(intake: Intake): void {
+  #takeFrame(intake: Intake, time: Time): void {
     const { memory } = this;
     const header = this.#next;
     this.#left--;
@@ -115,7 +112,6 @@ export class PacketRing {
       this.cut++;
       return;
     }
-    setTimeOfParts(this.#time, memory.u32(header + FRAME.SECONDS), memory.u32(header + FRAME.NANOSECONDS));
     const isTagged = (status & STATUS_VLAN) !== 0;
     const offload = offloadAt(memory, at - OFFLOAD_HEADER_LENGTH, isTagged ? VLAN_TAG_LENGTH : 0);
     if (isTagged) {
@@ -127,7 +123,7 @@ export class PacketRing {
       setU16(memory.bytes, at + VLAN_TAG_OFFSET, tpid);
       setU16(memory.bytes, at + VLAN_TAG_OFFSET + 2, tci);
     }
-    intake.add(at, length, at - header, this.#time, offload);
+    intake.add(at, length, at - header, time, offload);
   }
 
   /** Frames that found the ring full, or that could not be described, so far. */

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { PacketMemory } from "../../../src/dataplane/packet/index.js";
+import { PacketMemory, ROW } from "../../../src/dataplane/packet/index.js";
 import { AfPacketInterface } from "../../../src/io/live/afpacket.js";
 import { SystemError } from "../../../src/io/live/errors.js";
 import { ERRNO, system } from "../../../src/io/live/system.js";
@@ -84,5 +84,13 @@ describe.skipIf(reason !== null)("afpacket", () => {
     expect(vb.counters().events).toMatchObject({ gone: 1, back: 1 });
     send(va, 3);
     expect(await arrived(vb)).toBe(3);
+  });
+
+  test("frames have the time of the round that receives them, not that of the system's clock, which may step", async () => {
+    const [va, vb] = [open("va"), open("vb")];
+    send(va, 2);
+    await setTimeout(10);
+    expect(vb.receive(memory.rows, 256, 7_000_000_123n)).toBeGreaterThan(0);
+    expect(memory.u64(memory.rows + ROW.TIMESTAMP)).toBe(7_000_000_123n);
   });
 });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PacketMemory, ROW, ROW_SIZE } from "../../../src/dataplane/packet/index.js";
 import { checksumIsRight, pseudoHeaderSum, setU16, u16, u32 } from "../../../src/dataplane/wire/index.js";
-import { Intake, setTimeOfParts } from "../../../src/io/live/intake.js";
+import { Intake } from "../../../src/io/live/intake.js";
 import { offloadAt } from "../../../src/io/live/offload.js";
 
 const TCP = 6;
@@ -179,20 +179,4 @@ describe("frames that stand for many", () => {
     expect(bench.intake.count).toBe(0);
     expect(bench.intake.malformed).toBe(before + 1);
   });
-});
-
-test("times keep every nanosecond", () => {
-  const time = { low: 0, high: 0 };
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 0, max: 0xffff_ffff }),
-      fc.integer({ min: 0, max: 999_999_999 }),
-      (seconds, nanoseconds) => {
-        setTimeOfParts(time, seconds, nanoseconds);
-        expect((BigInt(time.high) << 32n) | BigInt(time.low)).toBe(
-          BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds),
-        );
-      },
-    ),
-  );
 });
