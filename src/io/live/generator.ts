@@ -142,7 +142,7 @@ class Source {
     this.#weights = spec.sizes.reduce((sum, { weight }) => sum + weight, 0);
     const { rate, burst, seconds } = spec;
     this.#framesInAll =
-      rate === 0 || seconds === null ? Number.POSITIVE_INFINITY : Math.ceil((seconds * rate) / burst) * burst;
+      rate === 0 || seconds === null ? Number.POSITIVE_INFINITY : burst * wholeAbove((seconds * rate) / burst);
     this.#size = this.#pickSize();
   }
 
@@ -201,6 +201,9 @@ class Source {
     return index;
   }
 }
+
+/** The next whole number, where what decimal fractions are off by in binary does not count. */
+const wholeAbove = (value: number): number => Math.ceil(Number(value.toPrecision(15)));
 
 /** Tells generators apart that send to one sink: 16 bits of a hash of all that the user wrote, the seed included (FNV-1a). */
 function streamOf(uri: string): number {

@@ -195,6 +195,9 @@ test("frames come due for as long as was asked, however late the last are fetche
   expect(late.counters()).toMatchObject({ received: 101, events: { skipped: 1899 } });
   expect(late.isOpen).toBe(false);
 
+  // 0.28 · 25 is a little more than 7 in binary.
+  expect(framesOf(`gen:${ENDS},rate=25,seconds=0.28`)).toHaveLength(7);
+
   const fast = openGenerator(`gen:${ENDS},seconds=0.5`, bench.memory);
   expect(bench.receive(fast, ms(0), 50)).toHaveLength(50);
   expect(bench.receive(fast, ms(499.999), 50)).toHaveLength(50);
