@@ -113,6 +113,7 @@ export class CapInterface implements EventedInterface {
       let isFirst = true;
       const hear = (text: string): void => {
         if (!isFirst) {
+          this.#sent--; // which it was thought to be
           this.#sendDrops++;
           this.#events.count(text);
           return;

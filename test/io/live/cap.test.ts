@@ -73,6 +73,19 @@ test.skipIf(missing)("frames longer than the MTU are an offload's, and dropped",
   await b.stop();
 });
 
+test.skipIf(missing)("a frame that the interface refuses is not counted as sent as well", async () => {
+  const lab = await twoHosts();
+  const a = new Peer(lab, "a", "cap:wire", "0");
+  expect(await a.line()).toBe("ready");
+  a.write(
+    ...scapyFrames('for size in (3000, 100): emit(Ether(dst="06:06:00:00:00:07", type=0x88b5)/Raw(b"x" * size))').map(
+      hex,
+    ),
+  );
+  await until(async () => Object.keys(await a.events()).length > 0);
+  expect((await a.stop()).counters).toMatchObject({ sent: 1, sendDrops: 1 });
+});
+
 test.skipIf(missing)("an interface that goes down is waited for, one that goes away is missed", async () => {
   const lab = await twoHosts();
   const [a, b] = [new Peer(lab, "a", "cap:wire", "0"), new Peer(lab, "b", "cap:wire", "0")];
