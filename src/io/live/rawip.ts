@@ -187,12 +187,13 @@ export class RawIpInterface implements EventedInterface {
     writeEthernet(bytes, at, this.#mac, madeUpMac(from), isIpv4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
     if (!isIpv4) this.#writeIpv6(at + ETHERNET_LENGTH, from, PROTOCOL_GRE, packet.length, HOP_LIMIT);
     bytes.set(packet, at + header);
-    this.#announce();
-  }
-
-  #announce(): void {
     const { waiting } = this.#queue;
     if (waiting === 1 || waiting >= PRESSING) this.onArrival?.(waiting >= PRESSING);
+  }
+
+  /** An answer of ours waits. However many do, they cannot be received now: whoever sends is in the midst of a round. */
+  #announceAnswer(): void {
+    if (this.#queue.waiting === 1) this.onArrival?.(false);
   }
 
   #writeIpv6(at: number, source: Address, nextHeader: number, payloadLength: number, hopLimit: number): void {
@@ -255,7 +256,7 @@ export class RawIpInterface implements EventedInterface {
     const senderMac = madeUpMac(target);
     writeEthernet(bytes, at, asker.targetMac, senderMac, ETHERTYPE_ARP);
     writeArp(bytes, at + ETHERNET_LENGTH, { operation: ARP_REPLY, senderMac, senderAddress: target, ...asker });
-    this.#announce();
+    this.#announceAnswer();
     return true;
   }
 
@@ -275,7 +276,7 @@ export class RawIpInterface implements EventedInterface {
     this.#writeIpv6(at + ETHERNET_LENGTH, target, PROTOCOL_ICMPV6, answerLength, ND_HOP_LIMIT);
     writeNeighborMessage(bytes, answer, ND_NEIGHBOR_ADVERTISEMENT, ND_ANSWER_FLAGS, target, mac);
     setIcmpv6Checksum(bytes, at + ETHERNET_LENGTH, answer, answer + answerLength);
-    this.#announce();
+    this.#announceAnswer();
     return true;
   }
 

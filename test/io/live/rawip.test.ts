@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { parseAddress } from "../../../src/dataplane/wire/index.js";
 import { PlainMemory } from "../../../src/io/capture/memory.js";
 import { readFrames } from "../../../src/io/index.js";
 import { liveErrorAt } from "../../../src/io/live/errors.js";
 import { packageObstacle } from "../../../src/io/live/optional-package.js";
-import { openRawIp } from "../../../src/io/live/rawip.js";
+import { openRawIp, RawIpInterface } from "../../../src/io/live/rawip.js";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../../oracles/netns.js";
 import { hasProgram, warnSkipped } from "../../oracles/programs.js";
 import { isScapyAvailable, scapyFrames } from "../../oracles/scapy.js";
@@ -41,6 +42,40 @@ test("a URI that cannot be opened says why", () => {
   expect(open("rawip:203.0.113.7")).toThrow(
     "rawip:203.0.113.7: no interface of this machine that is up has this address",
   );
+});
+
+test("an answer to what is being sent does not ask for a round in the midst of the one that sends", () => {
+  const memory = new PlainMemory();
+  const address = parseAddress("10.77.0.1")!;
+  let arrive: (packet: Buffer, source: string) => void = () => {};
+  const socket = {
+    on: (event: string, listener: typeof arrive) => {
+      if (event === "message") arrive = listener;
+    },
+    close: () => {},
+  };
+  const face = new RawIpInterface("rawip:10.77.0.1", memory, socket as never, address, 1500, undefined);
+  const packet = Buffer.from("450000140000400040110000 0a4d0002 0a4d0001".replaceAll(" ", ""), "hex");
+  for (let waiting = 0; waiting < 3000; waiting++) arrive(packet, "10.77.0.2");
+  const told: boolean[] = [];
+  face.onArrival = (isFull) => told.push(isFull);
+  const request = Buffer.from(
+    "ffffffffffff 021111111111 0806 0001080006040001 021111111111 0a4d0001 000000000000 0a4d0002".replaceAll(" ", ""),
+    "hex",
+  );
+  const at = memory.allocate(request.length);
+  memory.bytes.set(request, at);
+  expect(face.send(at, request.length)).toBe(true);
+  expect(told).not.toContain(true);
+  arrive(packet, "10.77.0.2"); // from outside of a round
+  expect(told).toContain(true);
+  const rows = memory.allocate(64 * 256);
+  let received = 0;
+  for (let count = 256; count === 256; received += count) {
+    count = face.receive(rows, 256, 0n);
+    face.release();
+  }
+  expect(received).toBe(3002);
 });
 
 const INNER =
