@@ -6,7 +6,7 @@
  */
 import { type PacketMemory, SLOT_HEADROOM } from "../../dataplane/packet/index.js";
 import type { CallBatch } from "./call-batch.js";
-import { liveErrorOf, SystemError } from "./errors.js";
+import { liveErrorAt, liveErrorOf, SystemError } from "./errors.js";
 import { EventCounts } from "./events.js";
 import { Intake, setTime, type Time } from "./intake.js";
 import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from "./live-interface.js";
@@ -92,7 +92,7 @@ export class TapInterface implements LiveInterface {
       this.#descriptor = attach(this.#system, device, share);
       this.#index = deviceIndex(this.#system, device);
     } catch (error) {
-      throw liveErrorOf(this.uri, error, "CAP_NET_ADMIN");
+      throw explain(this.uri, error, share);
     }
     this.#calls = openCalls(this.#system, WRITES_MAX, this.#descriptor);
     this.#isUp = share.workers > 1 || this.#seemsUp(); // another thread may be about to set it up
@@ -240,6 +240,16 @@ export class TapInterface implements LiveInterface {
     if (this.#descriptor >= 0) this.#system.close(this.#descriptor);
     this.#descriptor = -1;
   }
+}
+
+/** Says of a device that cannot be attached to what a person can do about it. */
+function explain(uri: string, error: unknown, { workers }: LiveShare): unknown {
+  if (!(error instanceof SystemError)) return error;
+  const { code, message } = error;
+  if (code === "EBUSY") return liveErrorAt("LIVE_REFUSED", uri, `another program has it (${message})`);
+  if (code !== "EINVAL") return liveErrorOf(uri, error, "CAP_NET_ADMIN");
+  const queues = workers > 1 ? "has one queue, and threads need several" : "has several queues, which need --workers";
+  return liveErrorAt("LIVE_REFUSED", uri, `what is there is no TAP device, or ${queues} (${message})`);
 }
 
 /** Attaches to the device, or makes it and sets it up. */

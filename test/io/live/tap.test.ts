@@ -91,4 +91,22 @@ describe.skipIf(reason !== null)("tap", () => {
       ip(`netns del ${other}`);
     }
   });
+
+  test("what cannot be attached to is one line that says why", () => {
+    const refusal = (workers: number): string => {
+      try {
+        opened.push(new TapInterface("tap0", memory, { workers, group: 0 }));
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return "it was opened";
+    };
+    ip("link add tap0 type veth");
+    expect(refusal(1)).toMatch(/^tap:tap0: what is there is no TAP device, or has several queues, .*EINVAL/);
+    ip("link del tap0");
+    ip("tuntap add tap0 mode tap");
+    expect(refusal(2)).toMatch(/^tap:tap0: what is there is no TAP device, or has one queue, .*EINVAL/);
+    expect(refusal(1)).toBe("it was opened");
+    expect(refusal(1)).toBe("tap:tap0: another program has it (TUNSETIFF: EBUSY, resource busy or locked)");
+  });
 });
