@@ -139,6 +139,10 @@ test.each([
     "--capture-files needs --capture-size",
   ],
   [
+    ["--bind", "host1/nic1=xdp:lo#0", "--bind", "host2/nic1=xdp:lo#1"],
+    "--bind host2/nic1=xdp:lo#1: lo is bound to host1/nic1 already, as xdp:lo#0",
+  ],
+  [
     ["--bind", "host1/nic1=afpacket:lo", "--bind", "host1/Blue1=cap:lo"],
     "--bind host1/Blue1=cap:lo: lo is bound to host1/nic1 already, as afpacket:lo",
   ],

@@ -127,15 +127,11 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
   }
 }
 
-/** A device has one port, since each would get every frame; of AF_XDP each queue. */
+/** A device has one port, since each would get every frame; of AF_XDP as well, since it takes one program, which is that of a queue. */
 function checkDevices(bind: readonly PortValue[]): void {
-  const isXdp = ({ value }: PortValue): boolean => value.startsWith("xdp:");
-  bind.forEach((binding, index) => {
-    const { port, value } = binding;
+  bind.forEach(({ port, value }, index) => {
     const device = deviceOfLive(value);
-    const other = bind
-      .slice(0, index)
-      .find((before) => device !== null && deviceOfLive(before.value) === device && !(isXdp(before) && isXdp(binding)));
+    const other = bind.slice(0, index).find((before) => device !== null && deviceOfLive(before.value) === device);
     if (other)
       throw usageError(`--bind ${port}=${value}: ${device} is bound to ${other.port} already, as ${other.value}`);
   });
