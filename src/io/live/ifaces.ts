@@ -115,8 +115,10 @@ const ARPHRD_LOOPBACK = 772;
 const IFF_TAP = 2;
 /** What every veth device says, and no other virtual one. */
 const VETH_SPEED = 10_000;
-/** Octets below which an XDP program's frame and headroom fit a page, as drivers want it without multi-buffer. */
-const XDP_MTU_MAX = 3498;
+/** The longest packet that `xdp.ts` has room for in a chunk. */
+const XDP_MTU_MAX = 3818;
+/** Octets up to which frame, headroom and what drivers put behind fit a page, as they want it without multi-buffer. */
+const NATIVE_XDP_MTU_MAX = 3498;
 
 /** Drivers with an XDP hook of their own, in kernels of the 6.x series. */
 const NATIVE_XDP_DRIVERS: ReadonlySet<string> = new Set(
@@ -270,7 +272,7 @@ function describe(
   const queues = system.files(name, "queues");
   const mac = system.text(name, "address");
   const count = (prefix: string): number => queues.filter((queue) => queue.startsWith(prefix)).length;
-  const xdpMode = NATIVE_XDP_DRIVERS.has(driver ?? kind) ? "native" : "generic";
+  const isNative = NATIVE_XDP_DRIVERS.has(driver ?? kind) && (mtu ?? 0) <= NATIVE_XDP_MTU_MAX;
 
   const type = system.number(name, "type");
   const hasFrames = type === ARPHRD_ETHER || type === ARPHRD_LOOPBACK;
@@ -291,7 +293,7 @@ function describe(
     sendQueues: count("tx-"),
     driver,
     addresses,
-    xdpMode,
+    xdpMode: isNative ? "native" : "generic",
     obstacles: {
       xdp: [...general.xdp, ...listOf(notEthernet, tooLong, down)],
       afpacket: [...general.afpacket, ...listOf(notEthernet, down)],

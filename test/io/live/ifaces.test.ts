@@ -95,6 +95,14 @@ test("an interface as the kernel describes it", () => {
   expect(only({ faces: { eth0: { ...ETHERNET, speed: "-1" } } }).speedMbps).toBeNull();
 });
 
+test("an MTU that native XDP has no room for leaves generic XDP, up to what a chunk takes", () => {
+  const withMtu = (mtu: string) => only({ faces: { eth0: { ...ETHERNET, mtu } }, drivers: { eth0: "ixgbe" } });
+  expect(withMtu("3498")).toMatchObject({ xdpMode: "native", obstacles: { xdp: [] } });
+  expect(withMtu("3499")).toMatchObject({ xdpMode: "generic", obstacles: { xdp: [] } });
+  expect(withMtu("3818").obstacles.xdp).toEqual([]); // test/io/live/xdp.test.ts opens such a device
+  expect(withMtu("3819").obstacles.xdp).toEqual(["has an MTU of 3819, more than the 3818 of XDP in one buffer"]);
+});
+
 test("interfaces come in the order of their numbers, and what is none is left out", () => {
   const faces = { zeta: { ...ETHERNET, ifindex: "3" }, alpha: { ...ETHERNET, ifindex: "20" }, eth0: ETHERNET };
   expect(surveyInterfaces(machine({ faces })).interfaces.map(({ name }) => name)).toEqual(["eth0", "zeta", "alpha"]);
@@ -184,7 +192,7 @@ test.each<[string, Setting, Partial<HostInterface["obstacles"]>]>([
   [
     "jumbo frames",
     { faces: { eth0: { ...ETHERNET, mtu: "9000" } } },
-    { xdp: ["has an MTU of 9000, more than the 3498 of XDP in one buffer"], afpacket: [] },
+    { xdp: ["has an MTU of 9000, more than the 3818 of XDP in one buffer"], afpacket: [] },
   ],
 ])("each obstacle is named: %s", (_, setting, expected) => {
   expect(only(setting).obstacles).toMatchObject(expected);
