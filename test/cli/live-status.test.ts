@@ -1,7 +1,7 @@
 /** What a live run tells of its provider addresses: on the status line as long as they are not in use, and in a line each time that this changes. */
 import { expect, it } from "vitest";
 import type { LiveState } from "../../src/cli/live/messages.js";
-import { addressLines, duplicateLines, ratesBetween, statusText } from "../../src/cli/live/status.js";
+import { addressLines, duplicateLines, ratesBetween, statusText, sumStates } from "../../src/cli/live/status.js";
 import type { ProviderAddressState } from "../../src/vswitch/index.js";
 
 const TOTALS = { in: 0, delivered: 0, dropped: 0, passed: 0, consumed: 0, copies: 0, injected: 0 };
@@ -52,4 +52,19 @@ it("a change is told once: what is found out, what is used, and on standard erro
   ]);
   expect(lines(decided, decided)).toEqual([[], []]);
   expect(lines(undefined, withAddresses("Preferred"))).toEqual([["host1 uses 192.168.4.11"], []]);
+});
+
+it("what happens to a device that threads share counts once, frames count in each", () => {
+  const state = withAddresses();
+  const thread = (down: number, malformed: number): LiveState => {
+    const events = { down, malformed };
+    return {
+      ...state,
+      interfaces: [{ received: 5, sent: 1, receiveDrops: malformed, sendDrops: 0, events }],
+      mtus: [1500],
+    };
+  };
+  expect(sumStates([thread(1, 3), thread(1, 4)]).interfaces).toEqual([
+    { received: 10, sent: 2, receiveDrops: 7, sendDrops: 0, events: { down: 1, malformed: 7 } },
+  ]);
 });

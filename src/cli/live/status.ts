@@ -61,7 +61,10 @@ function sumInterfaces(parts: readonly LiveCounters[]): LiveCounters {
     parts.reduce((total, part) => total + part[field], 0);
   const events: Record<string, number> = {};
   for (const part of parts) {
-    for (const [name, count] of Object.entries(part.events)) events[name] = Math.max(events[name] ?? 0, count);
+    for (const [name, count] of Object.entries(part.events)) {
+      const before = events[name] ?? 0;
+      events[name] = name === "malformed" ? before + count : Math.max(before, count); // frames, of which each thread has others
+    }
   }
   const [received, sent, receiveDrops, sendDrops] = [
     sum("received"),
