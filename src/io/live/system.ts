@@ -12,6 +12,7 @@ export const ERRNO = {
   EINTR: 4,
   EIO: 5,
   EAGAIN: 11,
+  EBUSY: 16,
   ENODEV: 19,
   EINVAL: 22,
   EOPNOTSUPP: 95,

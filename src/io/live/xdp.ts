@@ -251,10 +251,17 @@ export class XdpInterface implements LiveInterface {
   #wake(socket: XdpSocket): void {
     const ring = socket.transmit;
     ring.publish();
-    for (let i = 0; i < WAKEUPS_MAX && !ring.isTaken && ring.needsWakeup; i++) {
+    const most = WAKEUPS_MAX + this.#sending;
+    for (let i = 0; i < most && !ring.isTaken && ring.needsWakeup; i++) {
       const before = ring.theirs;
       const result = this.#system.wakeTransmit(socket.descriptor);
       if (result === 0) continue;
+      if (result === -ERRNO.EBUSY && !socket.isZeroCopy) {
+        // The device has dropped one, for want of a carrier or of room, and those behind it wait for another call.
+        this.#sentTotal--;
+        this.#refused++;
+        continue;
+      }
       if (result !== -ERRNO.EAGAIN || ring.isTaken || ring.theirs === before) return; // tried again with the next flush or check
     }
   }

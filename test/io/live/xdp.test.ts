@@ -257,6 +257,23 @@ describe.skipIf(reason !== null)("xdp", () => {
     for (const live of [a, b]) live.release();
   });
 
+  it("counts as refused what the device drops, as without a carrier, and keeps nothing of it", () => {
+    const a = open("va");
+    ip("link set vb down");
+    for (let i = 0; i < 300; i++) a.send(frame(i, 60).at, 60);
+    a.flush();
+    expect(a.counters()).toMatchObject({ sent: 0, sendDrops: 300 });
+    a.check();
+    expectNothingLeaked(a);
+    ip("link set vb up");
+    const b = open("vb");
+    a.send(frame(8, 70).at, 70);
+    a.flush();
+    expect(b.receive(memory.rows, 256, 0n)).toBe(1);
+    b.release();
+    expect(a.counters()).toMatchObject({ sent: 1, sendDrops: 300 });
+  });
+
   it("an MTU that is raised meanwhile does not lead beyond the chunk", () => {
     const b = open("vb");
     ip("link set vb mtu 3000");
