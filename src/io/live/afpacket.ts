@@ -13,7 +13,7 @@ import { type LiveCounters, type LiveInterface, type LiveShare, UNSHARED } from 
 import { deviceIndex, deviceMtu, deviceMtuNow, deviceName, isDeviceUp, stopJoining } from "./net-device.js";
 import { PacketRing } from "./packet-ring.js";
 import { SendBatch } from "./send-batch.js";
-import { AF_PACKET, int32, SO_ERROR, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
+import { AF_PACKET, block, int32, SO_ERROR, SOCK_RAW, SOL_PACKET, SOL_SOCKET, type System, system } from "./system.js";
 
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_FANOUT = 18;
@@ -23,10 +23,14 @@ const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
 const SO_SNDBUF = 7;
+const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
 const SO_SNDBUFFORCE = 32;
 /** More than a burst of the longest frames. */
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 const ETH_P_ALL = 3;
+/** BPF_RET | BPF_K: keep so many octets of the frame. */
+const BPF_RETURN = 0x06;
 
 /** What is open while the device is there. */
 interface Attachment {
@@ -193,11 +197,9 @@ function attach(
     setSendBuffer(system, sender);
     system.bind(sender, linkAddress(index, 0));
     restore = stopJoining(system, index);
+    if (workers > 1) refuseAll(system, receiver);
     system.bind(receiver, linkAddress(index, ETH_P_ALL)); // from here on frames come
-    if (workers > 1) {
-      const fanout = int32(groupAt(group, index) | (PACKET_FANOUT_HASH << 16));
-      system.setSocketOption(receiver, SOL_PACKET, PACKET_FANOUT, fanout, "PACKET_FANOUT");
-    }
+    if (workers > 1) joinGroup(system, receiver, groupAt(group, index));
     return { index, receiver, sender, ring, restore };
   } catch (error) {
     ring?.close();
@@ -206,6 +208,22 @@ function attach(
     restore();
     throw error;
   }
+}
+
+/** A socket can join a group only when it is bound, and until then hears what the others hear as well. */
+function refuseAll(system: System, receiver: number): void {
+  const returnNothing = block(8); // struct sock_filter
+  returnNothing.view.setUint16(0, BPF_RETURN, true);
+  const program = block(16); // struct sock_fprog
+  program.view.setUint16(0, 1, true);
+  program.view.setBigUint64(8, BigInt(system.addressOf(returnNothing.bytes)), true);
+  system.setSocketOption(receiver, SOL_SOCKET, SO_ATTACH_FILTER, program.bytes, "SO_ATTACH_FILTER");
+}
+
+function joinGroup(system: System, receiver: number, group: number): void {
+  const fanout = int32(group | (PACKET_FANOUT_HASH << 16));
+  system.setSocketOption(receiver, SOL_PACKET, PACKET_FANOUT, fanout, "PACKET_FANOUT");
+  system.setSocketOption(receiver, SOL_SOCKET, SO_DETACH_FILTER, int32(0), "SO_DETACH_FILTER");
 }
 
 /** A group has sockets of one device only, so each device has one of its own. Spread, for programs begun together have numbers side by side. */

@@ -60,6 +60,17 @@ describe.skipIf(reason !== null)("afpacket", () => {
     expect([await arrived(...vb!), await arrived(...vd!)]).toEqual([20, 30]);
   });
 
+  test("frames that come while a thread joins the others come once", async () => {
+    const va = open("va");
+    const first = open("vb", 2);
+    const { setSocketOption } = system();
+    vi.spyOn(system(), "setSocketOption").mockImplementation((...values) => {
+      if (values[4] === "PACKET_FANOUT") send(va, 5);
+      setSocketOption(...values);
+    });
+    expect(await arrived(first, open("vb", 2))).toBe(5);
+  });
+
   test("what cannot be opened leaves the device as it was", () => {
     const gro = (): string =>
       spawnSync("ethtool", ["-k", "va"])
