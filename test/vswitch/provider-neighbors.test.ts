@@ -135,6 +135,24 @@ describe("the neighbor cache", () => {
     expect(bench.send("host1/Blue1", data(), 40)).toEqual(["PROVIDER_UNKNOWN_MAC at provider/host1.nic1"]);
   });
 
+  test.each([
+    ["no station's, but a group's", ALL],
+    ["nobody's", "00-00-00-00-00-00"],
+  ])("RFC 1812 §3.3.2: a MAC address that is %s is not believed, whoever gives it", (_what, senderMac) => {
+    const bench = new Bench({ settings: WITHOUT_DAD });
+    bench.cut("host1/nic1");
+    bench.send("host1/Blue1", data());
+    bench.wait(10);
+    const answer = arp({ operation: 2, senderMac, sender: "192.168.4.22", targetMac: NIC1, target: "192.168.4.11" });
+    expect(bench.send("host1/nic1", inVlan(frame(NIC1, STRANGER, answer)), 20)).toEqual(["passed at host1/nic1"]);
+    bench.wait(30);
+    expect(bench.neighbors("host1")).toEqual([]);
+    const right = arp({ operation: 2, senderMac: STRANGER, sender: "192.168.4.22", target: "192.168.4.11" });
+    bench.send("host1/nic1", inVlan(frame(NIC1, STRANGER, right)), 40);
+    bench.wait(50);
+    expect(bench.neighbors("host1")).toEqual(["192.168.4.22"]);
+  });
+
   test("at most 1,024 neighbors are kept, however many are wanted", () => {
     const bench = new Bench({ settings: WITHOUT_DAD });
     const policy = bench.lab.policyOf("host1")!;

@@ -11,7 +11,7 @@ import type { ProviderAddress } from "../../policy/policy.js";
 import { providerStamp } from "../../policy/stamps.js";
 import type { Address } from "../../wire/address.js";
 import { formatAddress } from "../../wire/address-text.js";
-import { isGroupMac } from "../../wire/mac.js";
+import { isGroupMac, ZERO_MAC } from "../../wire/mac.js";
 import { vidOf } from "../../wire/vlan.js";
 import { CONSUME, CONTINUE, type Layer, type LayerContext, type PacketView } from "../layer.js";
 import type { Claims, Question, Statement } from "../responders/message.js";
@@ -73,8 +73,9 @@ function conflictWith(
   return undefined;
 }
 
-/** Notes where the sender is, if somebody has asked for it; returns whether. */
+/** Notes where the sender is, if somebody has asked for it; returns whether. No neighbor has a group's MAC address (RFC 1812 §3.3.2). */
 function noteNeighbors({ state }: NveSnapshot, packet: PacketView, claims: Claims, context: LayerContext): boolean {
+  if (isGroupMac(claims.mac) || claims.mac === ZERO_MAC) return false;
   const known = claims.addresses.filter((address) => state.neighbors.isKnown(address));
   const at = { port: packet.ingress, vlan: vlanOf(packet.parsed) };
   for (const address of known) context.raise<NveEffect>({ kind: "neighborHeard", address, mac: claims.mac, ...at });
