@@ -153,6 +153,24 @@ describe("the neighbor cache", () => {
     expect(bench.neighbors("host1")).toEqual(["192.168.4.22"]);
   });
 
+  test("an answer for an adapter outside of network virtualization, which asks the same neighbor, is that adapter's", () => {
+    const PLAIN = "0A-00-00-00-00-01";
+    const plain = `    vms:\n      - { name: Plain, adapters: [{ mac: ${PLAIN}, vsid: 0 }] }\n      - { name: Blue1, `;
+    const bench = new TimedLab(
+      text({ settings: WITHOUT_DAD, subnets: "{ prefix: 192.168.4.0/24, mtu: 1600 }" }).replace(
+        "    vms: [{ name: Blue1, adapters: [{ mac: 06-06-00-00-00-05, vsid: 5001, addresses: [10.0.0.5] }] }]",
+        `${plain}adapters: [{ mac: ${BLUE1}, vsid: 5001, addresses: [10.0.0.5] }] }`,
+      ),
+    );
+    bench.send("host1/Blue1", data());
+    bench.wait(10);
+    expect(bench.neighbors("host1")).toEqual(["192.168.4.22"]);
+    const answer = (to: string): Uint8Array =>
+      frame(to, STRANGER, arp({ operation: 2, senderMac: STRANGER, sender: "192.168.4.22", target: "192.168.4.50" }));
+    expect(bench.send("host1/nic1", answer(PLAIN), 20)).toEqual(["delivered at host1/Plain"]);
+    expect(bench.send("host1/nic1", answer(NIC1), 30)).toEqual(["consumed at host1/nic1"]);
+  });
+
   test("at most 1,024 neighbors are kept, however many are wanted", () => {
     const bench = new Bench({ settings: WITHOUT_DAD });
     const policy = bench.lab.policyOf("host1")!;

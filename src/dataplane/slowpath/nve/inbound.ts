@@ -72,7 +72,7 @@ const providerAddress: Layer<NveSnapshot> = {
 };
 
 /** Row 2: the NIC's MAC, that of a provider address, or broadcast. */
-function isOurMac(policy: HostPolicy, ports: LocalPorts, packet: PacketView): boolean {
+export function isOurMac(policy: HostPolicy, ports: LocalPorts, packet: PacketView): boolean {
   const { destination } = packet.parsed;
   if (destination === ports.nicMac(packet.ingress) || destination === BROADCAST_MAC) return true;
   return policy.providerAddresses.all.some((pa) => pa.macAddress === destination);

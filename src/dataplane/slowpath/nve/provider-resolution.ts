@@ -17,6 +17,7 @@ import { CONSUME, CONTINUE, type Layer, type LayerContext, type PacketView } fro
 import type { Claims, Question, Statement } from "../responders/message.js";
 import { answerWith, isAddressResolution, readMessage } from "./address-resolution.js";
 import { frameText, tell } from "./explain.js";
+import { isOurMac } from "./inbound.js";
 import { inVlan } from "./provider-frames.js";
 import type { NveSnapshot } from "./snapshot.js";
 import type { NveEffect } from "./state.js";
@@ -53,7 +54,9 @@ export const providerResolution: Layer<NveSnapshot> = {
       return CONSUME;
     }
     if (context.observer) tell(context.observer, saw(), isHeard ? "heard where a neighbor is" : "not for this host");
-    return isHeard && message.kind === "answer" ? CONSUME : CONTINUE;
+    // Adapters outside of network virtualization may have asked the same neighbor: an answer for them is theirs.
+    const isTaken = isHeard && message.kind === "answer" && isOurMac(snapshot.policy, snapshot.ports, packet);
+    return isTaken ? CONSUME : CONTINUE;
   },
 };
 
