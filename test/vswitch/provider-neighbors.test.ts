@@ -171,11 +171,12 @@ describe("the neighbor cache", () => {
     expect(bench.send("host1/nic1", answer(NIC1), 30)).toEqual(["consumed at host1/nic1"]);
   });
 
-  test("at most 1,024 neighbors are kept, however many are wanted", () => {
+  /** Records of so many VMs besides, each at a host of its own in one large provider subnet, and no route. */
+  const crowd = (count: number): Bench => {
     const bench = new Bench({ settings: WITHOUT_DAD });
     const policy = bench.lab.policyOf("host1")!;
     const [own] = policy.lookupRecords;
-    for (let n = 0; n < 1_500; n++) {
+    for (let n = 0; n < count; n++) {
       const address = { ...own!.customerAddress, w3: own!.customerAddress.w3 + 100 + n } as never;
       const providerAddress = { ...own!.providerAddress, w3: own!.providerAddress.w3 + 100 + n } as never;
       bench.lab.changePolicy("host1", {
@@ -188,6 +189,11 @@ describe("the neighbor cache", () => {
       providerRoutes: [],
       providerAddresses: policy.providerAddresses.all.map((pa) => ({ ...pa, prefixLength: 16 })),
     });
+    return bench;
+  };
+
+  test("at most 1,024 neighbors are kept, however many are wanted", () => {
+    const bench = crowd(1_500);
     bench.send(
       "host1/Blue1",
       frame(
@@ -206,6 +212,36 @@ describe("the neighbor cache", () => {
       snapshot: { state: { neighbors: { size: number } } };
     };
     expect(state.snapshot.state.neighbors.size).toBe(1_024);
+  });
+
+  test("who has no place beside those 1,024 is dropped, and pushes out nobody who is still asked for", () => {
+    const bench = crowd(1_030);
+    bench.cut("host1/nic1"); // nobody answers
+    const policy = bench.lab.policyOf("host1")!;
+    const own = [...policy.lookupRecords].find(({ macAddress }) => macAddress === 0x0606_0000_0005)!;
+    const others = [...policy.lookupRecords].filter(
+      (record) => policy.providerAddresses.find(record.providerAddress) === undefined,
+    );
+    const to = others.slice(0, 1_030).map(({ customerAddress: { w3 } }) => `10.0.${(w3 >>> 8) & 255}.${w3 & 255}`);
+    bench.lab.changePolicy("host1", {
+      kind: "customerRoutesReplaced",
+      routes: policy.customerRoutes.all.map((route) => ({
+        ...route,
+        destinationPrefix: { address: { ...own.customerAddress, w3: 0x0a00_0000 } as never, length: 16 },
+      })),
+    });
+    for (const destination of to) {
+      const payload = udp("10.0.0.5", destination, [1, 2], new Uint8Array(4));
+      bench.send("host1/Blue1", frame(BLUE2, BLUE1, ip({ source: "10.0.0.5", destination, protocol: 17, payload })));
+    }
+    const asked = "delivered at host1/nic1";
+    const lost = "TX_PA_UNRESOLVED at host1/Blue1";
+    const count = (ends: readonly string[], end: string): number => ends.filter((one) => one === end).length;
+    const soon = bench.wait(100);
+    expect([count(soon, asked), count(soon, lost)]).toEqual([1_024, 6]);
+    const later = bench.wait(4_000);
+    expect([count(later, asked), count(later, lost)]).toEqual([2 * 1_024, 1_024]);
+    expect(bench.wait(8_000)).toEqual([]);
   });
 });
 

@@ -75,10 +75,11 @@ export class ProviderNeighbors {
     return this.#entries.has(formatAddress(address));
   }
 
-  /** May a packet wait for this neighbor? Not if nobody answered for it just now, or if enough wait already. */
+  /** May a packet wait for this neighbor? Not if nobody answered for it just now, if enough wait already, or if there is no place for it. */
   mayWait(address: Address): boolean {
     const entry = this.#entries.get(formatAddress(address));
-    return entry === undefined || (entry.state !== "failed" && entry.waiting.length < WAITING_MAX);
+    if (entry === undefined) return this.#entries.size < NEIGHBORS_MAX || this.#oldestAnswered() !== undefined;
+    return entry.state !== "failed" && entry.waiting.length < WAITING_MAX;
   }
 
   settle(effect: NeighborEffect, work: NveWork): void {
@@ -100,7 +101,10 @@ export class ProviderNeighbors {
       if (packet) work.resubmit(packet.port, packet.frame); // to be decided by what is known now
       return;
     }
-    if (this.#entries.size >= NEIGHBORS_MAX) this.#forgetOldest(work);
+    if (!this.#makePlace(work)) {
+      if (packet) work.resubmit(packet.port, packet.frame); // to be dropped, unless there is a place by then
+      return;
+    }
     const entry: Entry = { address, from, state: "incomplete", mac: null, tries: 0, round: 0, waiting: [] };
     if (packet) entry.waiting.push(packet);
     this.#entries.set(key, entry);
@@ -166,11 +170,23 @@ export class ProviderNeighbors {
     entry.waiting = [];
   }
 
-  #forgetOldest(work: NveWork): void {
-    const [key, entry] = this.#entries.entries().next().value!;
-    this.#entries.delete(key);
-    if (entry.mac !== null) replaceNeighbor(work, entry.address, null);
-    this.#release(entry, work);
+  /**
+   * Makes place for one more; false if there is none. Who is still being asked for stays: else more than have a place would push each other
+   * out and be asked for anew without end.
+   */
+  #makePlace(work: NveWork): boolean {
+    if (this.#entries.size < NEIGHBORS_MAX) return true;
+    const oldest = this.#oldestAnswered();
+    if (!oldest) return false;
+    this.#entries.delete(formatAddress(oldest.address));
+    if (oldest.mac !== null) replaceNeighbor(work, oldest.address, null);
+    return true;
+  }
+
+  /** The oldest of those whose question has come to an end, one way or the other: no packet waits for it. */
+  #oldestAnswered(): Entry | undefined {
+    for (const entry of this.#entries.values()) if (entry.state !== "incomplete") return entry;
+    return undefined;
   }
 }
 
