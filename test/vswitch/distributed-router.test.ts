@@ -17,8 +17,9 @@ const MAC = {
 };
 
 /** Blue1 and Blue2 in VSID 5001, Blue3 in 5002; the gateway VM has 10.0.2.2 in 5003, where the default route leads. */
-const lab = (mode = "2012R2"): EmulatedLab =>
-  createLab(`apiVersion: hnv/v1
+const lab = (mode = "2012R2", change = (text: string): string => text): EmulatedLab =>
+  createLab(
+    change(`apiVersion: hnv/v1
 mode: ${mode}
 routingDomains:
   - name: Blue
@@ -45,7 +46,8 @@ lookupRecords:
   - { customerAddress: 0.0.0.0, virtualSubnetID: 5003, macAddress: ${MAC.gateway}, providerAddress: 192.168.4.22, type: GatewayWildcard }
 customerRoutes:
   - { routingDomainID: "${RDID}", virtualSubnetID: 5003, destinationPrefix: 0.0.0.0/0, nextHop: 10.0.2.2, metric: 255 }
-`);
+`),
+  );
 
 const DESTINATIONS = ["10.0.0.7", "10.0.1.9", "8.8.8.8"] as const;
 
@@ -105,6 +107,31 @@ describe.each(["2012R2", "2012"])("same subnet, other subnet, through a gateway 
     expect(endsOf(here, "host2/Gateway", back)).toEqual(["delivered host1/Blue1"]);
   });
 });
+
+describe.each(["2012R2", "2012"])(
+  "what no router sends on (RFC 1812 §5.3.7, RFC 3927 §2.7, RFC 4291 §2.5.6), mode %s",
+  (mode) => {
+    const both = lab(mode, (text) =>
+      text.replaceAll(
+        /(?:prefixes|addresses): \[10\.0\.(\d)\.(\d+)(\/24)?\]/g,
+        (all, subnet, host, prefix) => `${all.slice(0, -1)}, "fd00:1${subnet}::${prefix ? "/64" : host}"]`,
+      ),
+    );
+    it.each([
+      ["169.254.0.7", "10.0.0.5", "10.0.1.9"],
+      ["0.0.0.0", "10.0.0.5", "10.0.1.9"],
+      ["fe80::7", "fd00:10::5", "fd00:11::9"],
+      ["::", "fd00:10::5", "fd00:11::9"],
+    ])("%s reaches its own virtual subnet, no other", (source, near, far) => {
+      expect(endsOf(both, "host2/Blue2", packet(MAC.blue1, MAC.blue2, source, near))).toEqual([
+        "delivered host1/Blue1",
+      ]);
+      expect(endsOf(both, "host2/Blue2", packet(MAC.router5001, MAC.blue2, source, far))).toEqual([
+        "dropped host2/Blue2 TX_SRC_POLICY",
+      ]);
+    });
+  },
+);
 
 it("a destination inside the gateway subnet's prefix needs a record like any other", () => {
   expect(endsOf(lab(), "host1/Blue1", packet(MAC.router5001, MAC.blue1, "10.0.0.5", "10.0.2.9"))).toEqual([

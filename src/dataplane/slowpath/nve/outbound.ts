@@ -140,7 +140,7 @@ const sourcePolicy: Layer<NveSnapshot> = {
     const source = packet.parsed.ip!.source;
     const byAddress = findRecord(policy, plan.vsid, source, context);
     const isOwner = byAddress !== undefined && byAddress.macAddress === plan.sourceMac;
-    const isAnonymous = isUnspecified(source) || isLinkLocal(source); // DHCP, DAD, and what never leaves the subnet
+    const isAnonymous = isLocalSource(source);
     const byMac = isOwner ? undefined : findByMac(policy, plan.vsid, plan.sourceMac, context);
     const isByMac = byMac !== undefined && !isAnonymous;
     const taken = isByMac ? takenBy(policy, plan.vsid, plan.sourceMac, source, context) : undefined;
@@ -164,6 +164,12 @@ const sourcePolicy: Layer<NveSnapshot> = {
     return isAccepted ? CONTINUE : dropFor(Reason.TX_SRC_POLICY);
   },
 };
+
+/**
+ * DHCP, duplicate address detection, and what never leaves its virtual subnet (RFC 1812 §5.3.7, RFC 3927 §2.7, RFC 4291 §2.5.2 and §2.5.6):
+ * such a source needs no record, and what comes from it is not routed.
+ */
+const isLocalSource = (source: Address): boolean => isUnspecified(source) || isLinkLocal(source);
 
 /** What is not routed: groups, the router's own addresses, link-local. Windows Server 2012 R2 looks at the IP address only. */
 const packetClass: Layer<NveSnapshot> = {
@@ -236,6 +242,13 @@ const nextHop: Layer<NveSnapshot> = {
       return dropFor(found.reason);
     }
     const { isRouted } = found;
+    if (found.vsid !== vsid && isLocalSource(ip.source)) {
+      if (context.observer) {
+        const why = `next hop in virtual subnet ${found.vsid}, but no router sends on what comes from ${formatAddress(ip.source)}`;
+        tell(context.observer, flowText(vsid, packet.parsed), why, found.record);
+      }
+      return dropFor(Reason.TX_SRC_POLICY);
+    }
     plan.destinationRecord = found.record;
     plan.vsid = found.vsid;
     plan.destinationMac = found.record.macAddress;

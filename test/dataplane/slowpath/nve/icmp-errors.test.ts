@@ -195,7 +195,11 @@ describe("no error message (RFC 1812 §4.3.2.7, RFC 4443 §2.4 (e))", () => {
     silent(ipFrame({ ...toBlue3, destination: "FF-FF-FF-FF-FF-FF" }));
   });
 
-  it.each(["0.0.0.0", "127.0.0.1", "240.0.0.1"])("to %s, which is no single host's address", (from) => {
+  it("to 0.0.0.0, from where nothing is routed, about what does not fit", () => {
+    expect(told(frame(IPV4_MTU + 1, { from: "0.0.0.0" }))).toEqual({ verdict: "TX_TOO_BIG_ICMP4", error: null });
+  });
+
+  it.each(["127.0.0.1", "240.0.0.1"])("to %s, which is no single host's address", (from) => {
     const testHost = host({
       lookupRecords: [...labRecords(), record(5001, "0.0.0.0", MACS.blue1, PA1, { type: "GatewayWildcard" })],
     });
