@@ -80,7 +80,11 @@ const ROWS = [
   // Send checklist of the NVE.
   row("TX_INNER_VLAN", WNV, "The frame carries a VLAN tag, which NVGRE does not transport (RFC 7637 §3.3)."),
   row("TX_NON_IP", WNV, "The frame is neither IPv4, IPv6 nor ARP; network virtualization carries nothing else."),
-  row("TX_SRC_POLICY", WNV, "No lookup record gives this source address to this MAC in the virtual subnet."),
+  row(
+    "TX_SRC_POLICY",
+    WNV,
+    "No lookup record gives this source address to this MAC in the virtual subnet; or it is unspecified or link-local, and the packet would have to be routed.",
+  ),
   row("TX_NO_ROUTE", WNV, "No customer route of the routing domain covers the destination."),
   row("TX_NO_RECORD", WNV, "No lookup record exists for the next hop in its virtual subnet."),
   row("TX_RULE_NONE", WNV, "The lookup record's rule is TranslationMethodNone."),
@@ -132,7 +136,11 @@ const ROWS = [
   row("RESOURCES", ["Resources", 3], "No buffer was left for the frame."),
   row("DISCONNECTED", ["Disconnected", 5], "The NIC has no link."),
   row("NOT_ACCEPTED", ["NotAccepted", 6], "No port takes the destination MAC address."),
-  row("UNAUTHORIZED_VLAN", ["UnauthorizedVLAN", 10], "The port may not send on this VLAN."),
+  row(
+    "UNAUTHORIZED_VLAN",
+    ["UnauthorizedVLAN", 10],
+    "The port may not send on this VLAN, nor hide a tag behind a priority tag.",
+  ),
   row("MAC_SPOOFING", ["MacSpoofing", 16], "The source MAC is not the adapter's and spoofing is off."),
   row("DHCP_GUARD", ["DhcpGuard", 17], "A DHCP server's message from an adapter whose DHCP guard is on."),
   row("ROUTER_GUARD", ["RouterGuard", 18], "A router's message from an adapter whose router guard is on."),

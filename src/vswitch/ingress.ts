@@ -24,6 +24,7 @@ import {
   formatMac,
   isBridgeReservedMac,
   isGroupMac,
+  isTpid,
   type Mac,
   vidOf,
   ZERO_MAC,
@@ -133,16 +134,21 @@ function explainSource(context: LayerContext, packet: PacketView, reason: Reason
   context.observer.note({ saw, decided });
 }
 
-/** An adapter in a virtual subnet, or without a VLAN, sends untagged (VLAN and VSID exclude each other on a port). */
+/**
+ * An adapter in a virtual subnet, or without a VLAN, sends untagged (VLAN and VSID exclude each other on a port). Nor may it hide a tag
+ * behind a priority tag, which comes off: the frame would leave the NIC in that VLAN.
+ */
 export const vlanRule: Layer<HostSnapshot> = {
   name: "VLAN",
   evaluate(_snapshot, { parsed }, { observer }): Outcome {
     const vid = parsed.tag === null ? 0 : vidOf(parsed.tag);
+    const isHidden = parsed.tag !== null && isTpid(parsed.etherType);
+    const isUntagged = vid === 0 && !isHidden;
     observer?.note({
-      saw: `VLAN ${vid}`,
-      decided: vid === 0 ? "untagged, as the port is" : "drop: the port has no VLAN",
+      saw: `VLAN ${vid}${isHidden ? ", and another tag behind it" : ""}`,
+      decided: isUntagged ? "untagged, as the port is" : "drop: the port has no VLAN",
     });
-    return vid === 0 ? CONTINUE : dropFor(Reason.UNAUTHORIZED_VLAN);
+    return isUntagged ? CONTINUE : dropFor(Reason.UNAUTHORIZED_VLAN);
   },
 };
 

@@ -64,6 +64,11 @@ describe("ingress of a virtual subnet's port", () => {
     ["a zero destination MAC", withHeader(`00 00 00 00 00 00 ${BLUE1}`), "dropped at host1/Blue1: INVALID_DEST_MAC"],
     ["a bridge group address", withHeader(`01 80 c2 00 00 0e ${BLUE1}`), "dropped at host1/Blue1: BRIDGE_RESERVED"],
     ["a VLAN tag", padded(`${BLUE2} ${BLUE1} 81 00 00 05 08 06`), "dropped at host1/Blue1: UNAUTHORIZED_VLAN"],
+    [
+      "a tag behind a priority tag",
+      padded(`${BLUE2} ${BLUE1} 81 00 a0 00 81 00 00 68 08 06`),
+      "dropped at host1/Blue1: UNAUTHORIZED_VLAN",
+    ],
     ["the reserved VID", padded(`${BLUE2} ${BLUE1} 81 00 0f ff 08 06`), "dropped at host1/Blue1: INVALID_VLAN_FORMAT"],
     ["LLDP-like EtherType", padded(`${BLUE2} ${BLUE1} 88 cc 00 00`), "dropped at host1/Blue1: TX_NON_IP"],
     ["13 octets", frame(`${BLUE2} ${BLUE1} 08`), "dropped at host1/Blue1: INVALID_PACKET"],
@@ -94,6 +99,15 @@ describe("adapters outside of network virtualization", () => {
     expect(more).toEqual([]);
     expect(end).toMatchObject({ verdict: "delivered", port: "host1/Plain2" });
     expect(end!.frame).toEqual(bytes);
+  });
+  test("a tag behind a priority tag, which comes off, does not lead into a VLAN of the provider network", () => {
+    const l = lab();
+    const inVlan103 = (tags: string): string[] =>
+      ends(l, "host1/Plain1", padded(`02 00 c0 a8 05 16 ${PLAIN1} ${tags} 88 b5 01 02 03`));
+    expect(inVlan103("81 00 a0 00 81 00 00 67")).toEqual(["dropped at host1/Plain1: UNAUTHORIZED_VLAN"]);
+    expect(inVlan103("81 00 a0 00 88 a8 00 67")).toEqual(["dropped at host1/Plain1: UNAUTHORIZED_VLAN"]);
+    expect(inVlan103("81 00 00 67")).toEqual(["dropped at host1/Plain1: UNAUTHORIZED_VLAN"]);
+    expect(inVlan103("81 00 a0 00")).toEqual(["dropped at provider/host1.nic1: PROVIDER_VLAN"]);
   });
   test("unknown unicast goes to the wire only", () => {
     const [end, ...more] = ends(lab(), "host1/Plain1", padded(`0a 00 00 00 00 99 ${PLAIN1} 88 b5`));
