@@ -95,6 +95,52 @@ describe("DHCP guard", () => {
   });
 });
 
+describe("extension headers of IPv6", () => {
+  const advertisement = icmpv6("fe80::7", "fe80::5", [134, 0, 0, 0, ...new Array<number>(12).fill(0)]).subarray(42);
+  const solicitation = icmpv6("fe80::7", "fe80::5", [133, 0, 0, 0, 0, 0, 0, 0]).subarray(42);
+  const reply = udp("fe80::7", "fe80::5", [547, 546], Uint8Array.of(7, 1, 2, 3));
+  const query = udp("fe80::7", "fe80::5", [546, 547], Uint8Array.of(1, 1, 2, 3));
+  const options = (next: number): number[] => [next, 0, 1, 4, 0, 0, 0, 0];
+  const fragment = (next: number, more: number): number[] => [next, 0, 0, more, 0, 0, 0, 9];
+  const sixth = (protocol: number, ...parts: readonly (Uint8Array | readonly number[])[]): Uint8Array =>
+    frame(OTHER, MAC, ip({ source: "fe80::7", destination: "fe80::5", protocol, payload: concatenate(...parts) }));
+  const behindMany = (last: number, transport: Uint8Array): Uint8Array =>
+    sixth(60, ...Array.from({ length: 11 }, () => options(60)), options(last), transport);
+
+  test.each([
+    [
+      "behind those of a first fragment",
+      (last: number, it: Uint8Array) => sixth(44, fragment(60, 1), options(last), it),
+    ],
+    [
+      "behind those of an atomic fragment",
+      (last: number, it: Uint8Array) => sixth(44, fragment(60, 0), options(last), it),
+    ],
+    [
+      "behind two Fragment headers",
+      (last: number, it: Uint8Array) => sixth(44, fragment(44, 0), fragment(last, 0), it),
+    ],
+    ["behind twelve of them", behindMany],
+  ])("%s the guards find what they look for, and nothing else", (_where, made) => {
+    expect(sent(made(58, advertisement))).toBe("ROUTER_GUARD");
+    expect(sent(made(17, reply))).toBe("DHCP_GUARD");
+    for (const bytes of [made(58, solicitation), made(17, query), made(6, new Uint8Array(20))])
+      expect(sent(bytes)).toBe("delivered");
+    expect(sent(made(58, advertisement), "")).toBe("delivered");
+    const l = lab(BOTH);
+    expect(endOf(l.send("host1/Guarded", made(6, new Uint8Array(20))))).toBe("delivered");
+    expect(endOf(l.send("host1/Guarded", made(17, reply)))).toBe("DHCP_GUARD"); // of the same flow key, as far as that goes
+    expect(endOf(l.send("host1/Guarded", made(58, advertisement)))).toBe("ROUTER_GUARD");
+  });
+
+  test("a first fragment whose headers do not end in it is taken for the worst (RFC 7113 §3)", () => {
+    const cut = sixth(44, fragment(60, 1), [58, 4, 1, 4, 0, 0, 0, 0]);
+    expect(sent(cut)).toBe("DHCP_GUARD");
+    expect(sent(cut, ", routerGuard: true")).toBe("ROUTER_GUARD");
+    expect(sent(cut, "")).toBe("delivered");
+  });
+});
+
 /** With the IPv4 header's checksum made right again. */
 function fixedChecksum(bytes: Uint8Array): Uint8Array {
   bytes.set([0, 0], 24);

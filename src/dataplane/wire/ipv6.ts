@@ -121,9 +121,13 @@ export interface Ipv6Chain {
  * protocol that the other fragments do not show must not tell them apart. It ends before ESP, whose content nobody can read, and
  * before what it does not know.
  */
-export function walkIpv6Extensions(frame: Uint8Array, at: number, end: number): Ipv6Chain {
-  let protocol = ipv6NextHeaderAt(frame, at);
-  let cursor = at + IPV6_LENGTH;
+export const walkIpv6Extensions = (frame: Uint8Array, at: number, end: number): Ipv6Chain =>
+  walkIpv6ExtensionsFrom(frame, ipv6NextHeaderAt(frame, at), at + IPV6_LENGTH, end);
+
+/** As `walkIpv6Extensions`, from a header of this protocol at `at` on: to go on where a walk has ended. */
+export function walkIpv6ExtensionsFrom(frame: Uint8Array, first: number, at: number, end: number): Ipv6Chain {
+  let protocol = first;
+  let cursor = at;
   let segmentsLeft = 0;
   for (let count = 0; isSkipped(protocol); count++) {
     const length = end - cursor < 8 ? 8 : extensionLength(frame, cursor, protocol);
