@@ -3,6 +3,7 @@
  */
 import { expect, test } from "vitest";
 import { createLab, type LabEvent } from "../../../src/index.js";
+import { concatenate, frame, icmp, ip, tagged } from "../build.js";
 import { blueUdp, blueUdp6, deliveredAt, endsOf, labOf, labText } from "./lab.js";
 
 const SECOND = 1_000_000_000n;
@@ -47,6 +48,28 @@ test("packets of one millisecond see the same path, however they are cut into bu
   const lab = labOf({ mtus });
   const apart = frames.flatMap(({ port, frame }) => lab.send(port, frame, SECOND));
   expect(endsOf(apart).toSorted()).toEqual(endsOf(together).toSorted());
+});
+
+test("of two routers that complain in one millisecond the narrower one counts, whichever is first", () => {
+  const wire = ip({ source: "192.168.4.11", destination: "192.168.5.22", protocol: 47, payload: new Uint8Array(1500) });
+  const complaint = (mtu: number): Uint8Array => {
+    const quoted = concatenate(wire.subarray(2, 22), [0x20, 0, 0x65, 0x58, 0, 0x13, 0x89, 0]);
+    const message = [3, 4, 0, 0, 0, 0, mtu >>> 8, mtu & 0xff, ...quoted];
+    return frame("02-00-C0-A8-04-0B", "02-00-00-00-00-99", tagged(103, icmp("192.168.4.1", "192.168.4.11", message)));
+  };
+  for (const order of [
+    [1300, 1400],
+    [1400, 1300],
+  ]) {
+    const lab = labOf({ mtus });
+    const ends = lab.sendAll(
+      order.map((mtu) => ({ port: "host1/nic1", frame: complaint(mtu) })),
+      SECOND,
+    );
+    expect(endsOf(ends)).toEqual(order.map(() => "consumed at host1/nic1: RX_PATH_MTU"));
+    lab.pass(2n * SECOND);
+    expect(lab.policyOf("host1").pathMtus.all).toMatchObject([{ mtu: 1300 }]);
+  }
 });
 
 test("ten minutes later the path is tried again; what was told again meanwhile is known for longer", () => {

@@ -27,8 +27,10 @@ export function settlePathMtu(effect: PathMtuEffect, store: PathMtuStore, work: 
   const { kind, destination } = effect;
   const known = (): PathMtu | undefined => store.all().find((one) => sameAddress(one.destination, destination));
   const before = known()?.mtu;
-  if (kind === "pathMtu") store.learn({ destination, mtu: effect.mtu, expiresMs: work.nowMs + PATH_MTU_LIFETIME_MS });
-  else store.expire(destination);
+  if (kind === "pathMtu") {
+    const mtu = Math.min(effect.mtu, before ?? Number.POSITIVE_INFINITY); // another message of this tick may have told less
+    store.learn({ destination, mtu, expiresMs: work.nowMs + PATH_MTU_LIFETIME_MS });
+  } else store.expire(destination);
   const left = known();
   const isTimerDue = kind === "pathMtuEnd" || before === undefined;
   if (left && isTimerDue) work.setTimer<PathMtuEffect>(left.expiresMs, { kind: "pathMtuEnd", destination });
