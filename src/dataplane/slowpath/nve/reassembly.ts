@@ -272,6 +272,7 @@ function join(pieces: readonly Piece[]): Reassembled {
   const { frame: first, ip, dataAt } = pieces[0]!;
   const headersEnd = ip.family === 4 ? dataAt : dataAt - IPV6_FRAGMENT_LENGTH;
   const length = pieces.reduce((sum, piece) => sum + lengthOf(piece), 0);
+  if (ip.family === 4 && headersEnd - ip.at + length > IPV4_PACKET_MAX) return refused("malformed"); // the first one has the longer header
   const frame = new Uint8Array(headersEnd + length);
   frame.set(first.subarray(0, headersEnd));
   for (const piece of pieces) frame.set(piece.frame.subarray(piece.dataAt, piece.end), headersEnd + piece.offset);

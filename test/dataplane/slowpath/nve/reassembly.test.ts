@@ -126,6 +126,25 @@ describe("what is refused", () => {
     expect(new Reassembly(LIMITS).add(change(fragments(900)[0]!), 0)).toEqual({ kind: "refused", why: "malformed" });
   });
 
+  it("more octets than a packet has, as the first piece has the longer header", () => {
+    const whole = packet(65_515);
+    const pieces = fragmentIpv4(whole, 14, 33_000);
+    const first = pieces[0]!;
+    const withOptions = new Uint8Array(first.length + 40);
+    withOptions.set(first.subarray(0, 34));
+    withOptions.fill(1, 34, 74); // No-Operation
+    withOptions.set(first.subarray(34), 74);
+    withOptions[14] = 0x4f;
+    const roomy = { ...LIMITS, bytes: 200_000 };
+    expect(wholeOf(addAll(new Reassembly(roomy), pieces))).toBe(hexOf(whole));
+    const reassembly = new Reassembly(roomy);
+    expect(addAll(reassembly, [repairIpv4(withOptions), ...pieces.slice(1)])).toEqual({
+      kind: "refused",
+      why: "malformed",
+    });
+    expect([reassembly.contexts, reassembly.bytes]).toEqual([0, 0]);
+  });
+
   it("congestion marked on a packet that does not know it, RFC 3168 §5.3; on one that does, it is kept", () => {
     const marked = (mark: number, rest: number): Reassembled => {
       const [first] = fragmentIpv4(packet(900, 1, mark), 14, 500);
