@@ -50,7 +50,7 @@ const macText = (mac: Mac): string => formatMac(mac).replaceAll("-", "");
 
 export interface NewRecord {
   readonly virtualSubnetID: Vsid | Blank;
-  readonly customerAddress: Address;
+  readonly customerAddress: Address | Blank;
   readonly macAddress: Mac | Blank;
   readonly providerAddress: Address | Blank;
   readonly type?: LookupRecord["type"];

@@ -14,11 +14,11 @@ import {
   isAddressResolution,
   isNextHop,
   type Message,
-  type NoNextHop,
   pathMtuTo,
   readMessage,
   selectNextHop,
   takenBy,
+  unusableAddress,
 } from "../../dataplane/slowpath/index.js";
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import {
@@ -116,16 +116,33 @@ const UNHEARD: Consultation = { node: 0 as NodeIndex, consulted: () => {} };
 // What a VM sends.
 
 function recordMissing(scene: Scene): readonly Cure[] {
-  const { policy, vsid, inner, message } = scene;
-  if (message) return "target" in message ? [newRecordFor(scene, vsid, message.target)] : [];
+  const { host, policy, vsid, inner, message } = scene;
   const { ip } = inner;
-  if (!ip) return [];
-  const found = isLinkLocal(ip.destination)
-    ? { vsid, address: ip.destination }
-    : selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
-  if ("record" in found) return [];
-  const { vsid: wireVsid, address } = found as Pick<NoNextHop, "vsid" | "address">;
-  return [newRecordFor(scene, wireVsid, address)];
+  if (message && message.kind !== "question") return isGroupMac(inner.destination) ? [] : stationUnknown(scene);
+  if (!message && !ip) return [];
+  const destination = message ? message.target : ip!.destination;
+  const isOnLink = message !== null || isLinkLocal(destination);
+  const found = isOnLink
+    ? { vsid, address: destination, record: policy.lookupRecords.find(vsid, destination) }
+    : selectNextHop(policy, vsid, destination, inner.destination, UNHEARD);
+  const record = "record" in found ? found.record : undefined;
+  if (!record) return [newRecordFor(scene, found.vsid, found.address)];
+  const unusable = unusableAddress(policy, record);
+  return unusable ? [addressUnusable(host, unusable)] : [];
+}
+
+/** What is said to one station finds it by its MAC address. */
+function stationUnknown({ lab, host, vsid, inner }: Scene): readonly Cure[] {
+  const mac = inner.destination;
+  const place = lab.adaptersWith(mac).find(({ adapter }) => adapter.vsid === vsid);
+  const command = newLookupRecord(host.name, {
+    virtualSubnetID: vsid,
+    customerAddress: inner.ip?.destination ?? { blank: "CA of the VM with this MAC" },
+    macAddress: mac,
+    providerAddress: (place && lab.providerAddressOf(place.host)) ?? { blank: "PA of its host" },
+  });
+  const who = place ? `${place.host.name}/${place.adapter.portName}` : "no VM of the lab";
+  return [{ host: host.name, command, text: `${who} has MAC ${formatMac(mac)} in VSID ${vsid}` }];
 }
 
 function newRecordFor(scene: Scene, wireVsid: Vsid, address: Address): Cure {
@@ -162,6 +179,10 @@ function senderUnknown(scene: Scene): readonly Cure[] {
   const mac = inner.source;
   const source = message ? claimedWrongly(policy, vsid, mac, message) : inner.ip?.source;
   if (!source) return [];
+  if (!message && (isUnspecified(source) || isLinkLocal(source))) {
+    const text = `no router sends on what comes from ${formatAddress(source)}: to reach other virtual subnets the VM needs an address of its own`;
+    return [{ host: host.name, command: null, text }];
+  }
   const taken = takenBy(policy, vsid, mac, source, UNHEARD);
   if (taken && !taken.holder) {
     return [{ host: host.name, command: null, text: `${formatAddress(source)} is ${taken.why}; give this VM another` }];
@@ -174,6 +195,10 @@ function senderUnknown(scene: Scene): readonly Cure[] {
     const owner = lab.adaptersWith(other.macAddress).find(({ adapter }) => adapter.vsid === other.virtualSubnetID);
     if (owner) {
       const text = `${formatAddress(source)} belongs to ${owner.host.name}/${owner.adapter.portName}; give this VM an address of its own`;
+      return [{ host: host.name, command: null, text }];
+    }
+    if (!lab.ownerOf(other.providerAddress)) {
+      const text = `${formatAddress(source)} belongs to a VM at ${formatAddress(other.providerAddress)}, where no host of the lab is; give this VM an address of its own`;
       return [{ host: host.name, command: null, text }];
     }
     const text = `the record gives the address to ${formatMac(other.macAddress)}, which no VM has; a record's MAC cannot be set`;
@@ -267,8 +292,8 @@ function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[
   return [{ host: host.name, command, text }];
 }
 
-function ruleIsNotEncap({ host, policy, vsid, inner }: Scene): readonly Cure[] {
-  const { ip } = inner;
+function ruleIsNotEncap({ host, policy, vsid, inner, message }: Scene): readonly Cure[] {
+  const ip = message ? null : inner.ip; // a guest that gets no answer from one station asks all, and then the host answers
   const found = ip && selectNextHop(policy, vsid, ip.destination, inner.destination, UNHEARD);
   if (!found || !isNextHop(found)) return [];
   const command = setLookupRecord(host.name, found.record, { rule: "TranslationMethodEncap" });
@@ -312,7 +337,9 @@ function rewrittenSenderUnknown({ lab, host, policy, frame }: Scene): readonly C
 }
 
 function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
-  const sender = inner.ip && policy.lookupRecords.find(vsid, inner.ip.source);
+  const sender =
+    (inner.ip && policy.lookupRecords.find(vsid, inner.ip.source)) ??
+    policy.lookupRecords.findByMac(vsid, inner.source)[0];
   const address = sender?.providerAddress;
   const owner = address && lab.ownerOf(address);
   const isElsewhere = owner !== undefined && owner !== host; // then another address would do
@@ -320,6 +347,7 @@ function providerAddressMissing({ lab, host, policy, vsid, inner }: Scene): read
     (pa) => pa.addressState !== "Preferred" && (isElsewhere || (address && sameAddress(pa.providerAddress, address))),
   );
   if (unusable) return [addressUnusable(host, unusable)];
+  if (isElsewhere) return redirected(lab, host.name, sender!, sender!.macAddress, vsid); // never two hosts with one address
   const subnet = address && lab.providerSubnetOf(address);
   const command = commandLine("New-NetVirtualizationProviderAddress", {
     CimSession: host.name,

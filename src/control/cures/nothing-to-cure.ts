@@ -61,7 +61,10 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   [Reason.TX_NO_RECORD, "the frame does not say for whom it is"],
   [Reason.TX_NO_ROUTE, "the frame does not say for whom it is"],
   [Reason.TX_RULE_NONE, "the record says that nothing is sent"],
-  [Reason.TX_RULE_NAT, "this host does not run IP Rewrite"],
+  [
+    Reason.TX_RULE_NAT,
+    "IP Rewrite carries packets between the records' own addresses alone; a guest whose question to one station stays unanswered asks all, and the host answers",
+  ],
   [Reason.TX_ROUTER_SELF, "the distributed router answers nobody, no ping either"],
   [Reason.TX_VSID_RANGE, "no tenant's packet may carry such a VSID"],
   [Reason.TX_NAT_SOURCE, "the frame does not say whose it is"],

@@ -64,6 +64,7 @@ export { inVlan } from "./nve/provider-frames.js";
 export { providerMembership } from "./nve/provider-membership.js";
 export { providerResolution } from "./nve/provider-resolution.js";
 export { chooseQueue, INDIRECTION_TABLE_SIZE, receiveQueue } from "./nve/receive-queue.js";
+export { unusableAddress } from "./nve/records.js";
 export { REDIRECT_LIFETIME_MS, REDIRECTS_MAX, type Redirect } from "./nve/redirects.js";
 export { reentryAt } from "./nve/reentry.js";
 export { type Taken, takenBy } from "./nve/senders.js";

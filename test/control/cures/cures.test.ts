@@ -955,6 +955,86 @@ it("a provider address that nothing can be sent from yet, or ever: no second one
   expect(stateOf("Tentative")).toEqual(text("^192.168.4.11 is Tentative"));
 });
 
+it("a VM here whose record is Unusable: the state of its provider address, and no second record", () => {
+  const text = change(
+    TWO_HOSTS,
+    "vsid: 5001, addresses: [10.0.0.5] }] }",
+    "vsid: 5001, addresses: [10.0.0.5] }] }\n      - { name: Blue6, adapters: [{ mac: 06-06-00-00-00-06, vsid: 5001, addresses: [10.0.0.6] }] }",
+  );
+  const lab = makeLab(text);
+  const [own] = lab.policyOf("host1")!.providerAddresses.all;
+  lab.changePolicy("host1", {
+    kind: "providerReplaced",
+    providerAddresses: [{ ...own!, addressState: "Duplicate" }],
+  });
+  const request = { operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.0.6" };
+  const question = ethernet("06-06-00-00-00-06", "06-06-00-00-00-05", arp(request));
+  for (const bytes of [udp("060600000006", BLUE1, "10.0.0.5", "10.0.0.6"), question]) {
+    const [step, reason] = follow(lab, "host1/Blue1", bytes).dropped!;
+    expect(reasonName(reason)).toBe("TX_NO_RECORD");
+    expect(curesFor(new LabKnowledge(lab), step, reason)).toEqual([
+      { host: "host1", command: null, text: expect.stringMatching("^192.168.4.11 is Duplicate: another station") },
+    ]);
+  }
+});
+
+it("an answer to a station without a record: the record of that station, not of the one that answers", () => {
+  const lab = without(makeLab(TWO_HOSTS), "host1", "10.0.0.7");
+  const mac = { from: "06-06-00-00-00-05", to: "06-06-00-00-00-07" };
+  const answer = { operation: 2, senderMac: mac.from, sender: "10.0.0.5", targetMac: mac.to, target: "10.0.0.7" };
+  const reply = ethernet(mac.to, mac.from, arp(answer));
+  const [step, reason] = follow(lab, "host1/Blue1", reply).dropped!;
+  expect(reasonName(reason)).toBe("TX_NO_RECORD");
+  const [cure, ...more] = curesFor(new LabKnowledge(lab), step, reason);
+  expect(more).toEqual([]);
+  expect(cure!.text).toBe("host2/Blue2 has MAC 06-06-00-00-00-07 in VSID 5001");
+  carryOut(lab, cure!, { CustomerAddress: "10.0.0.7" });
+  expect(follow(lab, "host1/Blue1", reply).ends).toEqual(["host2/Blue2"]);
+});
+
+it("a VM that has moved here, among several provider addresses: its record, and never another host's address on this one", () => {
+  const two = "providerAddresses: [{ address: 192.168.4.11 }, { address: 192.168.4.12 }]";
+  const lab = makeLab(change(TWO_HOSTS, "providerAddresses: [{ address: 192.168.4.11 }]", two));
+  replaced(lab, "host1", "10.0.0.5", { providerAddress: parseAddress("192.168.4.22")! });
+  const [step, reason] = follow(lab, "host1/Blue1", TO_BLUE2).dropped!;
+  expect(reasonName(reason)).toBe("TX_NO_PA");
+  const cures = curesFor(new LabKnowledge(lab), step, reason);
+  expect(cures).toMatchObject([{ command: expect.stringMatching(/^Set-NetVirtualizationLookupRecord .*4\.11$/) }]);
+  for (const cure of cures) carryOut(lab, cure, {});
+  expect(follow(lab, "host1/Blue1", TO_BLUE2).ends).toEqual(["host2/Blue2"]);
+});
+
+it("the address of a VM at a host outside of the lab: that VM's record stays", () => {
+  const lab = replaced(makeLab(TWO_HOSTS), "host1", "10.0.0.7", { providerAddress: parseAddress("192.168.4.77")! });
+  const record = [...lab.policyOf("host1")!.lookupRecords].find(({ vmName }) => vmName === "Blue2")!;
+  lab.changePolicy("host1", { kind: "recordRemoved", record });
+  lab.changePolicy("host1", { kind: "recordAdded", record: { ...record, macAddress: parseMac("060600000077")! } });
+  const [step, reason] = follow(lab, "host1/Blue1", udp("060600000009", BLUE1, "10.0.0.7", "10.0.0.5")).dropped!;
+  expect(reasonName(reason)).toBe("TX_SRC_POLICY");
+  const text =
+    "10.0.0.7 belongs to a VM at 192.168.4.77, where no host of the lab is; give this VM an address of its own";
+  expect(curesFor(new LabKnowledge(lab), step, reason)).toEqual([{ host: "host1", command: null, text }]);
+});
+
+it("what no router sends on: an address of the VM's own", () => {
+  const lab = makeLab(TWO_HOSTS);
+  const [step, reason] = follow(lab, "host1/Blue1", udp("060600000101", BLUE1, "169.254.0.5", "10.0.1.9")).dropped!;
+  expect(reasonName(reason)).toBe("TX_SRC_POLICY");
+  const text = expect.stringMatching("^no router sends on what comes from 169.254.0.5: ");
+  expect(curesFor(new LabKnowledge(lab), step, reason)).toEqual([{ host: "host1", command: null, text }]);
+});
+
+it("a question to one station over IP Rewrite: what the guest does next", () => {
+  const lab = rewrittenLab();
+  const request = { operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.0.7" };
+  const question = ethernet("06-06-00-00-00-07", "06-06-00-00-00-05", arp(request));
+  const [step, reason] = follow(lab, "host1/Blue1", question).dropped!;
+  expect(reasonName(reason)).toBe("TX_RULE_NAT");
+  expect(curesFor(new LabKnowledge(lab), step, reason)).toEqual([
+    { host: null, command: null, text: expect.stringMatching("asks all, and the host answers$") },
+  ]);
+});
+
 it("every reason has something to say, also where a frame tells nothing", () => {
   const knowledge = new LabKnowledge(makeLab(TWO_HOSTS));
   const reasons = Array.from({ length: REASON_COUNT }, (_, reason) => reason as Reason);
