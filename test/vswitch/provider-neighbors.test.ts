@@ -1,5 +1,6 @@
 /** Hosts that find each other on the provider network by themselves (`resolve: wire`): whole labs, through the engine. */
 import { describe, expect, test } from "vitest";
+import type { ProviderAddress } from "../../src/dataplane/policy/index.js";
 import { arp, frame, hexOf, icmpv6, ip, neighborMessage, tagged, udp } from "../engine/build.js";
 import { isTsharkAvailable, tsharkFields } from "../oracles/tshark.js";
 import { TimedLab } from "./timed-lab.js";
@@ -169,6 +170,19 @@ describe("the neighbor cache", () => {
       frame(to, STRANGER, arp({ operation: 2, senderMac: STRANGER, sender: "192.168.4.22", target: "192.168.4.50" }));
     expect(bench.send("host1/nic1", answer(PLAIN), 20)).toEqual(["delivered at host1/Plain"]);
     expect(bench.send("host1/nic1", answer(NIC1), 30)).toEqual(["consumed at host1/nic1"]);
+  });
+
+  test.each([
+    ["taken away", () => []],
+    ["moved to another VLAN", ([own]: readonly ProviderAddress[]) => [{ ...own!, vlanID: 7 }]],
+  ])("an address that is %s asks nobody any more, and what it had asked for is forgotten", (_what, changed) => {
+    const bench = new Bench({ settings: WITHOUT_DAD });
+    bench.send("host1/Blue1", data());
+    bench.wait(10);
+    const providerAddresses = changed(bench.lab.policyOf("host1")!.providerAddresses.all);
+    bench.lab.changePolicy("host1", { kind: "providerReplaced", providerAddresses });
+    expect(bench.wait(100_000)).toEqual([]);
+    expect(bench.neighbors("host1")).toEqual([]);
   });
 
   /** Records of so many VMs besides, each at a host of its own in one large provider subnet, and no route. */

@@ -129,11 +129,10 @@ export class ProviderNeighbors {
   }
 
   #timer({ address, round }: Extract<NeighborEffect, { kind: "neighborTimer" }>, work: NveWork): void {
-    const key = formatAddress(address);
-    const entry = this.#entries.get(key);
+    const entry = this.#entries.get(formatAddress(address));
     if (!entry || entry.round !== round) return;
-    if (entry.state === "failed") {
-      this.#entries.delete(key);
+    if (entry.state === "failed" || !isStillThere(entry.from, work)) {
+      this.#forget(entry, work);
       return;
     }
     if (entry.state === "reachable") {
@@ -177,10 +176,14 @@ export class ProviderNeighbors {
   #makePlace(work: NveWork): boolean {
     if (this.#entries.size < NEIGHBORS_MAX) return true;
     const oldest = this.#oldestAnswered();
-    if (!oldest) return false;
-    this.#entries.delete(formatAddress(oldest.address));
-    if (oldest.mac !== null) replaceNeighbor(work, oldest.address, null);
-    return true;
+    if (oldest) this.#forget(oldest, work);
+    return oldest !== undefined;
+  }
+
+  #forget(entry: Entry, work: NveWork): void {
+    this.#entries.delete(formatAddress(entry.address));
+    if (entry.mac !== null) replaceNeighbor(work, entry.address, null);
+    this.#release(entry, work);
   }
 
   /** The oldest of those whose question has come to an end, one way or the other: no packet waits for it. */
@@ -188,6 +191,15 @@ export class ProviderNeighbors {
     for (const entry of this.#entries.values()) if (entry.state !== "incomplete") return entry;
     return undefined;
   }
+}
+
+/** Has the host this address still, and where it asked from? It may have been taken away, or moved, since. */
+function isStillThere(
+  { providerAddress, interfaceIndex, vlanID, macAddress }: ProviderAddress,
+  { policy }: NveWork,
+): boolean {
+  const now = policy.providerAddresses.find(providerAddress);
+  return now?.interfaceIndex === interfaceIndex && now.vlanID === vlanID && now.macAddress === macAddress;
 }
 
 /** The neighbors of the policy are what layers go by: those that were given, and those that were learnt. */
