@@ -129,7 +129,21 @@ describe.each(["2012R2", "2012"])(
       expect(endsOf(both, "host2/Blue2", packet(MAC.router5001, MAC.blue2, source, far))).toEqual([
         "dropped host2/Blue2 TX_SRC_POLICY",
       ]);
+      expect(endsOf(both, "host2/Blue2", packet(MAC.router5001, MAC.blue2, source, near)), "nor back").toEqual([
+        "dropped host2/Blue2 TX_SRC_POLICY",
+      ]);
     });
+  },
+);
+
+it.each(["169.254.0.8", "fe80::8"])(
+  "P-108: to %s at the router's MAC address: its record, with whatever provider address, leads nowhere",
+  (to) => {
+    const [source, here] = to.includes(":") ? ["fe80::5", "fe80::5"] : ["10.0.0.5", "169.254.0.5"];
+    for (const from of [source, here])
+      expect(endsOf(lab(), "host1/Blue1", packet(MAC.router5001, MAC.blue1, from, to))).toEqual([
+        "dropped host1/Blue1 TX_NO_RECORD",
+      ]);
   },
 );
 

@@ -17,7 +17,7 @@
  * The ingress checks of the switch (source MAC, guards, storm limit) come before these layers, and are `vswitch`'s.
  */
 import { Reason } from "../../drop-reasons.js";
-import type { HostPolicy } from "../../policy/policy.js";
+import type { HostPolicy, LookupRecord } from "../../policy/policy.js";
 import { portStamp, providerStamp, recordStamp, routesStamp } from "../../policy/stamps.js";
 import { type Address, isLinkLocal, isUnspecified, sameAddress } from "../../wire/address.js";
 import { formatAddress, formatPrefix } from "../../wire/address-text.js";
@@ -205,9 +205,10 @@ function toLinkLocal(
   context: LayerContext,
 ): Outcome {
   const { plan } = packet;
-  const record =
-    findRecord(policy, plan.vsid, destination, context) ??
-    findAnyByMac(policy, plan.vsid, plan.destinationMac, () => true, context);
+  const isToRouter = policy.isGatewayMac(plan.vsid, plan.destinationMac); // whose record leads nowhere
+  const byMac = (): LookupRecord | undefined =>
+    isToRouter ? undefined : findAnyByMac(policy, plan.vsid, plan.destinationMac, () => true, context);
+  const record = findRecord(policy, plan.vsid, destination, context) ?? byMac();
   if (!record) {
     if (context.observer) {
       const why = `no lookup record ${keyText(plan.vsid, destination)}, none with MAC ${formatMac(plan.destinationMac)}`;
@@ -242,9 +243,9 @@ const nextHop: Layer<NveSnapshot> = {
       return dropFor(found.reason);
     }
     const { isRouted } = found;
-    if (found.vsid !== vsid && isLocalSource(ip.source)) {
+    if (isRouted && isLocalSource(ip.source)) {
       if (context.observer) {
-        const why = `next hop in virtual subnet ${found.vsid}, but no router sends on what comes from ${formatAddress(ip.source)}`;
+        const why = `next hop ${formatAddress(found.address)}, but no router sends on what comes from ${formatAddress(ip.source)}`;
         tell(context.observer, flowText(vsid, packet.parsed), why, found.record);
       }
       return dropFor(Reason.TX_SRC_POLICY);
