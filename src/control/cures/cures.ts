@@ -23,6 +23,7 @@ import {
 import type { NodeIndex } from "../../dataplane/transposition/index.js";
 import {
   type Address,
+  directedBroadcastOf,
   formatAddress,
   formatMac,
   formatPrefix,
@@ -147,8 +148,16 @@ function stationUnknown({ lab, host, vsid, inner }: Scene): readonly Cure[] {
 
 function newRecordFor(scene: Scene, wireVsid: Vsid, address: Address): Cure {
   const { lab, host } = scene;
+  if (isBroadcastAddress(scene.policy, wireVsid, address)) {
+    const text = `${formatAddress(address)} is the broadcast address of VSID ${wireVsid}: no VM can have it, and nobody outside of that virtual subnet reaches it`;
+    return { host: host.name, command: null, text };
+  }
   const known = lab.recordElsewhere(wireVsid, address, host.name);
   const misplaced = known ? undefined : recordInOtherSubnet(scene, wireVsid, address);
+  if (misplaced && scene.message) {
+    const text = `${formatAddress(address)} is on record in VSID ${misplaced.virtualSubnetID}, which the guest reaches through its router: it takes too many addresses for its neighbors'`;
+    return { host: host.name, command: null, text };
+  }
   const record = known?.record ?? misplaced;
   const text = known
     ? `${known.host} has this record`
@@ -163,6 +172,12 @@ function newRecordFor(scene: Scene, wireVsid: Vsid, address: Address): Cure {
   });
   return { host: host.name, command, text };
 }
+
+const isBroadcastAddress = ({ customerRoutes }: HostPolicy, vsid: Vsid, address: Address): boolean =>
+  customerRoutes.onLinkPrefixes(vsid).some((prefix) => {
+    const broadcast = directedBroadcastOf(prefix);
+    return broadcast !== undefined && sameAddress(broadcast, address);
+  });
 
 /** The same address in another virtual subnet of the routing domain. */
 function recordInOtherSubnet({ policy }: Scene, vsid: Vsid, address: Address): LookupRecord | undefined {
@@ -269,7 +284,8 @@ function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[
   const destination = inner.ip?.destination;
   if (!destination) return [];
   const domain = policy.customerRoutes.routingDomainOf(vsid);
-  const id = (domain ?? lab.domainOf(vsid))?.id;
+  if (!domain && lab.domainOf(vsid)) return subnetUnknown(lab, host, vsid); // nothing leads out of a subnet without a routing domain
+  const id = domain?.id;
   const known = lab.routeElsewhere(
     host.name,
     (route) => route.routingDomainID === id && prefixContains(route.destinationPrefix, destination),
@@ -326,10 +342,16 @@ function rewrittenAcrossFamilies({ host, policy, vsid, inner }: Scene): readonly
 }
 
 /** The far end has sent as IP Rewrite what this host has no record of. */
-function rewrittenSenderUnknown({ lab, host, policy, frame }: Scene): readonly Cure[] {
+function rewrittenSenderUnknown({ lab, host, policy, frame, inner }: Scene): readonly Cure[] {
   const source = frame.ip?.source;
   const sender = source && lab.ownerOf(source);
   const record = sender && lab.lab.policyOf(sender.name)!.lookupRecords.findNat(source);
+  const holder = frame.ip && policy.lookupRecords.findNat(frame.ip.destination);
+  if (!record && holder && inner !== frame) {
+    const command = setLookupRecord(host.name, holder, { providerAddress: { blank: "provider address of its own" } });
+    const text = `${formatAddress(holder.providerAddress)} stands for ${formatAddress(holder.customerAddress)} alone (TranslationMethodNat), so NVGRE to it is not taken`;
+    return [{ host: host.name, command, text }];
+  }
   if (!record) return [];
   const other = policy.lookupRecords.find(record.virtualSubnetID, record.customerAddress);
   const command = other ? setLookupRecord(host.name, other, record) : newLookupRecord(host.name, record);
@@ -413,11 +435,14 @@ const portVsidUnusable = ({ lab, host, portName }: Scene): readonly Cure[] => {
 };
 
 /** The record sends to where no host is: whose VM is it really? */
-function destinationHostUnknown({ lab, host, policy, vsid, inner }: Scene): readonly Cure[] {
+function destinationHostUnknown({ lab, host, policy, vsid, inner, frame }: Scene): readonly Cure[] {
   const { ip } = inner;
-  const record =
-    ip &&
-    (policy.lookupRecords.find(vsid, ip.destination) ??
+  const isGroup = isGroupMac(inner.destination); // a copy, for one of the members at that provider address
+  const isThere = ({ virtualSubnetID, providerAddress }: LookupRecord): boolean =>
+    virtualSubnetID === vsid && frame.ip !== null && sameAddress(providerAddress, frame.ip.destination);
+  const record = isGroup
+    ? [...policy.lookupRecords].find(isThere)
+    : ((ip && policy.lookupRecords.find(vsid, ip.destination)) ??
       policy.lookupRecords.findByMac(vsid, inner.destination)[0] ??
       nextHopRecord(policy, vsid, inner));
   if (!record) return [];
@@ -504,7 +529,7 @@ function fragmentsUnwanted({ lab, frame }: Scene): readonly Cure[] {
 
 // What comes from the wire.
 
-function subnetUnknown({ lab, host, vsid }: Scene): readonly Cure[] {
+function subnetUnknown(lab: LabKnowledge, host: HostSettings, vsid: Vsid): readonly Cure[] {
   const known = lab.routeElsewhere(host.name, (route) => route.virtualSubnetID === vsid);
   const command = newCustomerRoute(
     host.name,
@@ -525,7 +550,7 @@ function subnetUnknown({ lab, host, vsid }: Scene): readonly Cure[] {
 function senderNotAtSource(scene: Scene): readonly Cure[] {
   const { lab, host, policy, vsid, inner, frame, message } = scene;
   const isWithoutDomain = policy.customerRoutes.routingDomainOf(vsid) === undefined;
-  if (isWithoutDomain && lab.domainOf(vsid)) return subnetUnknown(scene); // the sender is looked for in its routing domain
+  if (isWithoutDomain && lab.domainOf(vsid)) return subnetUnknown(lab, host, vsid); // the sender is looked for in its routing domain
   const outerSource = frame.ip?.source;
   const source = inner.ip?.source;
   const claimed = message?.claims.addresses[0];
@@ -551,7 +576,12 @@ function senderNotAtSource(scene: Scene): readonly Cure[] {
     return [{ host: host.name, command: setLookupRecord(host.name, record, { providerAddress: outerSource }), text }];
   }
   if (!address) return [];
-  const known = firstKnown(lab, lab.domainOf(vsid)?.vsids ?? [vsid], address, host.name);
+  const unbound = message
+    ? undefined
+    : lab.domainOf(vsid)?.vsids.find((other) => !vsids.includes(other) && policy.lookupRecords.find(other, address));
+  if (unbound !== undefined) return subnetUnknown(lab, host, unbound); // it is on record, but no route binds its subnet to the domain
+  const around = message ? [vsid] : (lab.domainOf(vsid)?.vsids ?? [vsid]); // what ARP and ND say is for the subnet itself
+  const known = firstKnown(lab, around, address, host.name);
   const nobodys = known ? undefined : (nobodysAddress(scene, address) ?? senderNowhere(scene, outerSource));
   if (nobodys) return [nobodys];
   const command = newLookupRecord(host.name, {
@@ -591,11 +621,26 @@ function destinationNotHere({ lab, host, portName, vsid, inner, frame }: Scene):
   if (mac === undefined || wireVsid === undefined) return [];
   const here = lab.adaptersWith(mac).find((place) => place.host === host);
   if (here && here.adapter.vsid !== wireVsid) {
+    const own = lab.lab.policyOf(host.name)!.lookupRecords.findByMac(here.adapter.vsid, mac)[0];
+    if (own && sender && record) return misplacedRecord(sender.name, lab.lab.policyOf(sender.name)!, record, own);
     const command = setAdapter(host, here.adapter, { VirtualSubnetId: wireVsid });
     const text = `the adapter with MAC ${formatMac(mac)} has VSID ${here.adapter.vsid}, the packet and its record ${wireVsid}`;
     return [{ host: host.name, command, text }];
   }
   return sender && record ? redirected(lab, sender.name, record, mac, wireVsid) : [];
+}
+
+/** The VM's own host has it in another virtual subnet, where its adapter is too: a record's VSID cannot be set. */
+function misplacedRecord(
+  hostName: string,
+  policy: HostPolicy,
+  record: LookupRecord,
+  own: LookupRecord,
+): readonly Cure[] {
+  const text = `the adapter with MAC ${formatMac(own.macAddress)} is in VSID ${own.virtualSubnetID}, and so is its record on its own host; a record's VSID cannot be set`;
+  const remove = { host: hostName, command: removeLookupRecord(hostName, record), text };
+  if (policy.lookupRecords.find(own.virtualSubnetID, own.customerAddress)) return [remove];
+  return [remove, { host: hostName, command: newLookupRecord(hostName, own), text: "as the VM's own host has it" }];
 }
 
 const recordOfDestination = (policy: HostPolicy, vsid: Vsid, { ip, destination }: ParsedFrame) =>
@@ -717,7 +762,7 @@ const CURES: ReadonlyMap<Reason, (scene: Scene) => readonly Cure[]> = new Map([
   ],
   [Reason.RX_CTRL_TARGET, targetUnknown],
   [Reason.RX_PA_STATE, providerAddressUnusable],
-  [Reason.RX_VSID_UNKNOWN, subnetUnknown],
+  [Reason.RX_VSID_UNKNOWN, ({ lab, host, vsid }) => subnetUnknown(lab, host, vsid)],
   [Reason.RX_SRC_POLICY, senderNotAtSource],
   [Reason.RX_OUTER_VLAN, vlanOfProviderAddress],
   [Reason.MAC_SPOOFING, switched("MacAddressSpoofing", "On", "if this VM may send in other names")],

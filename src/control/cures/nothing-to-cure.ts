@@ -67,7 +67,7 @@ export const NOTHING_TO_CURE: ReadonlyMap<Reason, string> = new Map([
   ],
   [Reason.TX_ROUTER_SELF, "the distributed router answers nobody, no ping either"],
   [Reason.TX_VSID_RANGE, "no tenant's packet may carry such a VSID"],
-  [Reason.TX_NAT_SOURCE, "the frame does not say whose it is"],
+  [Reason.TX_NAT_SOURCE, "the sender's address is on no record, so no provider address can stand for it"],
   [Reason.TX_NAT_FAMILY, "IP Rewrite cannot change the family of a packet"],
   [Reason.TX_NO_PA, "the frame does not say for whom it is"],
   [Reason.TX_PA_FAMILY, "the frame does not say for whom it is"],

@@ -1035,6 +1035,111 @@ it("a question to one station over IP Rewrite: what the guest does next", () => 
   ]);
 });
 
+/** The cures of what is dropped; with those that are commands carried out, where the packet gets then. */
+function cured(lab: Lab, bytes: Uint8Array, reason: ReasonName, port = "host1/Blue1", blanks = {}) {
+  const [step, found] = follow(lab, port, bytes).dropped!;
+  expect(reasonName(found)).toBe(reason);
+  const cures = curesFor(new LabKnowledge(lab), step, found);
+  for (const cure of cures) if (cure.command) carryOut(lab, cure, blanks);
+  return { cures, texts: cures.map(({ text }) => text), ends: follow(lab, port, bytes).ends };
+}
+
+describe("what random damage to a lab has shown", () => {
+  const noRouteOf = (vsid: number) => (route: CustomerRoute) => route.virtualSubnetID !== vsid;
+
+  it("the sender's own subnet is in no routing domain here: its route, and not again the destination's", () => {
+    const { cures, ends } = cured(withRoutes(makeLab(TWO_HOSTS), "host1", noRouteOf(5001)), TO_BLUE3, "TX_NO_ROUTE");
+    expect(cures).toMatchObject([{ host: "host1", command: expect.stringContaining("-VirtualSubnetID 5001 ") }]);
+    expect(ends).toEqual(["host2/Blue3"]);
+  });
+
+  it("the far host has the sender's record, and no route that binds its subnet to the domain: that route", () => {
+    const lab = withRoutes(makeLab(TWO_HOSTS), "host2", noRouteOf(5001));
+    const { cures, ends } = cured(lab, TO_BLUE3, "RX_SRC_POLICY");
+    expect(cures).toMatchObject([{ host: "host2", command: expect.stringContaining("-VirtualSubnetID 5001 ") }]);
+    expect(ends).toEqual(["host2/Blue3"]);
+  });
+
+  it("a record in the wrong virtual subnet, where the VM's own host has the right one: that one, and the adapter stays", () => {
+    const lab = makeLab(TWO_HOSTS);
+    const right = [...lab.policyOf("host1")!.lookupRecords].find(({ vmName }) => vmName === "Blue3")!;
+    lab.changePolicy("host1", { kind: "recordRemoved", record: right });
+    lab.changePolicy("host1", { kind: "recordAdded", record: { ...right, virtualSubnetID: 5001 as never } });
+    const answer = { operation: 2, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.1.9" };
+    const reply = ethernet("06-06-00-00-00-09", "06-06-00-00-00-05", arp(answer));
+    const { cures } = cured(lab, reply, "RX_NO_LOCAL_DST");
+    expect(cures).toMatchObject([
+      { host: "host1", command: expect.stringMatching(/^Remove-.* -VirtualSubnetID 5001 -CustomerAddress 10.0.1.9 /) },
+      { host: "host1", command: expect.stringMatching(/^New-.* -VirtualSubnetID 5002 -CustomerAddress 10.0.1.9 /) },
+    ]);
+    expect(follow(lab, "host1/Blue1", TO_BLUE3).ends).toEqual(["host2/Blue3"]);
+  });
+
+  it("the broadcast address of another virtual subnet, and an address of one that is asked for on the link: no record", () => {
+    const far = udp("060600000101", BLUE1, "10.0.0.5", "10.0.1.255");
+    expect(cured(makeLab(TWO_HOSTS), far, "TX_NO_RECORD").cures).toEqual([
+      {
+        host: "host1",
+        command: null,
+        text: expect.stringMatching("^10.0.1.255 is the broadcast address of VSID 5002"),
+      },
+    ]);
+    const request = { operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.1.9" };
+    const question = ethernet("FF-FF-FF-FF-FF-FF", "06-06-00-00-00-05", arp(request));
+    expect(cured(makeLab(TWO_HOSTS), question, "TX_UNANSWERED").cures).toEqual([
+      {
+        host: "host1",
+        command: null,
+        text: expect.stringMatching("^10.0.1.9 is on record in VSID 5002, which the guest"),
+      },
+    ]);
+  });
+
+  it.each([
+    ["a copy of a broadcast", udp("ffffffffffff", BLUE1, "10.0.0.5", "10.0.0.255")],
+    [
+      "ARP to one station",
+      ethernet(
+        "06-06-00-00-00-07",
+        "06-06-00-00-00-05",
+        arp({ operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.0.7" }),
+      ),
+    ],
+  ])("%s to a provider address that nobody has: the record that names it", (_what, bytes) => {
+    const gateway = "prefix: 192.168.4.0/24, mtu: 1600, gateway: 192.168.4.1";
+    const lab = makeLab(change(TWO_HOSTS, "prefix: 192.168.4.0/24, mtu: 1600", gateway));
+    lab.changePolicy("host1", {
+      kind: "providerReplaced",
+      providerRoutes: [
+        {
+          interfaceIndex: 1,
+          destinationPrefix: parsePrefix("0.0.0.0/0")!,
+          nextHop: parseAddress("192.168.4.1")!,
+          metric: 0,
+        },
+      ],
+      neighbors: [
+        { address: parseAddress("192.168.4.1")!, mac: lab.settings.provider!.routerMac },
+        ...lab
+          .policyOf("host1")!
+          .neighbors.all.filter(({ address }) => !sameAddress(address, parseAddress("192.168.4.1")!)),
+      ],
+    });
+    replaced(lab, "host1", "10.0.0.7", { providerAddress: parseAddress("172.16.0.1")! });
+    const { ends } = cured(lab, bytes, "PROVIDER_NO_ROUTE", "host1/Blue1", { ProviderAddress: "192.168.4.22" });
+    expect(ends).toEqual(["host2/Blue2"]);
+  });
+
+  it("NVGRE to a provider address that stands for one customer address: another one for that record", () => {
+    const lab = makeLab(TWO_HOSTS);
+    const providerAddress = parseAddress("192.168.4.22")!;
+    replaced(lab, "host2", "10.0.0.7", { rule: "TranslationMethodNat", providerAddress });
+    const { texts, ends } = cured(lab, TO_BLUE3, "RX_NAT_SOURCE", "host1/Blue1", { ProviderAddress: "192.168.4.102" });
+    expect(texts).toEqual([expect.stringMatching("^192.168.4.22 stands for 10.0.0.7 alone")]);
+    expect(ends).toEqual(["host2/Blue3"]);
+  });
+});
+
 it("every reason has something to say, also where a frame tells nothing", () => {
   const knowledge = new LabKnowledge(makeLab(TWO_HOSTS));
   const reasons = Array.from({ length: REASON_COUNT }, (_, reason) => reason as Reason);
