@@ -1,5 +1,5 @@
 /** `hnv import`: operators' scripts to a fabric file. */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Imported, importScripts, type ScriptText } from "../control/index.js";
 import { failure } from "./errors.js";
@@ -104,16 +104,29 @@ const WINDOWS_1252 =
   "\u20ac\u0081\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u008d\u017d\u008f" +
   "\u0090\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u009d\u017e\u0178";
 
-/** Under its name only when it is whole. */
+const BITS_OF_MODE = 0o777;
+
+/** Under its name only when it is whole. As with captures, pipes and devices are written in place, and links lead to the file that is replaced. */
 function writeWhole(path: string, text: string): void {
   if (path === "-") return;
+  try {
+    const existing = statSync(path, { throwIfNoEntry: false });
+    if (existing && !existing.isFile()) writeFileSync(path, text);
+    else replaceFile(existing ? realpathSync(path) : path, text, existing?.mode);
+  } catch (error) {
+    throw failure(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function replaceFile(path: string, text: string, mode: number | undefined): void {
   const partial = `${path}.partial`;
   try {
     writeFileSync(partial, text);
+    if (mode !== undefined) chmodSync(partial, mode & BITS_OF_MODE);
     renameSync(partial, path);
   } catch (error) {
     rmSync(partial, { force: true });
-    throw failure(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw error;
   }
 }
 

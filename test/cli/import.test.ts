@@ -1,8 +1,8 @@
 /** `hnv import`: its contract with the outside, and that an imported lab carries packets as the one written by hand does. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { hnv, LABS, ROOT, resultOf, workplace } from "./helpers.js";
+import { hnv, LABS, ROOT, resultOf, shell, workplace } from "./helpers.js";
 
 const SCRIPT = join(ROOT, "examples/operator-script.ps1");
 const PCAPS = join(ROOT, "pcaps");
@@ -184,4 +184,19 @@ it("--json: the whole result, with the lab inside unless it has a file", async (
     lab: null,
     problems: [{ file: "-", line: 1, column: 2, code: "SCRIPT_SYNTAX" }],
   });
+});
+
+it("-o: pipes are written in place, and a link leads to the file that is replaced, with the mode it has", async () => {
+  const at = workplace();
+  writeFileSync(at("a.ps1"), PA);
+  const piped = await shell("mkfifo f; cat f & hnv import a.ps1 -o f; wait; test -p f && ls", { cwd: at(".") });
+  expect(piped.stdout).toContain("apiVersion: hnv/v1");
+  expect(piped.stdout).toMatch(/wrote f\n.*a\.ps1\nf\n$/s);
+
+  writeFileSync(at("real.yaml"), "", { mode: 0o600 });
+  symlinkSync("real.yaml", at("link.yaml"));
+  expect((await hnv(["import", "a.ps1", "-o", "link.yaml"], { cwd: at(".") })).status).toBe(0);
+  expect(lstatSync(at("link.yaml")).isSymbolicLink()).toBe(true);
+  expect(statSync(at("real.yaml")).mode & 0o777).toBe(0o600);
+  expect(readFileSync(at("real.yaml"), "utf8")).toContain("apiVersion: hnv/v1");
 });
