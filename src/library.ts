@@ -5,7 +5,7 @@
  * here (`host1/Blue1`), reasons by theirs (`TX_NO_RECORD`).
  */
 import { readFileSync } from "node:fs";
-import { loadFabricFile, type Problem } from "./control/index.js";
+import { decodeText, loadFabricFile, type Problem } from "./control/index.js";
 import {
   type FlowCounters,
   type PacketEnd,
@@ -76,7 +76,7 @@ export function createLab(
 
 /** As `createLab`, from a file. */
 export const loadLab = (path: string, options: CreateLabOptions = {}): EmulatedLab =>
-  createLab(readFileSync(path, "utf8"), { fileName: path, ...options });
+  createLab(decodeText(readFileSync(path)), { fileName: path, ...options });
 
 /** Why a packet ended, in our words and in those of Windows' packet monitor. */
 export interface ReasonText {

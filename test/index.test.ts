@@ -1,5 +1,5 @@
 /** The library door, used as a program would: everything comes from `hnv` itself. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,6 +33,14 @@ describe("a lab", () => {
     expect(lab.send("host1/Blue1", innerOf("a"))).toEqual([
       { verdict: "delivered", port: "host2/Blue2", reason: null, frame: innerOf("a") },
     ]);
+  });
+
+  it("may be in UTF-16, as Windows PowerShell writes its policy", () => {
+    const directory = mkdtempSync(join(tmpdir(), "hnv-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const path = join(directory, "lab.yaml");
+    writeFileSync(path, `\ufeff${readFileSync(LAB, "utf8")}`, "utf16le");
+    expect(loadLab(path).portNames).toEqual(lab.portNames);
   });
 
   it("says where and why a frame was dropped, in its words and Windows'", () => {

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Imported, importScripts, type ScriptText } from "../control/index.js";
 import { failure } from "./errors.js";
 import { checkFiles } from "./files.js";
-import { problemLine, readBytes } from "./lab-file.js";
+import { problemLine, readText } from "./lab-file.js";
 import { SCHEMA_VERSION } from "./results.js";
 import { countOf, err, out, painter, printJson, table } from "./terminal.js";
 
@@ -67,7 +67,7 @@ function parameterValue(text: string, before: ReadonlyMap<string, string>): Read
 
 function importFiles(files: readonly string[], options: ImportCommandOptions): number {
   checkFiles(files, options.output === undefined ? [] : [options.output]);
-  const scripts = files.map((name): ScriptText => ({ name, text: scriptText(readBytes(name, "a script")) }));
+  const scripts = files.map((name): ScriptText => ({ name, text: readText(name, "a script") }));
   const imported = importScripts(scripts, {
     mode: options.mode,
     known: options.host,
@@ -87,22 +87,6 @@ function importFiles(files: readonly string[], options: ImportCommandOptions): n
   }
   return lab === null ? 2 : errors.length > 0 ? 1 : 0;
 }
-
-/** As Windows writes scripts: UTF-8, UTF-16 of either byte order with its mark, or, where it is no UTF-8, its Western code page. */
-function scriptText(bytes: Buffer): string {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
-  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return bytes.toString("latin1").replace(/[\u0080-\u009f]/g, (c) => WINDOWS_1252[c.charCodeAt(0) - 0x80]!);
-  }
-}
-
-/** 0x80 to 0x9f of code page 1252, which Node.js takes for Latin-1. */
-const WINDOWS_1252 =
-  "\u20ac\u0081\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u008d\u017d\u008f" +
-  "\u0090\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u009d\u017e\u0178";
 
 const BITS_OF_MODE = 0o777;
 

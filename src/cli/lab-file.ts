@@ -1,6 +1,6 @@
 /** Opens fabric files for commands: a lab, or one line per mistake. */
-import { readFileSync } from "node:fs";
-import { type Loaded, loadFabricFile, type Problem } from "../control/index.js";
+import { readFileSync, readSync } from "node:fs";
+import { decodeText, type Loaded, loadFabricFile, type Problem } from "../control/index.js";
 import type { EngineLimits } from "../dataplane/index.js";
 import type { PortIndex } from "../dataplane/transposition/index.js";
 import { kernelModule } from "../kernel-file.js";
@@ -10,23 +10,41 @@ import { CliError, usageError } from "./errors.js";
 export type LoadedLab = Extract<Loaded, { readonly ok: true }>;
 
 /** The text of a fabric file. */
-export const readLabText = (path: string): string => textOf(readBytes(path, "a fabric file"));
+export const readLabText = (path: string): string => readText(path, "a fabric file");
 
-/** UTF-8; or UTF-16, little-endian, with a byte order mark, as `>` of Windows PowerShell writes it. */
-const textOf = (bytes: Buffer): string =>
-  bytes[0] === 0xff && bytes[1] === 0xfe ? bytes.toString("utf16le", 2) : bytes.toString("utf8");
-
-/** The octets of a file, or of standard input; `what` it is meant to be is for the refusal. */
-export function readBytes(path: string, what: string): Buffer {
+/** The text of a file, or of standard input; `what` it is meant to be is for the refusal. */
+export function readText(path: string, what: string): string {
   try {
-    return readFileSync(path === "-" ? 0 : path);
+    return decodeText(path === "-" ? readStandardInput() : readFileSync(path));
   } catch (error) {
     throw usageError(`${path}: ${reasonOf(error, what)}`);
   }
 }
 
+const STANDARD_INPUT = 0;
+const CHUNK_BYTES = 65_536;
+const RETRY_MS = 5;
+
+/** All of it, also where somebody has set it to non-blocking. */
+function readStandardInput(): Buffer {
+  const pieces: Buffer[] = [];
+  for (;;) {
+    const piece = Buffer.alloc(CHUNK_BYTES);
+    try {
+      const count = readSync(STANDARD_INPUT, piece);
+      if (count === 0) return Buffer.concat(pieces);
+      pieces.push(piece.subarray(0, count));
+    } catch (error) {
+      if (codeOf(error) !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined);
+
 function reasonOf(error: unknown, what: string): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   if (code === "ENOENT") return "no such file";
   if (code === "EISDIR") return `is a directory, not ${what}`;
   if (code === "EACCES") return "permission denied";

@@ -34,3 +34,4 @@ export {
   type ReachLimits,
   reachabilityOf,
 } from "./reachability/reachability.js";
+export { decodeText } from "./text.js";

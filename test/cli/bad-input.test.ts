@@ -248,6 +248,11 @@ hosts:
       expect(stderr).toContain(file);
     }
   });
+
+  it("standard input that somebody has set to non-blocking is waited for", async () => {
+    const line = `(sleep 1; cat ${LABS.plain}) | (python3 -c 'import os; os.set_blocking(0, False)'; hnv check - --no-reach)`;
+    expect(await shell(line)).toEqual(expect.objectContaining({ status: 0, stdout: "-: clean\n", stderr: "" }));
+  });
 });
 
 it("wrong usage: one line, status 2", async () => {

@@ -140,14 +140,24 @@ it("check: adapters without an address are named", async () => {
   expect(reachability.map(({ withoutAddress }) => withoutAddress.length)).toEqual([0, 0, 8]);
 });
 
-it("check: policy in the UTF-16 that `>` of Windows PowerShell writes", async () => {
+it.each([
+  ["the UTF-16 that `>` of Windows PowerShell writes", (text: string) => Buffer.from(`\ufeff${text}`, "utf16le")],
+  ["UTF-16, big-endian", (text: string) => Buffer.from(`\ufeff${text}`, "utf16le").swap16()],
+  ["UTF-8 with a byte order mark", (text: string) => Buffer.from(`\ufeff${text}`)],
+  ["the code page that Set-Content of Windows PowerShell writes", (text: string) => Buffer.from(text, "latin1")],
+])("check: policy in %s", async (_, encode) => {
   const at = workplace();
   const policy = `[{ "AddressState": 4, "InterfaceIndex": 13, "PrefixLength": 24, "ProviderAddress": "192.168.4.11" },
     { "CustomerAddress": "10.0.0.5", "MACAddress": "06060000000X", "ProviderAddress": "192.168.4.11", "Rule": 1, "VirtualSubnetID": 5001 }]`;
-  writeFileSync(at("policy.json"), Buffer.from(`\ufeff${policy}`, "utf16le"));
+  writeFileSync(at("policy.json"), encode(policy));
   const { status, stdout } = await hnv(["check", "policy.json"], { cwd: at(".") });
   expect(status).toBe(1);
   expect(stdout).toContain(
     `policy.json:2:${policy.split("\n")[1]!.indexOf('"06060000000X"') + 1}: error: "06060000000X" is not a MAC`,
   );
+  writeFileSync(at("lab.yaml"), encode(readFileSync(LABS.plain, "utf8").replaceAll("Blue1", "Müller")));
+  const reach = await hnv(["check", "lab.yaml", "--json"], { cwd: at(".") });
+  expect(JSON.parse(reach.stdout)).toMatchObject({
+    reachability: [{ endpoints: [{ port: "host1/Müller" }, {}, {}] }, {}, {}],
+  });
 });
