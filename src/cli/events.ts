@@ -14,18 +14,22 @@ export type EventResult = Readonly<Record<string, string | number | null>>;
 
 export class EventLog {
   readonly #first: TimedEvent[] = [];
-  readonly #file: number | undefined;
+  #file: number | undefined;
   #count = 0;
   #names: readonly string[] = [];
 
-  /** `path`: where all events go, as they come. */
-  constructor(readonly path: string | undefined) {
-    if (path === undefined) return;
+  /** `path`: where all events go, once it is open. */
+  constructor(readonly path: string | undefined) {}
+
+  /** Begins the file. What was in it is gone, so this comes when nothing can be refused any more. */
+  open(): void {
+    if (this.path === undefined) return;
     try {
-      this.#file = openSync(path, "w");
+      this.#file = openSync(this.path, "w");
     } catch (error) {
-      throw failure(`${path}: ${(error as Error).message}`);
+      throw failure(`${this.path}: ${(error as Error).message}`);
     }
+    for (const event of this.#first) this.#write(this.#file, event);
   }
 
   /** Names nodes from here on. */
@@ -36,9 +40,12 @@ export class EventLog {
   hear(event: TimedEvent): void {
     this.#count++;
     if (this.#first.length < KEPT_MAX) this.#first.push(event);
-    if (this.#file === undefined) return;
+    if (this.#file !== undefined) this.#write(this.#file, event);
+  }
+
+  #write(file: number, event: TimedEvent): void {
     try {
-      writeSync(this.#file, `${JSON.stringify(this.#result(event))}\n`);
+      writeSync(file, `${JSON.stringify(this.#result(event))}\n`);
     } catch (error) {
       throw failure(`${this.path}: ${(error as Error).message}`);
     }

@@ -127,6 +127,7 @@ failed or an interface cannot be used, 2 wrong usage or a lab with mistakes.`,
 async function runCommand(labFile: string, options: RunOptions): Promise<void> {
   const bind = options.bind ?? [];
   checkBindings(bind);
+  if (options.events === "-") throw usageError("--events needs a file; standard output is for the result");
   if (options.speed !== undefined && !bind.some(({ value }) => isCapture(value)))
     throw usageError("--speed is for captures that are bound (--bind PORT=pcap:FILE)");
   const isLive = options.speed !== undefined || bind.some(({ value }) => !isCapture(value) || hasSpeed(value));
@@ -188,7 +189,7 @@ async function runOnFiles(labFile: string, options: RunOptions): Promise<void> {
   const copies = options.captureAll === undefined ? engine.memory.copyRoom : CAPTURE_ALL_COPIES;
   const limits: BurstLimits = { frames: options.burst, bytes: FULL_BURST.bytes, copies };
   const workers = workersFor(options.workers, obstacleToWorkers(lab, entries, options));
-  const run = { lab, recipe, entries, exits, limits, workers };
+  const run = { lab, recipe, entries, exits, limits, workers, events };
 
   const readers: CaptureReader[] = [];
   try {
@@ -255,6 +256,7 @@ interface Run {
   readonly exits: readonly PortFile[];
   readonly limits: BurstLimits;
   readonly workers: number;
+  readonly events: EventLog;
 }
 
 /** What a run has left behind. */
@@ -266,10 +268,11 @@ interface Ran {
 }
 
 async function runAlone(run: Run, options: RunOptions, readers: CaptureReader[]): Promise<Ran> {
-  const { lab, recipe, entries, exits, limits } = run;
+  const { lab, recipe, entries, exits, limits, events } = run;
   const { engine } = lab;
   for (const port of recipe.cutPorts) cutLink(engine, port);
   await openAll(entries, engine.memory, {}, readers);
+  events.open();
   const writers = await makeWriters(lab, exits, readers);
   const taps = new Map(
     exits.map(({ port }, index) => [port, new PortTap(engine, [port], writers[index]!, limits)] as const),

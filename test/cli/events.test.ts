@@ -30,3 +30,27 @@ done`);
   const late = await hnv(["run", at("late.yaml"), "--in", `host1/Blue1=${at("in.pcap")}`]);
   expect(late.stdout).toMatch(/\n\n1 event not reached: .*\n\ndone/);
 });
+
+it("a file of events is begun when nothing can be refused any more, and standard output is none", async () => {
+  const at = workplace();
+  writePcap(at("in.pcap"), [innerOf("a")]);
+  writeFileSync(at("no.pcap"), "this is no capture, although it is long enough to hold a header\n");
+  writeFileSync(at("broken.yaml"), "apiVersion: hnv/v1\n");
+  writeFileSync(at("told"), "kept\n");
+  for (const args of [
+    [LABS.plain, "--in", "host1/Typo=in.pcap"],
+    [LABS.plain, "--in", "host1/Blue1=no.pcap"],
+    ["broken.yaml", "--in", "host1/Blue1=in.pcap"],
+  ]) {
+    expect((await hnv(["run", ...args, "--events", "told"], { cwd: at(".") })).status).toBe(2);
+    expect(readFileSync(at("told"), "utf8")).toBe("kept\n");
+  }
+  const args = ["run", LABS.plain, "--in", "host1/Blue1=in.pcap", "--events"];
+  expect((await hnv([...args, "told"], { cwd: at(".") })).status).toBe(0);
+  expect(readFileSync(at("told"), "utf8")).toBe("");
+  const { status, stderr } = await hnv([...args, "-"], { cwd: at(".") });
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: "hnv: --events needs a file; standard output is for the result\n",
+  });
+});

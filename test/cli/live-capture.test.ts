@@ -1,6 +1,6 @@
 /** `hnv run --capture`: what passes a bound port, in files of bounded size, beside the forwarding. */
 import { spawn, spawnSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readFrames } from "../../src/io/index.js";
@@ -124,9 +124,39 @@ describe("captures of ports", () => {
   });
 
   test("a file that cannot be made ends the run before it begins", async () => {
-    const { status, stdout, stderr } = await run("--bind", "host1/nic1=gen:sink", "--capture", "host1/nic1=/no/such/x");
+    const { status, stdout, stderr } = await run("--bind", "host1/nic1=gen:sink", "--capture", "host1/nic1=/proc/x");
     expect([status, stdout]).toEqual([1, ""]);
-    expect(stderr).toBe("hnv: /no/such/x: cannot be opened for writing: no such file\n");
+    expect(stderr).toBe("hnv: /proc/x: cannot be opened for writing: no such file\n");
+  });
+
+  test("events that cannot be written end it, too, with a capture asked for", async () => {
+    const capture = `host1/nic1=${workplace()("a.pcapng")}`;
+    const ended = await run("--bind", "host1/nic1=gen:sink", "--capture", capture, "--events", "/proc/x");
+    expect(ended).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(/^hnv: \/proc\/x: [^\n]*\n$/) });
+  });
+
+  test("files with two roles, or none: refused before anything is touched", async () => {
+    const at = workplace();
+    const lab = readFileSync(LABS.plain);
+    writeFileSync(at("lab.yaml"), lab);
+    writePcap(at("vm.pcap"), [Buffer.alloc(60)]);
+    const captured = readFileSync(at("vm.pcap"));
+    const binds = ["--bind", "host1/Blue1=pcap:vm.pcap", "--bind", "host1/nic1=gen:sink"];
+    for (const [options, words] of [
+      [["--capture", "host1/Blue1=vm.pcap"], "vm.pcap: is both read and written"],
+      [["--capture", "host1/nic1=lab.yaml"], "lab.yaml: is both read and written"],
+      [["--events", "lab.yaml"], "lab.yaml: is both read and written"],
+      [["--capture", "host1/Blue1=a.pcap", "--capture", "host1/nic1=./a.pcap"], "is named as an output twice"],
+      [["--capture", "host1/Blue1=a.pcap", "--events", "a.pcap"], "is named as an output twice"],
+      [["--capture", "host1/Blue1=no/a.pcap"], "there is no directory no"],
+      [["--events", "-"], "--events needs a file"],
+    ] as const) {
+      const { status, stderr } = await hnv(["run", "lab.yaml", ...binds, ...options], { cwd: at(".") });
+      expect({ options, status }).toEqual({ options, status: 2 });
+      expect(stderr).toContain(words);
+    }
+    expect(readdirSync(at(".")).sort()).toEqual(["lab.yaml", "vm.pcap"]);
+    expect(readFileSync(at("lab.yaml")).equals(lab) && readFileSync(at("vm.pcap")).equals(captured)).toBe(true);
   });
 });
 

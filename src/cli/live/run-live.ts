@@ -11,12 +11,14 @@ import {
   type LiveShare,
   mtuOfLive,
   needsEventLoop,
+  parsePacedCaptureUri,
   rememberDevices,
 } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
 import { EventLog } from "../events.js";
+import { checkFiles } from "../files.js";
 import { buildLab, type LabChoices, loadLabText, readLabText, requirePort } from "../lab-file.js";
 import type { PortValue } from "../options.js";
 import {
@@ -75,6 +77,7 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
     options.bind.map(({ port }) => port),
   );
   checkDevices(options.bind);
+  checkFiles([labFile, ...boundCaptures(options.bind)], writtenFiles(options));
   const text = readLabText(labFile);
   const { lab: settings } = loadLabText(text, labFile);
   const onWire = hostsOnWire(settings, options.bind);
@@ -120,12 +123,21 @@ export async function runLive(labFile: string, options: LiveRunOptions): Promise
     }),
   );
   try {
-    await captures.start();
-    await new LiveRun(plain, options, jobs, captures).until(stop);
+    const run = new LiveRun(plain, options, jobs, captures);
+    await captures.start(); // from here on somebody must end it
+    await run.until(stop);
   } finally {
     companions?.close();
   }
 }
+
+const boundCaptures = (bind: readonly PortValue[]): string[] =>
+  bind.filter(({ value }) => value.startsWith("pcap:")).map(({ value }) => parsePacedCaptureUri(value).file);
+
+const writtenFiles = ({ capture = [], events }: LiveRunOptions): string[] => [
+  ...capture.map(({ value }) => value),
+  ...(events === undefined ? [] : [events]),
+];
 
 /** A device has one port, since each would get every frame; of AF_XDP as well, since it takes one program, which is that of a queue. */
 function checkDevices(bind: readonly PortValue[]): void {
@@ -225,6 +237,7 @@ class LiveRun {
     this.#states = jobs.map(() => undefined);
     this.#told = new EventLog(options.events);
     this.#told.watch(lab);
+    this.#told.open();
   }
 
   /** Until all loops have ended; `stop` tells them to. */
