@@ -87,13 +87,25 @@ function packageVersion(): string {
   return version;
 }
 
-/** Whoever reads our text may stop reading: `hnv trace … | head`. Captures have errors of their own for that. */
+/**
+ * Whoever reads our text may stop reading: `hnv trace … | head`. Captures have errors of their own for that. What has to be given back
+ * first, as interfaces have, is as with SIGTERM. Messages that nobody reads end nothing.
+ */
 function endQuietlyWithReader(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    if (stream.listenerCount("error") > 0) continue;
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      process.exit();
-    });
-  }
+  const ignoringClosed = (then: () => void) => (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    then();
+  };
+  if (process.stderr.listenerCount("error") === 0)
+    process.stderr.on(
+      "error",
+      ignoringClosed(() => {}),
+    );
+  if (process.stdout.listenerCount("error") > 0) return;
+  process.stdout.on(
+    "error",
+    ignoringClosed(() => {
+      if (!process.emit("SIGTERM", "SIGTERM")) process.exit();
+    }),
+  );
 }

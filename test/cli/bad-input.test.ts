@@ -152,6 +152,15 @@ describe("outputs", () => {
     expect(text).toMatchObject({ status: 0, stderr: "" });
   });
 
+  it("messages that nobody reads end no work", async () => {
+    const at = workplace();
+    const line = `exec 2> >(exit 0); sleep 0.5; hnv encap ${join(PCAPS, "worked-a-sent.pcap")} w.pcap ${TUNNEL.join(" ")}; echo $?; ls`;
+    expect((await shell(line, { cwd: at(".") })).stdout).toBe("0\nw.pcap\n");
+    const run = `exec 2> >(exit 0); sleep 0.5; hnv run ${LABS.plain} --in host1/Blue1=${join(PCAPS, "worked-a-sent.pcap")}`;
+    const { stdout } = await shell(`${run} --workers 2 --drops d.pcapng --json; echo $?; ls`, { cwd: at(".") });
+    expect(stdout).toMatch(/\n0\nd\.pcapng\nw\.pcap\n$/);
+  });
+
   it("a signal leaves what was written as FILE.partial", async () => {
     const at = workplace();
     const line = `mkfifo f; (cat ${join(PCAPS, "blue1-tcp-sent.pcap")}; sleep 20) > f & writer=$!

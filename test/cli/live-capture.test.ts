@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { readFrames } from "../../src/io/index.js";
 import { runSync } from "../oracles/programs.js";
 import { isTsharkAvailable } from "../oracles/tshark.js";
-import { HNV, hnv, LABS, workplace, writePcap } from "./helpers.js";
+import { HNV, hnv, LABS, shell, workplace, writePcap } from "./helpers.js";
 import { objectsIn, until } from "./live-lab.js";
 
 const generator = (...more: string[]): string =>
@@ -127,6 +127,15 @@ describe("captures of ports", () => {
     const { status, stdout, stderr } = await run("--bind", "host1/nic1=gen:sink", "--capture", "host1/nic1=/proc/x");
     expect([status, stdout]).toEqual([1, ""]);
     expect(stderr).toBe("hnv: /proc/x: cannot be opened for writing: no such file\n");
+  });
+
+  test("a reader who has read enough ends the run as a signal does: what was begun is finished", async () => {
+    const at = workplace();
+    const binds = `--bind host1/Blue1=${generator("rate=1000")} --bind host1/nic1=gen:sink`;
+    const line = `hnv run ${LABS.plain} ${binds} --capture host1/nic1=a.pcapng --json | head -1; echo \${PIPESTATUS[0]}`;
+    const { stdout } = await shell(line, { cwd: at(".") });
+    expect(stdout).toMatch(/^\{.*\}\n0\n$/);
+    expect(readdirSync(at("."))).toEqual(["a.pcapng"]);
   });
 
   test("events that cannot be written end it, too, with a capture asked for", async () => {

@@ -102,7 +102,7 @@ describe("captures at their own pace", () => {
   test("a missing file is one line", async () => {
     const args = ["run", LABS.plain, "--bind", "host1/Blue1=pcap:no-such.pcap", "--speed", "1"];
     const { status, stderr } = await hnv(args);
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(stderr).toMatch(/^hnv: no-such\.pcap: .*\n$/);
   });
 });
