@@ -65,6 +65,8 @@ interface Numbered {
   readonly original: CapturedFrame;
   /** The bytes without what is ignored. */
   readonly compared: Buffer;
+  /** The same as a text, to be looked up by. */
+  readonly key: string;
 }
 
 class Lookahead {
@@ -81,12 +83,10 @@ class Lookahead {
     while (!this.#isOver && this.frames.length < WINDOW) {
       const { done, value } = await this.source.next();
       if (done) this.#isOver = true;
-      else
-        this.frames.push({
-          number: ++this.#count,
-          original: value,
-          compared: withoutIgnored(value.data, this.ignored),
-        });
+      else {
+        const compared = withoutIgnored(value.data, this.ignored);
+        this.frames.push({ number: ++this.#count, original: value, compared, key: compared.toString("latin1") });
+      }
     }
   }
 
@@ -108,24 +108,26 @@ function withoutIgnored(frame: Uint8Array, { identification, checksum }: Ignored
   return copy;
 }
 
-const isEqual = (a: Numbered, b: Numbered): boolean => a.compared.equals(b.compared);
+const isEqual = (a: Numbered, b: Numbered): boolean => a.key === b.key;
 
 /** How many frames of either side lie before the nearest pair of equal frames; one each, or the rest of one side, if there is none. */
 function nextMeeting(as: readonly Numbered[], bs: readonly Numbered[]): readonly [number, number] {
-  for (let distance = 1; distance < as.length + bs.length - 1; distance++) {
-    for (const i of fromTheMiddle(distance)) {
-      const a = as[i];
-      const b = bs[distance - i];
-      if (a && b && isEqual(a, b)) return [i, distance - i];
-    }
+  const places = new Map<string, number[]>();
+  for (const [j, { key }] of bs.entries()) {
+    const known = places.get(key);
+    if (known) known.push(j);
+    else places.set(key, [j]);
   }
-  return [Math.min(as.length, 1), Math.min(bs.length, 1)];
+  let best: readonly [number, number] | undefined;
+  for (const [i, { key }] of as.entries()) {
+    for (const j of places.get(key) ?? []) if (!best || isNearer([i, j], best)) best = [i, j];
+  }
+  return best ?? [Math.min(as.length, 1), Math.min(bs.length, 1)];
 }
 
-/** 0 … distance, those in the middle first: a changed frame is likelier than one missing here and another extra. */
-function fromTheMiddle(distance: number): number[] {
-  const all = Array.from({ length: distance + 1 }, (_, i) => i);
-  return all.sort((a, b) => Math.abs(2 * a - distance) - Math.abs(2 * b - distance));
+/** Of two at the same distance the one in the middle: a changed frame is likelier than one missing here and another extra. */
+function isNearer([i, j]: readonly [number, number], [i0, j0]: readonly [number, number]): boolean {
+  return i + j === i0 + j0 ? Math.abs(i - j) < Math.abs(i0 - j0) : i + j < i0 + j0;
 }
 
 function compareTimes(a: Numbered, b: Numbered, ignored: Ignored): Difference | "equal" {
