@@ -1,7 +1,7 @@
 /**
  * The host around its policy: what a fabric file must say and the tables do not.
  *
- *     NICs        one per interface index; MAC of a provider address, else 02-00 and the address's last four octets
+ *     NICs        one per interface index; MAC of a provider address, else 02-00 and the address's last four octets, or the next that is free
  *     VMs         the MACs of records that name a provider address of this host, but not those of gateway addresses
  *     settings    what Get-NetVirtualizationGlobal says
  *     neighbors   with one host, whose wire ends outside of the lab: 02-00 and the last four octets of each other provider address and router
@@ -13,12 +13,14 @@ import {
   formatMac,
   formatPrefix,
   gatewayAddressOf,
+  isUnicast,
   isUnspecified,
   type Mac,
   maskAddress,
   prefixContains,
   sameAddress,
 } from "../../../dataplane/wire/index.js";
+import { DEFAULT_ROUTER_MAC } from "../provider-plan.js";
 import { readAddress, readGuid, readMac, readPrefix, VSID_MAX, VSID_MIN } from "../scalars.js";
 import type { ListName } from "./classes.js";
 
@@ -67,7 +69,10 @@ export function surroundings(
   knowledge = NOTHING_KNOWN,
 ): Record<string, unknown> {
   const names = named.length > 0 ? named : [ONLY_HOST];
-  const hosts = names.map((name, index) => hostAround(lists, globals, name, `hosts[${index}]`, origins, knowledge));
+  const makeUpMac = macMaker(lists);
+  const hosts = names.map((name, index) =>
+    hostAround(lists, globals, name, `hosts[${index}]`, origins, knowledge, makeUpMac),
+  );
   numberInterfaces(lists, names);
   if (hosts.length > 1) return { hosts, provider: { subnets: providerSubnets(lists) } };
   return { hosts, neighbors: neighborsOf(lists) };
@@ -88,6 +93,7 @@ function hostAround(
   path: string,
   origins: Map<string, Origin>,
   knowledge: Knowledge,
+  makeUpMac: (wanted: Mac) => Mac,
 ): object {
   const own = lists.providerAddresses.filter(isOn(name));
   const nics = interfacesOf(lists, name).map((index, place) => {
@@ -96,7 +102,7 @@ function hostAround(
     const address = ofNic[0] && addressIn(ofNic[0], "providerAddress");
     if (ofNic[0]) origins.set(`${path}.nics[${place}]`, { list: "providerAddresses", offset: ofNic[0].offset });
     const nicName = knowledge.nicName(name, index) ?? `nic${place + 1}`;
-    return { name: nicName, mac: formatMac(mac ?? (address ? madeUpMac(address) : noMac(place))) };
+    return { name: nicName, mac: formatMac(mac ?? makeUpMac(address ? macOfAddress(address) : noMac(place))) };
   });
   const known = knowledge.vms(name);
   for (const [index, { offset }] of known.entries()) origins.set(`${path}.vms[${index}]`, { list: null, offset });
@@ -108,8 +114,20 @@ function hostAround(
   return { name, settings, nics, vms };
 }
 
+/** Gives NICs the MAC address that is wanted, or the next one that no other NIC has: IPv6 addresses of several hosts may end alike. */
+function macMaker({ providerAddresses }: PolicyLists): (wanted: Mac) => Mac {
+  const written = providerAddresses.flatMap((pa) => readMac(text(pa, "macAddress")) ?? []);
+  const taken = new Set<Mac>([DEFAULT_ROUTER_MAC, ...written]);
+  return (wanted) => {
+    let mac = wanted;
+    while (taken.has(mac)) mac = (mac + 1) as Mac;
+    taken.add(mac);
+    return mac;
+  };
+}
+
 /** Locally administered, from the last 32 bits of an address. */
-const madeUpMac = (address: Address): Mac => (0x0200_0000_0000 + address.w3) as Mac;
+const macOfAddress = (address: Address): Mac => (0x0200_0000_0000 + address.w3) as Mac;
 const noMac = (place: number): Mac => (0x0200_0000_0000 + place + 1) as Mac;
 
 /** The interface indexes of a host, in the order in which its provider addresses and routes name them. */
@@ -219,9 +237,8 @@ function neighborsOf(lists: PolicyLists): readonly object[] {
   ];
   const neighbors = new Map<string, object>();
   for (const address of far) {
-    if (!address || isUnspecified(address) || own.has(formatAddress(address))) continue;
-    if (address.family === 4 && address.w3 >>> 28 === 0xe) continue; // a group has no neighbor
-    neighbors.set(formatAddress(address), { address: formatAddress(address), mac: formatMac(madeUpMac(address)) });
+    if (!address || !isUnicast(address) || own.has(formatAddress(address))) continue; // a group has no neighbor
+    neighbors.set(formatAddress(address), { address: formatAddress(address), mac: formatMac(macOfAddress(address)) });
   }
   return [...neighbors.values()];
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { checkLab, loadFabricFile, reachabilityOf } from "../../../../src/control/index.js";
 import type { PortIndex } from "../../../../src/dataplane/transposition/index.js";
+import { formatMac } from "../../../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../../../src/kernel-file.js";
 import { Lab } from "../../../../src/vswitch/index.js";
 import { innerOf, workedPacket } from "../../../vectors/worked-packets.js";
@@ -194,6 +195,21 @@ it("NICs by interface index, routers as neighbors; VMs by name and tenant, witho
     { address: "192.168.5.22", mac: "02-00-C0-A8-05-16" },
     { address: "192.168.4.1", mac: "02-00-C0-A8-04-01" },
     { address: "192.168.4.2", mac: "02-00-C0-A8-04-02" },
+  ]);
+});
+
+it("NICs have MAC addresses of their own, also where addresses end alike or a NIC has none; groups are no neighbors", () => {
+  const hosts = ["HV1", "HV2"].flatMap((host, index) => [
+    cim(`"InterfaceIndex":  13, "PrefixLength":  64, "ProviderAddress":  "fd00:${index}::10"`, host),
+    cim(`"DestinationPrefix":  "10.9.0.0/16", "InterfaceIndex":  7, "Metric":  0, "NextHop":  "10.8.0.1"`, host),
+  ]);
+  expect(load(list(...hosts)).lab.hosts.map(({ nics }) => nics.map(({ mac }) => formatMac(mac)))).toEqual([
+    ["02-00-00-00-00-10", "02-00-00-00-00-02"],
+    ["02-00-00-00-00-11", "02-00-00-00-00-03"],
+  ]);
+  const group = cim(record("ff05::5", "060600000099", "ff0e::5"), "HV1");
+  expect(load(`${HOST}${group}`).document.fabric.neighbors).toEqual([
+    { address: "192.168.4.22", mac: "02-00-C0-A8-04-16" },
   ]);
 });
 
