@@ -67,7 +67,7 @@ export class Journal {
   }
 
   say(text: string): void {
-    for (const line of text.split("\n", OUTPUT_LINES_MAX)) {
+    for (const line of text.split("\n")) {
       if (this.output.length >= OUTPUT_LINES_MAX) this.leftOut++;
       else this.output.push(line.length > LINE_LENGTH_MAX ? `${line.slice(0, LINE_LENGTH_MAX)}…` : line);
     }

@@ -314,5 +314,7 @@ describe("bounds: each ends the import with one clear error", () => {
   it("messages and lines are counted beyond a thousand of them", () => {
     const { printed: lines, leftOut } = importing("1..1500 | % { Write-Host $_ }");
     expect([lines.length, leftOut]).toEqual([1000, 500]);
+    const ofOneText = importing('Write-Host (("a`n" * 1499) + "a")');
+    expect([ofOneText.printed.length, ofOneText.leftOut]).toEqual([1000, 500]);
   });
 });
