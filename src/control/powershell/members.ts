@@ -227,7 +227,7 @@ export function staticMember(type: string, name: string, args: readonly Value[] 
     case "string::join":
       return join(args && args.length > 2 ? args.slice(1) : second, toText(first), work);
     case "string::format":
-      return format(toText(first), args!.length > 1 && isList(second) ? second : args!.slice(1), work);
+      return format(toText(first), isList(second) ? second : (args ?? []).slice(1), work);
     case "string::concat":
       return join(args ?? [], "", work);
     case "int::parse":

@@ -163,6 +163,10 @@ it("commas divide arguments of methods and parameters, and build lists elsewhere
   ).toEqual(["5 2 xy 3"]);
 });
 
+it("a static method that is named and not called gives no more than nothing", () => {
+  expect(values('"[$([string]::Format)]"')).toEqual(["[]"]);
+});
+
 it("members of texts, lists and tables", () => {
   expect(
     values(
