@@ -27,9 +27,13 @@ export function commandLine(cmdlet: string, parameters: Parameters): string {
   return cmdlet + words.join("");
 }
 
+/** What PowerShell takes for more than itself between double quotes, those of word processors included. */
+const EXPANDED = /[`$"\u201c-\u201e]/g;
+
 function valueText(value: Value): string {
   if (typeof value === "number") return String(value);
-  if (typeof value === "string") return /^[\w.:/-]+$/.test(value) ? value : `"${value.replaceAll('"', '`"')}"`;
+  if (typeof value === "string")
+    return /^[\w.:/][\w.:/-]*$/.test(value) ? value : `"${value.replace(EXPANDED, "`$&")}"`;
   return "blank" in value ? `"<${value.blank}>"` : formatAddress(value);
 }
 

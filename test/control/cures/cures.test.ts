@@ -446,6 +446,19 @@ it("an adapter in the wrong virtual subnet, and one that sends in another name: 
   ]);
 });
 
+it.each([
+  ["Blue 1", "Blue 1"],
+  ["a$(Stop-Computer)`b", "a`$(Stop-Computer)``b"],
+  ["a\u201d; Stop-Computer \u201c", "a`\u201d; Stop-Computer `\u201c"],
+  ["-Force", "-Force"],
+])("a VM called %s is named so that PowerShell takes the name for nothing else", (name, quoted) => {
+  const text = change(TWO_HOSTS, "name: Blue1,", `name: ${JSON.stringify(name)},`);
+  const [, cures] = curesOf(text, `host1/${name}`, udp(BLUE2, "060600000055", "10.0.0.5", "10.0.0.7"));
+  expect(cures).toMatchObject([
+    { command: `Set-VMNetworkAdapter -ComputerName host1 -VMName "${quoted}" -MacAddressSpoofing On` },
+  ]);
+});
+
 it("a VM with several adapters: its MAC address tells which one Set-VMNetworkAdapter changes", () => {
   const second = "{ mac: 06-06-00-00-00-99, vsid: 5002, addresses: [10.0.1.99] }";
   const both = change(
