@@ -71,17 +71,18 @@ interface Packet {
 async function trace(labFile: string, options: TraceOptions): Promise<void> {
   const given = [options.hex, options.pcap, options.flow].filter((value) => value !== undefined);
   if (given.length !== 1) throw usageError("give exactly one of --hex, --pcap and --flow");
+  const place = options.pcap === undefined ? undefined : parsePlace(options.pcap);
+  checkFiles(place ? [labFile, place.file] : [labFile], []);
   const lab = openLab(labFile);
   const port = requirePort(lab, options.port);
-  const packet = await packetOf(lab, options);
+  const packet = place ? await readFrame(place) : packetOf(lab, options);
   const steps = traceFrame(lab.engine, port, packet.frame, Number(packet.timestampNs / 1_000_000n));
   if (options.json) printJson(toJson(lab, options.port, packet, steps));
   else for (const line of report(lab, packet, steps)) out(line);
 }
 
-async function packetOf(lab: Lab, { port, hex, pcap, flow }: TraceOptions): Promise<Packet> {
+function packetOf(lab: Lab, { port, hex, flow }: TraceOptions): Packet {
   if (hex !== undefined) return { frame: parseHex(hex), timestampNs: 0n, origin: "--hex" };
-  if (pcap !== undefined) return readFrame(pcap);
   const { frame, note } = buildFlowFrame(lab, port, parseFlow(flow!));
   return { frame, timestampNs: 0n, origin: `${flow} (${note})` };
 }
@@ -95,11 +96,21 @@ function parseHex(text: string): Uint8Array {
   return frame;
 }
 
-async function readFrame(text: string): Promise<Packet> {
+/** A frame of a capture. */
+interface FramePlace {
+  readonly file: string;
+  /** From 1. */
+  readonly number: number;
+}
+
+function parsePlace(text: string): FramePlace {
   const [, file, digits] = /^(.+):(\d{1,15})$/s.exec(text) ?? [];
   const number = Number(digits);
   if (file === undefined || number < 1) throw usageError(`--pcap ${text}: expected FILE:N, with frames counted from 1`);
-  checkFiles([file], []);
+  return { file, number };
+}
+
+async function readFrame({ file, number }: FramePlace): Promise<Packet> {
   let count = 0;
   for await (const { data, originalLength, timestampNs } of readFrames(file)) {
     if (++count < number) continue;

@@ -1,4 +1,5 @@
 /** `hnv trace`: reasons, records and bytes of one packet's way, from each of its three kinds of input. */
+import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { bytesOf, hexOf, innerOf, workedPacket } from "../vectors/worked-packets.js";
 import { hnv, LABS, withoutIdentification, workplace, writePcap } from "./helpers.js";
@@ -133,4 +134,6 @@ it("refuses frames that are not there, and flows from where no VM sends", async 
   const nic = await hnv(["trace", LABS.plain, "--port", "host1/nic1", "--flow", "icmp 10.0.0.5 > 10.0.0.7"]);
   expect(nic.status).toBe(2);
   expect(nic.stderr).toContain("host1/nic1 is not");
+  const both = await hnv(["trace", "-", "--port", "host1/Blue1", "--pcap", "-:1"], { input: readFileSync(LABS.plain) });
+  expect(both).toMatchObject({ status: 2, stderr: "hnv: standard input (-) can be read only once\n" });
 });
