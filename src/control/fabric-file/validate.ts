@@ -14,8 +14,11 @@ import { API_VERSION, type FabricFile, fabricFileJsonSchema, fabricFileSchema } 
 export function validateForm(plain: unknown, report: Report): Loose<FabricFile> {
   const result = fabricFileSchema.safeParse(plain, { reportInput: true });
   if (result.success) return result.data;
-  for (const issue of result.error.issues) reportIssue(issue, plain, report);
-  for (const issue of result.error.issues) {
+  const { issues } = result.error;
+  // Of one place the first is told; the field's own limit says more than that of whole numbers as such.
+  for (const issue of [...issues.filter((one) => !isUnsafe(one)), ...issues.filter(isUnsafe)])
+    reportIssue(issue, plain, report);
+  for (const issue of issues) {
     const path = issue.path as Path;
     if (issue.code !== "unrecognized_keys") takeOut(plain, path);
     else for (const key of issue.keys) takeOut(plain, [...path, key]);
@@ -27,6 +30,10 @@ export function validateForm(plain: unknown, report: Report): Loose<FabricFile> 
 export const asFabricFile = (loose: Loose<FabricFile>): FabricFile => loose as FabricFile;
 
 type Issue = z.core.$ZodIssue;
+
+/** A number that is too large, or too small, to be exact. */
+const isUnsafe = (issue: Issue): boolean =>
+  (issue.code === "too_big" || issue.code === "too_small") && issue.origin === "int";
 
 function reportIssue(issue: Issue, plain: unknown, report: Report): void {
   const path = issue.path as Path;

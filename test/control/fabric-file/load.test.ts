@@ -74,6 +74,10 @@ describe("a fabric file with mistakes", () => {
     expect(problem.at.slice(0, at.length)).toBe(at);
   });
 
+  it("a number beyond all is told the limit of its field", () => {
+    const [problem] = problemsOf(change(TWO_HOSTS, "vsid: 5002, prefixes", "vsid: 99999999999999999999999, prefixes"));
+    expect(problem!.message).toBe("1e+23 is out of range: expected at most 16777214");
+  });
   it("nothing but an apiVersion lacks its hosts", () => {
     expect(problemsShown("apiVersion: hnv/v1\n")).toEqual(["1:1 MISSING_FIELD hosts"]);
   });
