@@ -159,9 +159,23 @@ function checkCustomerRoutes(checking: Checking): void {
     routes.push({ host: route.host, id, vsid: route.virtualSubnetID, prefix, nextHop, path });
   }
   const all = [...derived, ...routes];
-  const byVsid = groupBy(all, (route) => route.vsid);
-  const onLinkById = groupBy(all.filter(isOnLink), (route) => route.id);
-  for (const route of routes) checkOneRoute(checking, route, byVsid.get(route.vsid)!, onLinkById.get(route.id) ?? []);
+  const ofVsid = meeting(all, ({ vsid }) => vsid);
+  const onLinkOfId = meeting(all.filter(isOnLink), ({ id }) => id);
+  for (const route of routes) checkOneRoute(checking, route, ofVsid(route), onLinkOfId(route));
+}
+
+/** Of the routes with the same key those that some host has together with the one asked about. By host, for a fabric has many with the same routes. */
+function meeting(
+  routes: readonly RouteEntry[],
+  keyOf: (route: RouteEntry) => string | number,
+): (route: RouteEntry) => readonly RouteEntry[] {
+  const byKey = groupBy(routes, keyOf);
+  const byHost = groupBy(routes, (route) => `${keyOf(route)}|${route.host ?? ""}`);
+  return (route) => {
+    const key = keyOf(route);
+    if (route.host === undefined) return byKey.get(key) ?? [];
+    return [...(byHost.get(`${key}|`) ?? []), ...(byHost.get(`${key}|${route.host}`) ?? [])];
+  };
 }
 
 function checkOneRoute(

@@ -311,3 +311,18 @@ it("twenty thousand records with all that CIM adds: 27 MB, more than a fabric fi
   expect(text.length).toBeGreaterThan(16 * 1024 * 1024);
   expect(load(text).lab.hosts[0]!.lookupRecords.size).toBe(20_000);
 });
+
+it("forty hosts with the thousand routes of one tenant each: time goes by the routes, not by their pairs", {
+  timeout: 15_000,
+}, () => {
+  const hosts = Array.from({ length: 40 }, (_, host) => {
+    const named = (fields: string): string => bare(`${fields}, "PSComputerName": "HV${host}"`);
+    const routes = Array.from({ length: 1000 }, (_, index) =>
+      named(route(5001 + index, `10.${index >>> 8}.${index & 0xff}.0/24`)),
+    );
+    return list(named(providerAddress(`192.168.4.${host + 1}`)), ...routes);
+  });
+  expect(load(hosts.join("\n")).lab.hosts.map(({ customerRoutes }) => customerRoutes.length)).toEqual(
+    Array(40).fill(1000),
+  );
+});
