@@ -108,6 +108,20 @@ describe("decap undoes encap, bit for bit", () => {
     expect(readPcap(at("w.pcap"))).toHaveLength(readPcap(file).length);
   });
 
+  it("through a pipe whose writer sends a pcapng's header first and its packets later, as a live capture does", async () => {
+    const at = workplace();
+    const file = join(PCAPS, "worked-sent.pcapng");
+    await hnv(["encap", file, at("whole.pcapng"), ...TUNNEL]);
+    const bytes = readFileSync(file);
+    let firstPacket = 0;
+    while (bytes.readUInt32LE(firstPacket) !== 6) firstPacket += bytes.readUInt32LE(firstPacket + 4);
+    for (const first of [firstPacket, firstPacket - 4, firstPacket + 20]) {
+      const pieces = `(head -c ${first} ${file}; sleep 0.3; tail -c +${first + 1} ${file})`;
+      const line = `${pieces} | hnv encap - out.pcapng ${TUNNEL.join(" ")} && cmp out.pcapng whole.pcapng`;
+      expect({ first, status: (await shell(line, { cwd: at(".") })).status }).toEqual({ first, status: 0 });
+    }
+  });
+
   it("keeps frames of 14 octets, LLDP, spanning tree and malformed IP as they are", async () => {
     const lldp = Buffer.concat([Buffer.from("0180c200000e02000000000188cc", "hex"), Buffer.alloc(46, 7)]);
     const stp = Buffer.concat([Buffer.from("0180c200000002000000000100264242", "hex"), Buffer.alloc(44)]);

@@ -226,7 +226,11 @@ export class CaptureReader {
     this.format = "pcapng";
     let step: Step = "done";
     while (step === "done" || step === "more") {
-      if (step === "more" && !(await this.#advance())) break; // `more` will say what is missing
+      if (step === "more") {
+        if (!(await this.#advance())) break; // `more` will say what is missing
+        // What was met in the buffer before comes before every record of this one, wherever it stood.
+        this.keptBlocks = this.keptBlocks.map((block) => ({ ...block, address: 0 }));
+      }
       step = this.#large ? this.#collect() : this.#block(0);
     }
     if (step === "packet") this.#checkFirstPacket();
