@@ -9,7 +9,7 @@ export function checkFiles(inputs: readonly string[], outputs: readonly string[]
   if (outputs.filter((file) => file === "-").length > 1)
     throw usageError("standard output (-) can take only one capture");
   for (const file of inputs) {
-    if (file !== "-" && !lookAt(file)) throw usageError(`${file}: no such file`);
+    if (file !== "-" && isMissing(file)) throw usageError(`${file}: no such file`);
   }
   for (const file of outputs) {
     if (file !== "-" && !lookAt(dirname(file))?.isDirectory()) {
@@ -37,6 +37,16 @@ function identityOf(file: string): string | undefined {
   if (stats) return stats.isFile() ? `${stats.dev}:${stats.ino}` : undefined;
   const directory = resolve(dirname(file));
   return join(lookAt(directory) ? realpathSync(directory) : directory, basename(file));
+}
+
+/** Is there surely nothing? What we may not see is told of when it is opened. */
+function isMissing(path: string): boolean {
+  try {
+    statSync(path);
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+  }
 }
 
 /** Undefined if there is nothing, or nothing that we may see: opening it will tell. */

@@ -1,5 +1,5 @@
 /** Bad input and bad luck: one clear line, the right exit status, and what was good is kept. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { innerOf } from "../vectors/worked-packets.js";
@@ -43,6 +43,15 @@ describe("inputs", () => {
       }
     });
     expect(readdirSync(at(".")).filter((name) => name.startsWith("w.pcap"))).toEqual([]);
+  });
+
+  it("what is there and cannot be seen is not told to be missing", async () => {
+    const at = workplace();
+    symlinkSync("loop.pcap", at("loop.pcap")); // as good as a directory that is closed to us, which there is none to root
+    const { status, stderr } = await hnv(["run", LABS.plain, "--in", `host1/Blue1=${at("loop.pcap")}`]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(ONE_LINE);
+    expect(stderr).toContain(`${at("loop.pcap")}: cannot be opened: ELOOP`);
   });
 
   it("a FIFO is read like a file", async () => {
