@@ -50,7 +50,10 @@ function reportIssue(issue: Issue, plain: unknown, report: Report): void {
     report.add(path, "MISSING_FIELD", `the field ${quote(field)} is missing`, cure);
     return;
   }
-  const { code, message, cure } = describe(issue);
+  const { code, message, cure } = describe(
+    issue,
+    path.reduce<unknown>((value, step) => valueAt(value, step), plain),
+  );
   report.add(path, code, message, cure);
 }
 
@@ -60,8 +63,9 @@ interface Description {
   readonly cure?: string;
 }
 
-function describe(issue: Issue): Description {
-  const found = describeInput(issue.input);
+/** `value` is what stands where the issue is; an issue with a choice of mappings has the mapping itself as input. */
+function describe(issue: Issue, value: unknown): Description {
+  const found = describeInput(issue.code === "invalid_union" ? value : issue.input);
   switch (issue.code) {
     case "invalid_type":
       return { code: "WRONG_TYPE", message: `expected ${typeName(issue.expected)}, found ${found}` };

@@ -78,6 +78,10 @@ describe("a fabric file with mistakes", () => {
     const [problem] = problemsOf(change(TWO_HOSTS, "vsid: 5002, prefixes", "vsid: 99999999999999999999999, prefixes"));
     expect(problem!.message).toBe("1e+23 is out of range: expected at most 16777214");
   });
+  it("an event that there is not is told by its name", () => {
+    const [problem] = problemsOf(`${TWO_HOSTS}events: [{ at: 1, event: vmMove, vm: host1/Blue1, to: host2 }]\n`);
+    expect(problem!.message).toMatch(/^expected recordAdded, .* or hostRebooted, found the text "vmMove"$/);
+  });
   it("nothing but an apiVersion lacks its hosts", () => {
     expect(problemsShown("apiVersion: hnv/v1\n")).toEqual(["1:1 MISSING_FIELD hosts"]);
   });
