@@ -135,15 +135,19 @@ class MergedCaptures implements Arrivals {
     return limits.frames;
   }
 
-  /** The queue whose first frame is the earliest; none while a capture that is not over shows no frame. */
+  /**
+   * The queue whose first frame is the earliest; none while a capture that is not over shows no frame. All are looked at even then: `more`
+   * goes by what they hold, and a reader must not go on before it has given all that it has.
+   */
   #earliest(): Queue | undefined {
     let best: Queue | undefined;
+    let isDry = false;
     for (const queue of this.#queues) {
       if (queue.isOver) continue;
-      if (queue.next === queue.count && !this.#refill(queue)) return undefined;
-      if (!best || this.#isEarlier(queue, best)) best = queue;
+      if (queue.next === queue.count && !this.#refill(queue)) isDry = true;
+      else if (!best || this.#isEarlier(queue, best)) best = queue;
     }
-    return best;
+    return isDry ? undefined : best;
   }
 
   #refill(queue: Queue): boolean {

@@ -271,6 +271,28 @@ describe("bursts", () => {
       [3, 20],
     ]);
   });
+
+  it.each(["1", "2"])(
+    "of a capture without frames and others: these are read all the same, by %s workers",
+    async (count) => {
+      const at = workplace();
+      writePcap(at("none.pcap"), []);
+      writePcap(at("some.pcap"), [innerOf("a"), innerOf("c")]);
+      writePcap(at("more.pcap"), Array<Uint8Array>(60_000).fill(innerOf("a"))); // more than a reader holds at a time
+      const names = ["none", "some", "none", "more"];
+      const ins = names.flatMap((name) => ["--in", `host1/Blue1=${at(`${name}.pcap`)}`]);
+      const outs = ["--out", `host2/Blue2=${at("out.pcap")}`, "--workers", count, "--json"];
+      const ended = await hnv(["run", LABS.plain, ...ins, ...outs]);
+      expect(ended).toMatchObject({ status: 0, stderr: "" });
+      expect(resultOf(ended).inputs.map(({ frames, damage }) => [frames, damage])).toEqual([
+        [0, null],
+        [2, null],
+        [0, null],
+        [60_000, null],
+      ]);
+      expect(readPcap(at("out.pcap"))).toHaveLength(60_002);
+    },
+  );
 });
 
 describe("--drops and --capture-all", () => {
