@@ -52,7 +52,7 @@ export interface CaptureReaderOptions {
 /** A pcapng block that is no packet, as it stood in the file. */
 export interface KeptBlock {
   readonly type: number;
-  /** The address at which it stood: before every record of the same buffer at a higher address. */
+  /** The address at which it stood: before every record of the buffer at a higher address. */
   readonly address: number;
   readonly isLittleEndian: boolean;
   readonly bytes: Uint8Array;
@@ -228,7 +228,7 @@ export class CaptureReader {
     while (step === "done" || step === "more") {
       if (step === "more") {
         if (!(await this.#advance())) break; // `more` will say what is missing
-        // What was met in the buffer before comes before every record of this one, wherever it stood.
+        // What was kept stood in buffers that are given up, and comes before all records.
         this.keptBlocks = this.keptBlocks.map((block) => ({ ...block, address: 0 }));
       }
       step = this.#large ? this.#collect() : this.#block(0);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { CaptureReader } from "../../../src/io/capture/reader.js";
 import { createRewriter, openCapture, PlainMemory } from "../../../src/io/index.js";
 import { HAS_TOOLS, hex, makeSpecimens, pump, readAll, rewrite, run, scratchFolder } from "../helpers.js";
 
@@ -84,6 +85,32 @@ describe.skipIf(!HAS_TOOLS)("rewriting", () => {
     expect(types(at("sparse.pcapng"))).toEqual([SHB, 1, 1, 1, 1, 4, 6, 0xabcd, 6, 2, 3, 5, SHB, 1, 0x80000abc]);
     expect(described(at("sparse.pcapng")).length).toBe(4);
   });
+
+  it.each([1, 13, 100, 5000])(
+    "a file that comes in pieces of %i octets, as from a pipe, stays what it is",
+    async (size) => {
+      const input = readFileSync(at("blocks-little.pcapng"));
+      let cursor = 0;
+      const pieces = {
+        read: async (target: () => Uint8Array) => {
+          const piece = input.subarray(cursor, cursor + size);
+          target().set(piece);
+          cursor += piece.length;
+          return piece.length;
+        },
+        close: async () => {},
+      };
+      const memory = new PlainMemory();
+      const reader = new CaptureReader("pieces", pieces, memory, { keepsBlocks: true });
+      await reader.begin();
+      const output = await createRewriter(reader, at("pieces.pcapng"), { frameGrowth: 0 });
+      await pump(reader, memory, output, (frame) => frame);
+      await reader.close();
+      await output.finish();
+      expect(reader.damage).toBeUndefined();
+      expect(readFileSync(at("pieces.pcapng")).equals(input)).toBe(true);
+    },
+  );
 
   it("an output that begins later starts with the section and its interfaces", async () => {
     const memory = new PlainMemory();
