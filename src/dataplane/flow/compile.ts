@@ -101,6 +101,7 @@ export function compileDecision(
     writeEnd(memory, entry, VERDICTS[verdict.kind], verdict.reason ?? Reason.NONE);
   } else {
     if (!frame) throw new Error("a frame without an Ethernet header was forwarded: a defect of a layer");
+    memory.bytes[entry + ENTRY.REASON] = Reason.NONE; // it may have ended its packets before
     writeOutputs(target, entry, verdict, row, frame);
   }
   writeStamps(memory, entry, decision.stamps);
