@@ -69,8 +69,9 @@ export class Segmenter {
     const network = this.#findNetwork(bytes, at, length, transport);
     if (network === null) return false;
     if (transport + (isTcp ? TCP_LENGTH : UDP_LENGTH) > length) return false;
-    const headers = transport + (isTcp ? (u8(bytes, at + transport + TCP.DATA_OFFSET) >>> 4) * 4 : UDP_LENGTH);
-    if (headers >= length) return false;
+    const transportLength = isTcp ? (u8(bytes, at + transport + TCP.DATA_OFFSET) >>> 4) * 4 : UDP_LENGTH;
+    const headers = transport + transportLength;
+    if (headers >= length || (isTcp && transportLength < TCP_LENGTH)) return false;
     this.#at = at;
     this.#end = at + length;
     this.#headers = headers;

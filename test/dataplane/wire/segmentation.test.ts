@@ -78,5 +78,8 @@ for n in range(4): frame(n, data[n * 1400:(n + 1) * 1400])`);
     const whole = superFrame("IP(src='10.0.0.5',dst='10.0.0.7')");
     expect(segmentTcp(whole, 34, 0)).toEqual([]);
     expect(segmentTcp(whole.subarray(0, 60), 34, 1400)).toEqual([]);
+    const headless = whole.slice();
+    headless[46] = 0x20; // a data offset of eight octets: no TCP header is that short
+    expect(segmentTcp(headless, 34, 1400)).toEqual([]);
   });
 });
