@@ -31,8 +31,8 @@ const OPTION_COPIED = 0x80;
 
 /**
  * The frames that carry the IPv4 packet at `networkAt` in pieces of at most `mtu` octets, header included; `frame` begins with its first
- * octet. One frame if the packet fits. Padding behind the packet stays behind. None if its options cannot be read, or `mtu` leaves no room
- * for data. DF is the caller's business.
+ * octet. One frame if the packet fits. Padding behind the packet stays behind. None if its options cannot be read, if `mtu` leaves no room
+ * for data, or if it is a fragment that reaches beyond the last offset that a header can tell. DF is the caller's business.
  */
 export function fragmentIpv4(frame: Uint8Array, networkAt: number, mtu: number): Uint8Array[] {
   const dataAt = networkAt + ipv4HeaderLengthAt(frame, networkAt);
@@ -49,6 +49,7 @@ export function fragmentIpv4(frame: Uint8Array, networkAt: number, mtu: number):
     if (length <= 0) return [];
     const isLast = from + length === end;
     const offset = (flags & FRAGMENT_OFFSET) + (from - dataAt) / 8;
+    if (offset > FRAGMENT_OFFSET) return [];
     const more = isLast ? flags & MORE_FRAGMENTS : MORE_FRAGMENTS;
     fragments.push(ipv4Fragment(frame, networkAt, options, frame.subarray(from, from + length), more | offset));
     from += length;

@@ -67,6 +67,7 @@ describe("IPv4, RFC 791 §3.2", () => {
   it.each([
     ["options that run out of the header", packet(200, { options: [7, 40, 4, 0] }), 100],
     ["an MTU without room for eight octets", packet(200), 27],
+    ["a fragment that reaches beyond the last offset there is", packet(200, { flags: 0x1fff }), 84],
   ])("%s: no fragments", (_, frame, mtu) => {
     expect(fragmentIpv4(frame, 14, mtu)).toEqual([]);
   });
