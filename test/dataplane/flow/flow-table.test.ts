@@ -90,6 +90,33 @@ describe("flow table", () => {
     expect(evictions).toBeGreaterThan(150);
   });
 
+  test("a new flow with several outputs finds its place in a full table, as one with a single output does", () => {
+    let asked = 0;
+    const node: Node = {
+      name: "n",
+      decide({ bytes, start }) {
+        const isToMany = bytes[start + 28] === 0xff;
+        if (isToMany) asked++;
+        const untouched = { pop: false, dscpInwards: false, ethernet: null, decrementTtl: false, push: null };
+        const output = { ...untouched, output: IN, lengthLimit: null };
+        return {
+          verdict: { kind: "forward", outputs: isToMany ? [output, output, output] : [output] },
+          cacheable: true,
+          stamps: [],
+        };
+      },
+    };
+    const ports = [{ name: "n/in", node: NODE, tunnel: false, peer: null }];
+    const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: STAMPS, flowCapacity: 64 });
+    const toMany = 0xff00;
+    for (let ms = 0; ms < 64; ms++) send(engine, [ms], ms);
+    for (let ms = 64; ms < 164; ms++) send(engine, [toMany, 1000 + ms], ms); // a scan goes on beside it
+    expect(asked).toBe(1);
+    expect(engine.totals()).toMatchObject({ in: 264, copies: 200, delivered: 464 });
+    expect(engine.flowCounters()).toMatchObject({ entries: 64, uncached: 0 });
+    expect([...engine.flows()].filter(({ packets }) => packets === 100)).toHaveLength(1);
+  });
+
   test("a burst of more new flows than the table holds is decided all the same", () => {
     const { engine } = countingEngine(8);
     const flows = Array.from({ length: 256 }, (_, flow) => flow);
@@ -109,6 +136,28 @@ describe("invalidation", () => {
     send(engine, flows);
     for (const flow of flows) expect(asked.get(flow), `flow ${flow}`).toBe(flow % 100 === 17 ? 2 : 1);
     expect(engine.flowCounters()).toMatchObject({ stale: 10, entries: 1000 });
+  });
+
+  test("an entry that forwards what it has dropped before says so, and no longer why it did", () => {
+    let isOpen = false;
+    const node: Node = {
+      name: "n",
+      decide() {
+        const untouched = { pop: false, dscpInwards: false, ethernet: null, decrementTtl: false, push: null };
+        const outputs = [{ ...untouched, output: IN, lengthLimit: null }] as const;
+        const stamps = [2 as Stamp];
+        if (isOpen) return { verdict: { kind: "forward", outputs }, cacheable: true, stamps };
+        return { verdict: { kind: "drop", reason: Reason.TX_NO_RECORD }, cacheable: true, stamps };
+      },
+    };
+    const ports = [{ name: "n/in", node: NODE, tunnel: false, peer: null }];
+    const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: STAMPS });
+    send(engine, [1]);
+    expect([...engine.flows()]).toMatchObject([{ verdict: "DROPPED", output: null, reason: Reason.TX_NO_RECORD }]);
+    isOpen = true;
+    engine.moveStamps([2 as Stamp]);
+    send(engine, [1]);
+    expect([...engine.flows()]).toMatchObject([{ verdict: "FORWARD", output: IN, reason: Reason.NONE }]);
   });
 
   test("packets of one flow behind the first in the same burst find the new decision", () => {

@@ -12,7 +12,7 @@
 import { forget, nextOverdue, nextVictim } from "./ageing";
 import {
   ACTION_KEY_CHUNKS_MASK, ACTION_KEY_CHUNKS_SHIFT, BUCKET_SIZE, BUCKET_SLOTS, CONTROL_BUCKETS, CONTROL_BUCKET_MASK,
-  CONTROL_ENTRIES_END, CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS,
+  CONTROL_ENTRIES_END, CONTROL_ENTRY_CAPACITY, CONTROL_ENTRY_COUNT, CONTROL_ENTRY_FREE, CONTROL_ENTRY_UNUSED, CONTROL_EVICTIONS,
   CONTROL_EXPIRED, CONTROL_GENERATION, CONTROL_NOW_MS, CONTROL_QUEUE_COUNTS, CONTROL_REVALIDATIONS, CONTROL_STAMPS, CONTROL_UNCACHED,
   ENTRY_ACTION, ENTRY_GENERATION, ENTRY_HASH, ENTRY_KEY, ENTRY_LAST_USED_MS, ENTRY_NEXT_OUTPUT, ENTRY_PACKETS, ENTRY_QUEUE,
   ENTRY_SIZE, ENTRY_STAMPS, ENTRY_STAMP_SUM, KEY_LENGTH_1, KEY_LENGTH_2, KEY_LENGTH_3, KEY_LENGTH_4, KEY_LENGTH_5, KEY_LENGTH_6,
@@ -276,6 +276,15 @@ function evict(): bool {
   return true;
 }
 
+/** Has others give way until so many entries are free, or none may; not for more than a quarter of the table. */
+function makePlace(count: u32): void {
+  const capacity = load<u32>(CONTROL_ENTRY_CAPACITY);
+  if (count > capacity >>> 2) return;
+  while (capacity - load<u32>(CONTROL_ENTRY_COUNT) < count) {
+    if (!evict()) return;
+  }
+}
+
 /**
  * An entry for the key, to be filled by the caller: the one that exists (its decision is stale), or a new one, at the
  * cost of another if need be; with a chain for its further outputs. 0 if there is no slot, or no entry that may give way.
@@ -283,7 +292,11 @@ function evict(): bool {
 export function install(key: usize, chunks: u32, hash: u32, outputs: u32): usize {
   let entry = find(key, hash);
   if (entry) dropChain(entry);
-  else entry = insert(key, chunks, hash);
+  if (outputs > 1) {
+    makePlace(outputs);
+    entry = find(key, hash); // it may have given way itself
+  }
+  if (!entry) entry = insert(key, chunks, hash);
   if (!entry || appendChain(entry, outputs - 1)) return entry;
   remove(entry);
   store<u64>(CONTROL_UNCACHED, load<u64>(CONTROL_UNCACHED) + 1);
