@@ -365,9 +365,13 @@ export class Engine {
     });
   }
 
+  /** Exact, as the kernel's comparison with the end of a tick is: the nanoseconds of our days have more digits than a double. */
   #tickOfFirstRow(): number {
-    const timeMs = this.#timeOf(this.memory.rows);
-    return this.#timeline?.tickOf(timeMs) ?? Math.floor(timeMs);
+    const { memory } = this;
+    const at = memory.rows + ROW.TIMESTAMP;
+    const high = memory.u32(at + 4);
+    const timeMs = high * 4_294 + Math.floor((high * 967_296 + memory.u32(at)) / 1_000_000); // 2^32 ns are 4294.967296 ms
+    return this.#timeline?.tickOf(timeMs) ?? timeMs;
   }
 
   /** In nanoseconds; a time later than any packet's where nothing hangs on ticks. */

@@ -104,6 +104,8 @@ interface Timed {
   readonly frame: Uint8Array;
 }
 const at = (timeUs: number, kind: number, tag = 0): Timed => ({ timeUs, frame: frame(kind, tag) });
+/** Of 2023, in nanoseconds. */
+const EPOCH = 1_700_000_000_000_000_000n;
 
 function makeEngine(events: TimedEvent[] = []): { engine: Engine; node: ReturnType<typeof counter> } {
   const node = counter();
@@ -155,6 +157,29 @@ describe("ticks", () => {
       "999 data 0 count 0",
       "1000 data 0 count 1",
     ]);
+  });
+
+  test.each([1, 2])("a packet some nanoseconds before a tick is not in it, in bursts of %i", (burst) => {
+    const { engine } = makeEngine();
+    const { memory } = engine;
+    const buffer = memory.allocate(2 * 64);
+    const input = [
+      { frame: frame(INCREMENT, 1), timeNs: EPOCH + 500_000n },
+      { frame: frame(DATA), timeNs: EPOCH + 999_950n }, // a double would say that it is the next millisecond
+    ];
+    const counts: number[] = [];
+    for (let first = 0; first < input.length; first += burst) {
+      const some = input.slice(first, first + burst);
+      some.forEach((one, index) => {
+        memory.bytes.set(one.frame, buffer + index * 64);
+        engine.setRow(index, buffer + index * 64, one.frame.length, IN, one.timeNs, first + index);
+      });
+      for (const _ of engine.run(some.length)) {
+        for (const { verdict, frame: bytes } of engine.lastBurst()) if (verdict === "delivered") counts.push(bytes[5]!);
+      }
+    }
+    expect(counts).toEqual([0]);
+    expect(engine.nowMs).toBe(Number(EPOCH / 1_000_000n));
   });
 
   test("effects of one tick are settled in the order of the packets", () => {
