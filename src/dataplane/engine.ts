@@ -397,6 +397,7 @@ export class Engine {
       for (let first = 0; first < emitted.length; first += atOnce) {
         this.#emitted = emitted.slice(first, first + atOnce);
         this.#arrived = 0;
+        this.#round = -1; // the budget of the burst before is not theirs
         this.#kernel.begin(0);
         this.#injectAll();
         yield;

@@ -147,6 +147,29 @@ describe("the budget", () => {
     expect([...engine.flows()]).toEqual([]);
   });
 
+  test("what a node sends on between two ticks has its own, whatever the burst before has used up", () => {
+    const [again, rest, later] = [packet(2), packet(3), packet(4)];
+    const consumed = { verdict: { kind: "consume" }, cacheable: false, stamps: [] } as const;
+    const decided: number[] = [];
+    const node: Node = {
+      name: "n",
+      decide({ bytes, start }) {
+        const flow = bytes[start + 29]!;
+        decided.push(flow);
+        if (flow !== 1) return consumed;
+        const emissions = [again, rest].map((frame) => ({ port: IN, direction: "in", frame }) as const);
+        return { ...consumed, emissions, effects: [{ kind: "later" }] };
+      },
+      state: { settle: (_effect, work) => work.resubmit(IN, later) },
+    };
+    const ports = [{ name: "n/in", node: 0 as NodeIndex, tunnel: false, peer: null }];
+    const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 2, decisionsPerBurst: 1 });
+    send(engine, [packet(1)]);
+    expect([decided, overloadDrops(engine)]).toEqual([[1, 2], [{ port: IN, count: 1 }]]);
+    engine.sendNothing(10_000_000n);
+    expect([decided, overloadDrops(engine)]).toEqual([[1, 2, 4], [{ port: IN, count: 1 }]]);
+  });
+
   test("a budget of 0 lets known flows pass and nothing else; without one, nothing is dropped for load", () => {
     const closed = chain(1, { decisionsPerBurst: 0 });
     send(closed.engine, [packet(1), packet(1)]);
