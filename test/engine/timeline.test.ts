@@ -206,6 +206,35 @@ describe("ticks", () => {
     expect(play(input, 256)).toEqual(["3000 data 0 count 0", "10000 data 0 count 1"]);
   });
 
+  test("over a pause of years time leaps, rather than settle millions of instants", () => {
+    let settled = 0;
+    const lastMs: number[] = [];
+    const node: Node = {
+      name: "n",
+      decide: () => ({ verdict: { kind: "consume" }, cacheable: true, stamps: [] }),
+      state: {
+        begin: (work) => work.setTimer(work.nowMs + 1, { kind: "tick" }),
+        settle(_effect, work) {
+          settled++;
+          lastMs[0] = work.nowMs;
+          work.setTimer(work.nowMs + 1, { kind: "tick" });
+        },
+      },
+    };
+    const ports = [{ name: "n/in", node: NODE, tunnel: false, peer: null }];
+    const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 2 });
+    const send = (ms: number): void => void engine.send([{ port: IN, frame: frame(DATA) }], BigInt(ms) * 1_000_000n);
+    send(0);
+    send(50_000);
+    expect(settled).toBe(50_000);
+    send(5_000_000);
+    expect(settled).toBeLessThan(200_000);
+    expect([engine.nowMs, lastMs]).toEqual([5_000_000, [5_000_000]]);
+    const before = settled;
+    send(5_000_100);
+    expect(settled - before).toBe(100); // and goes on as ever
+  });
+
   test("nodes begin at the time of the first packet, and tell with the time of the instant", () => {
     const events: TimedEvent[] = [];
     play([at(41_700, INCREMENT, 1), at(50_000, DATA)], 256, events);

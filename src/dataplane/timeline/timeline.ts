@@ -46,6 +46,12 @@ export interface TimelineHost {
   notify(event: TimedEvent, isOurs: boolean): void;
 }
 
+/**
+ * So many instants are settled on the way to the next packet, or to where time is let go on to; the rest of the way is one leap. Hosts
+ * that refresh what they know of each other have something to settle every half minute, so a month goes by before.
+ */
+const INSTANTS_MAX = 100_000;
+
 interface Raised {
   readonly node: NodeIndex;
   readonly effect: Effect;
@@ -67,6 +73,8 @@ export class Timeline {
   /** What waits for the time of the first packet to be known. */
   #afterStart: { readonly afterMs: number; readonly action: (nowMs: number) => void }[] = [];
   #nowMs = 0;
+  /** Instants settled since time was last where it should be. */
+  #instants = 0;
 
   constructor(nodes: readonly Node[], host: TimelineHost, companions?: Companions) {
     this.#nodes = nodes;
@@ -132,15 +140,17 @@ export class Timeline {
     return timer === null ? effects : Math.min(timer, effects);
   }
 
-  /** Settles the next instant, if it is not later than this one. False: there is nothing more to settle until then. */
+  /** Settles the next instant, or all at once beyond INSTANTS_MAX, if it is not later than this one. False: there is nothing more until then. */
   settleNext(byMs: number): boolean {
     if (!this.#hasBegun) return this.#begin(byMs);
     const next = this.nextMs;
     if (next === null || next > byMs) {
       this.#nowMs = Math.max(this.#nowMs, byMs);
+      this.#instants = 0;
       return false;
     }
-    const nowMs = Math.max(next, this.#nowMs);
+    const leaps = ++this.#instants > INSTANTS_MAX;
+    const nowMs = Math.max(leaps ? byMs : next, this.#nowMs);
     this.#nowMs = nowMs;
     for (let action = this.#agenda.takeDue(nowMs); action; action = this.#agenda.takeDue(nowMs)) action(nowMs);
     if (this.#raised.length > 0 && this.#raisedTick < nowMs) this.#settleRaised(nowMs);
