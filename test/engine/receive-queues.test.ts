@@ -6,6 +6,7 @@ import { parseAddress, type Vsid } from "../../src/dataplane/wire/index.js";
 import { kernelModule } from "../../src/kernel-file.js";
 import { Lab, type LabOptions } from "../../src/vswitch/index.js";
 import { load } from "../control/labs.js";
+import { concatenate } from "./build.js";
 import { HASHES, OUTER_HASH, queueLab, ROWS, SEGMENTS, segment } from "./queue-lab.js";
 
 const rss = (queues: number, offload = "{}"): string =>
@@ -85,6 +86,27 @@ describe("where packets stand", () => {
     expect(ends.map(({ queue }) => queue)).toEqual([inner, outer, inner, outer]);
     expect(bench.queues![inner]).toBe(2);
     expect(bench.queues![outer]).toBe(2);
+  });
+
+  it("extension headers before the inner TCP header hide it from the NIC, whatever packets of the flow came before", () => {
+    const row = ROWS.findIndex(([to]) => to.includes(":"));
+    const plain = SEGMENTS[row]!;
+    const options = [6, 0, 1, 4, 0, 0, 0, 0]; // a destination options header of padding, before TCP
+    const hidden = concatenate(plain.subarray(0, 54), options, plain.subarray(54));
+    hidden[19]! += options.length;
+    hidden[20] = 60;
+    const [inner, outer] = [HASHES[row]! & 127, OUTER_HASH & 127];
+    expect(inner).not.toBe(outer);
+    for (const frames of [
+      [plain, hidden, plain, hidden],
+      [hidden, plain, hidden, plain],
+    ]) {
+      const bench = new Bench(queueLab(rss(128)));
+      const ends = bench.send(frames);
+      expect(ends.map(({ verdict }) => verdict)).toEqual(frames.map(() => "delivered"));
+      expect(ends.map(({ queue }) => queue)).toEqual(frames.map((frame) => (frame === plain ? inner : outer)));
+      expect([bench.queues![inner], bench.queues![outer]]).toEqual([2, 2]);
+    }
   });
 
   it("a NIC with one queue has no such counts", () => {

@@ -282,6 +282,7 @@ function hashOf(bytes: Uint8Array, frame: ParsedFrame): number {
   if (ip) {
     for (const address of [ip.source, ip.destination]) fields.push(address.w0, address.w1, address.w2, address.w3);
     fields.push(ip.protocol, ["none", "first", "later"].indexOf(ip.fragment));
+    if (ip.family === 6 && ip.transportAt > ip.at + 40) fields.push(1); // extension headers
     if (ip.ports) fields.push(ip.ports.source, ip.ports.destination);
   } else if (isIpType(frame)) {
     for (let at = frame.start; at < frame.end; at++) fields.push(bytes[at]!); // malformed: no key, every one for itself

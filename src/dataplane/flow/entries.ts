@@ -162,6 +162,8 @@ function tunnelView(key: Uint8Array, kind: number, at: number): TunnelView {
   };
 }
 
+const WITHOUT_PORTS = KEY_FLAG.FIRST_FRAGMENT | KEY_FLAG.LATER_FRAGMENT | KEY_FLAG.TRANSPORT_CUT;
+
 function ipView(key: Uint8Array, family: AddressFamily, hasIdentifier: boolean): IpView {
   const protocol = u8(key, KEY.PROTOCOL);
   const flags = u8(key, KEY.FLAGS);
@@ -172,8 +174,8 @@ function ipView(key: Uint8Array, family: AddressFamily, hasIdentifier: boolean):
     destination: formatAddress(addressAt(family, key, KEY.BODY + length)),
     protocol,
     fragment: flags & KEY_FLAG.FIRST_FRAGMENT ? "first" : flags & KEY_FLAG.LATER_FRAGMENT ? "later" : null,
-    ports: flags & ~KEY_FLAG.TAGGED ? null : portsOf(key, protocol, ports),
-    identifier: flags & ~KEY_FLAG.TAGGED || !hasIdentifier ? null : identifierOf(key, protocol, ports),
+    ports: flags & WITHOUT_PORTS ? null : portsOf(key, protocol, ports),
+    identifier: flags & WITHOUT_PORTS || !hasIdentifier ? null : identifierOf(key, protocol, ports),
   };
 }
 

@@ -256,6 +256,8 @@ export const KEY_FLAG = {
   LATER_FRAGMENT: 4,
   /** TCP, UDP or ICMP whose first four octets are not in the frame, or of whose echo header not all that the key needs. */
   TRANSPORT_CUT: 8,
+  /** IPv6 with extension headers. */
+  EXTENSIONS: 16,
 } as const;
 /** Length of the key by KIND, in bytes; multiples of 16. */
 export const KEY_LENGTH = [0, 32, 32, 64, 48, 48, 80, 80, 80, 96, 48, 80, 80, 96] as const;

@@ -113,6 +113,13 @@ test("TCP with its flags", () => {
   });
 });
 
+test("ports behind extension headers", () => {
+  const options = [17, 0, 1, 4, 0, 0, 0, 0]; // destination options before UDP
+  const payload = concatenate(options, udp("fd00::5", "fd00::7", [1234, 53], new Uint8Array(6)));
+  const bytes = frame(MAC_B, MAC_A, ip({ source: "fd00::5", destination: "fd00::7", protocol: 60, payload }));
+  expect(viewOf(VM, bytes).ip).toMatchObject({ protocol: 17, fragment: null, ports: [1234, 53] });
+});
+
 test("a later fragment has no ports", () => {
   const bytes = frame(MAC_B, MAC_A, udp4(1234, 53));
   bytes[21] = 5;

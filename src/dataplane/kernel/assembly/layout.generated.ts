@@ -125,6 +125,7 @@ export const KEY_FLAG_TAGGED: u32 = 1;
 export const KEY_FLAG_FIRST_FRAGMENT: u32 = 2;
 export const KEY_FLAG_LATER_FRAGMENT: u32 = 4;
 export const KEY_FLAG_TRANSPORT_CUT: u32 = 8;
+export const KEY_FLAG_EXTENSIONS: u32 = 16;
 export const KEY_LENGTH_0: u32 = 0;
 export const KEY_LENGTH_1: u32 = 32;
 export const KEY_LENGTH_2: u32 = 32;

@@ -9,7 +9,7 @@
 
 import { be16, headerChecksumHolds } from "./bytes";
 import {
-  CONTROL_PORTS, FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
+  CONTROL_PORTS, FRAME_LENGTH_MAX, KEY_BODY, KEY_FLAGS, KEY_FLAG_EXTENSIONS, KEY_FLAG_FIRST_FRAGMENT, KEY_FLAG_LATER_FRAGMENT, KEY_FLAG_TAGGED,
   KEY_FLAG_TRANSPORT_CUT, KEY_KIND, KEY_PORT, KEY_PROTOCOL, KEY_TCI, KEY_VSID_HIGH, KIND_GRE4_IPV4, KIND_GRE6_IPV4, KIND_IPV4, KIND_IPV6, KIND_LINK,
   KIND_NVGRE4_LINK, KIND_NVGRE6_LINK, KIND_UNKEYED, PORT_FLAGS, PORT_FLAG_ECHO, PORT_SIZE, ROW_INNER_NETWORK, ROW_KEEP_END, ROW_LENGTH, ROW_MISSING,
   ROW_NETWORK, ROW_OFFSET, ROW_TCP_FLAGS,
@@ -29,6 +29,7 @@ const PROTOCOL_TCP: u32 = 6;
 const PROTOCOL_UDP: u32 = 17;
 const PROTOCOL_GRE: u32 = 47;
 const PROTOCOL_ICMPV6: u32 = 58;
+const ANY_FRAGMENT: u32 = KEY_FLAG_FIRST_FRAGMENT | KEY_FLAG_LATER_FRAGMENT;
 /** As the slow path's walker: longer chains are nobody's flow. */
 const EXTENSION_HEADERS_MAX: u32 = 8;
 
@@ -46,7 +47,7 @@ const PLAIN_IPV4: u32 = 0x45_0008;
 
 /** Results of `ipv4Header` and `ipv6Header`, valid until the next call. */
 let protocol: u32 = 0;
-let fragmentFlags: u32 = 0;
+let flags: u32 = 0;
 let transport: usize = 0;
 let packetEnd: usize = 0;
 
@@ -91,7 +92,7 @@ function parseRare(row: usize, key: usize, port: u32, isTunnel: bool): u32 {
     if (etherType == ETHERTYPE_IPV4) {
       if (!ipv4Header(network, end) || !headerChecksumHolds(network, (load<u8>(network) & 15) << 2)) return KIND_UNKEYED;
       if (protocol == PROTOCOL_GRE) {
-        return fragmentFlags ? KIND_UNKEYED : nvgre(row, key, port, frame, network, transport, packetEnd, 4, link);
+        return flags ? KIND_UNKEYED : nvgre(row, key, port, frame, network, transport, packetEnd, 4, link);
       }
     } else if (etherType == ETHERTYPE_IPV6) {
       if (!ipv6Header(network, end)) return KIND_UNKEYED;
@@ -155,7 +156,7 @@ function flow(row: usize, key: usize, port: u32, frame: usize, etherType: u32, n
     store<u64>(key, 0, KEY_BODY + 4);
   }
   if (kind != firstKind) {
-    link |= fragmentFlags << FLAGS_SHIFT;
+    link |= flags << FLAGS_SHIFT;
     portWord |= protocol << PROTOCOL_SHIFT;
   }
   store<u64>(key, load<u64>(frame));
@@ -164,17 +165,17 @@ function flow(row: usize, key: usize, port: u32, frame: usize, etherType: u32, n
   return kind;
 }
 
-/** TCP's flags into the row; returns the ports, or what ICMP has in their place, or 0. Cut ones are noted in `fragmentFlags`. */
+/** TCP's flags into the row; returns the ports, or what ICMP has in their place, or 0. Cut ones are noted in `flags`. */
 // @ts-ignore: decorator
 @inline
 function transportFields(row: usize, port: u32): u32 {
-  if (fragmentFlags) return 0;
+  if (flags & ANY_FRAGMENT) return 0;
   const isTcp = protocol == PROTOCOL_TCP;
   const isIcmp = protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
   if (!isTcp && !isIcmp && protocol != PROTOCOL_UDP) return 0;
   const room = <i32>(packetEnd - transport);
   if (room < 4) {
-    fragmentFlags = KEY_FLAG_TRANSPORT_CUT;
+    flags |= KEY_FLAG_TRANSPORT_CUT;
     return 0;
   }
   if (isTcp && room >= 14) store<u8>(row, load<u8>(transport, 13), ROW_TCP_FLAGS);
@@ -187,7 +188,7 @@ function icmpFields(room: i32, port: u32): u32 {
   const isEcho = protocol == PROTOCOL_ICMP ? (typeAndCode & 0xf7) == 0 : (typeAndCode & 0xfe) == 128;
   if (!isEcho || !(load<u32>(<usize>load<u32>(CONTROL_PORTS) + <usize>port * PORT_SIZE, PORT_FLAGS) & PORT_FLAG_ECHO)) return typeAndCode;
   if (room < 8) {
-    fragmentFlags = KEY_FLAG_TRANSPORT_CUT;
+    flags |= KEY_FLAG_TRANSPORT_CUT;
     return 0;
   }
   return typeAndCode | (<u32>load<u16>(transport, 4) << 16);
@@ -204,9 +205,9 @@ function ipv4Header(at: usize, end: usize): bool {
   const totalLength = be16(at + 2);
   if (versionIhl >>> 4 != 4 || headerLength < 20 || totalLength < headerLength || <i32>totalLength > room) return false;
   const fragment = <u32>load<u16>(at, 6);
-  fragmentFlags = 0;
+  flags = 0;
   if (fragment & NOT_WHOLE) {
-    fragmentFlags = fragment & FRAGMENT_OFFSET ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
+    flags = fragment & FRAGMENT_OFFSET ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
   }
   protocol = load<u8>(at, 9);
   transport = at + headerLength;
@@ -225,7 +226,7 @@ function ipv6Header(at: usize, end: usize): bool {
   if (end < at + 40 || load<u8>(at) >>> 4 != 6) return false;
   packetEnd = at + 40 + be16(at + 4);
   if (packetEnd > end) return false;
-  fragmentFlags = 0;
+  flags = 0;
   let next = <u32>load<u8>(at, 6);
   let position = at + 40;
   for (let headers: u32 = 0; next == 0 || next == 43 || next == 44 || next == 51 || next == 60; headers++) {
@@ -235,7 +236,8 @@ function ipv6Header(at: usize, end: usize): bool {
     if (packetEnd < position + length) return false;
     const isFragment = next == 44;
     // Offset zero counts as first even when nothing follows (atomic fragments, RFC 6946).
-    if (isFragment) fragmentFlags = be16(position + 2) & 0xfff8 ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
+    if (isFragment) flags |= be16(position + 2) & 0xfff8 ? KEY_FLAG_LATER_FRAGMENT : KEY_FLAG_FIRST_FRAGMENT;
+    flags |= KEY_FLAG_EXTENSIONS;
     next = load<u8>(position);
     position += length;
     if (isFragment) break;

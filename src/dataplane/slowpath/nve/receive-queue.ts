@@ -93,7 +93,7 @@ function lookInside(bytes: Uint8Array, frame: ParsedFrame, outer: ParsedIp, nic:
   if (!handlesFamilies(nic, inner.family, outer.family))
     return blind(`the NIC cannot spread IPv${inner.family} in IPv${outer.family}`);
   if (inner.family === 6 && inner.transportAt !== inner.at + IPV6_LENGTH)
-    return blind("extension headers before the inner TCP or UDP header", true);
+    return blind("extension headers before the inner TCP or UDP header");
   const length = headersEnd(bytes, inner) - frame.start;
   const isPacketsOwn = nic.maxHeaderSize < HEADERS_MAX;
   if (length > nic.maxHeaderSize)
