@@ -71,13 +71,25 @@ export async function finishAll(outputs: readonly CaptureOutput[]): Promise<void
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Signals so close behind the first are the same wish: timeout(1) sends one to the process and one to its group. */
+export const SAME_WISH_MS = 200;
 
-/** A signal ends the run between two bursts (or batches), or while it waits for an input. */
+/**
+ * A signal ends the run between two bursts (or batches), or while it waits for an input. A second one ends the process, which may wait for
+ * somebody who does not read what it writes.
+ */
 export class Interruption {
   #signal: NodeJS.Signals | undefined;
+  #firstMs: number | undefined;
   #interrupt: () => void = () => {};
   readonly #interrupted: Promise<void>;
   readonly #listener = (signal: NodeJS.Signals): void => {
+    this.#firstMs ??= performance.now();
+    if (performance.now() - this.#firstMs >= SAME_WISH_MS) {
+      this.end();
+      process.kill(process.pid, signal); // does what it does where nobody listens
+      return;
+    }
     this.#signal = signal;
     this.#interrupt();
   };

@@ -182,6 +182,16 @@ describe("outputs", () => {
     expect(existsSync(at("b.pcap.partial"))).toBe(true);
   });
 
+  it.each(["", "--workers 2"])("a second signal does not wait for somebody who does not read %s", async (workers) => {
+    const at = workplace();
+    writePcap(at("in.pcap"), Array<Uint8Array>(20_000).fill(innerOf("a"))); // more than a pipe holds
+    const line = `mkfifo f; sleep 10 < f & reader=$!
+      hnv encap in.pcap - ${TUNNEL.join(" ")} ${workers} > f & child=$!
+      sleep 1.5; kill -TERM $child; sleep 1; kill -0 $child && echo waits; kill -TERM $child; wait $child; status=$?
+      kill $reader; exit $status`;
+    expect(await shell(line, { cwd: at(".") })).toMatchObject({ status: 128 + 15, stdout: "waits\n" });
+  });
+
   it("no place, two roles, one name twice: refused before anything is touched", async () => {
     const at = workplace();
     writePcap(at("in.pcap"), [innerOf("a")]);

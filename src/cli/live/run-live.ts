@@ -15,6 +15,7 @@ import {
   rememberDevices,
 } from "../../io/index.js";
 import type { Lab } from "../../vswitch/index.js";
+import { SAME_WISH_MS } from "../drive.js";
 import type { LabRecipe } from "../engines.js";
 import { CliError, failure, usageError } from "../errors.js";
 import { EventLog } from "../events.js";
@@ -67,8 +68,6 @@ const DECISIONS_PER_BURST = 16;
 /** What strangers can make responders say at one port, a second. */
 const ANSWERS_PER_SECOND = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-/** Signals so close behind the first are the same wish: timeout(1) sends one to the process and one to its group. */
-const SAME_WISH_MS = 200;
 
 /** Runs until a signal comes, or until every interface is at its end. */
 export async function runLive(labFile: string, options: LiveRunOptions): Promise<void> {
