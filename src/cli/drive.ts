@@ -81,8 +81,8 @@ export const SAME_WISH_MS = 200;
 export class Interruption {
   #signal: NodeJS.Signals | undefined;
   #firstMs: number | undefined;
+  /** Ends the waiting of `unless`. */
   #interrupt: () => void = () => {};
-  readonly #interrupted: Promise<void>;
   readonly #listener = (signal: NodeJS.Signals): void => {
     this.#firstMs ??= performance.now();
     if (performance.now() - this.#firstMs >= SAME_WISH_MS) {
@@ -92,16 +92,11 @@ export class Interruption {
     }
     this.#signal = signal;
     this.#interrupt();
+    this.notify();
   };
 
   /** `notify` is called when a signal has come. */
-  constructor(notify: () => void = () => {}) {
-    this.#interrupted = new Promise((resolve) => {
-      this.#interrupt = () => {
-        resolve();
-        notify();
-      };
-    });
+  constructor(private readonly notify: () => void = () => {}) {
     for (const signal of SIGNALS) process.on(signal, this.#listener);
   }
 
@@ -109,9 +104,17 @@ export class Interruption {
     if (this.#signal) throw failure(`ended by ${this.#signal}; what was written so far stays as FILE.partial`);
   }
 
+  /** Waits for one thing at a time. A promise of the signal, raced with each, would keep them all until it comes. */
   async unless<Result>(work: Promise<Result>): Promise<Result> {
-    work.catch(() => {}); // it may fail after nobody waits for it any more
-    await Promise.race([work, this.#interrupted]);
+    const settled = work.then(
+      () => {},
+      () => {}, // it may fail after nobody waits for it any more
+    );
+    this.check();
+    await new Promise<void>((resolve) => {
+      this.#interrupt = resolve;
+      settled.then(resolve);
+    });
     this.check();
     return work;
   }
