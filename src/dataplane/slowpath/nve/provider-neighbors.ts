@@ -57,6 +57,8 @@ interface Entry {
   readonly from: ProviderAddress;
   state: "incomplete" | "reachable" | "probing" | "failed";
   mac: Mac | null;
+  /** When it was last heard. */
+  heardMs: number;
   tries: number;
   /** Timers of earlier rounds no longer matter. */
   round: number;
@@ -105,7 +107,7 @@ export class ProviderNeighbors {
       if (packet) work.resubmit(packet.port, packet.frame); // to be dropped, unless there is a place by then
       return;
     }
-    const entry: Entry = { address, from, state: "incomplete", mac: null, tries: 0, round: 0, waiting: [] };
+    const entry: Entry = { address, from, state: "incomplete", mac: null, heardMs: 0, tries: 0, round: 0, waiting: [] };
     if (packet) entry.waiting.push(packet);
     this.#entries.set(key, entry);
     this.#ask(entry, work);
@@ -117,10 +119,14 @@ export class ProviderNeighbors {
     const { interfaceIndex, vlanID } = entry.from;
     if (work.ports.nicPort(interfaceIndex) !== port || vlanID !== vlan) return; // another neighbor of that address
     const isNew = entry.mac !== mac || entry.state === "failed";
+    const hasTimer = entry.state === "reachable"; // which sees that it was heard since
     entry.mac = mac;
+    entry.heardMs = work.nowMs;
     entry.state = "reachable";
-    entry.round++;
-    work.setTimer<NeighborEffect>(work.nowMs + REACHABLE_MS, { kind: "neighborTimer", address, round: entry.round });
+    if (!hasTimer) {
+      entry.round++;
+      work.setTimer<NeighborEffect>(work.nowMs + REACHABLE_MS, { kind: "neighborTimer", address, round: entry.round });
+    }
     if (isNew) {
       replaceNeighbor(work, address, mac);
       work.notify({ kind: "neighborChanged", address: formatAddress(address), mac: formatMac(mac) });
@@ -136,6 +142,11 @@ export class ProviderNeighbors {
       return;
     }
     if (entry.state === "reachable") {
+      const dueMs = entry.heardMs + REACHABLE_MS;
+      if (work.nowMs < dueMs) {
+        work.setTimer<NeighborEffect>(dueMs, { kind: "neighborTimer", address, round });
+        return;
+      }
       entry.state = "probing";
       entry.tries = 0;
     }
