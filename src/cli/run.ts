@@ -274,9 +274,13 @@ async function runAlone(run: Run, options: RunOptions, readers: CaptureReader[])
   await openAll(entries, engine.memory, {}, readers);
   events.open();
   const writers = await makeWriters(lab, exits, readers);
-  const taps = new Map(
-    exits.map(({ port }, index) => [port, new PortTap(engine, [port], writers[index]!, limits)] as const),
-  );
+  const taps = new Map<PortIndex, PortTap>();
+  try {
+    for (const [index, { port }] of exits.entries())
+      taps.set(port, new PortTap(engine, [port], writers[index]!, limits));
+  } catch (error) {
+    await abandonAll(writers, inWords(error, `${exits.length} outputs at a time`));
+  }
   const logs = await makeLogs(lab, options, taps, limits).catch((error: unknown) => abandonAll(writers, error));
   const arrivals = arrivalsOf(engine.memory, arrivalsAt(entries, readers), limits);
   await drive({ engine, arrivals, departures: [...logs, ...taps.values()] });
@@ -302,8 +306,16 @@ async function openAll(
   options: CaptureReaderOptions,
   readers: CaptureReader[],
 ): Promise<void> {
-  for (const { file } of entries) readers.push(await openCapture(file, memory, options));
+  try {
+    for (const { file } of entries) readers.push(await openCapture(file, memory, options));
+  } catch (error) {
+    throw inWords(error, `${entries.length} inputs at a time`);
+  }
 }
+
+/** Buffers lie in one memory of at most 4 GiB, which is more than enough but for hundreds of files. */
+const inWords = (error: unknown, what: string): unknown =>
+  error instanceof RangeError ? usageError(`${what} need more memory than there is; use fewer`) : error;
 
 const arrivalsAt = (entries: readonly EntryFile[], readers: readonly CaptureReader[]) =>
   entries.map(({ port }, index) => ({ port, reader: readers[index]! }));

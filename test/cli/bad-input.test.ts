@@ -63,6 +63,14 @@ describe("inputs", () => {
     expect(resultOf(ended).totals.in).toBe(readPcap(file).length);
   });
 
+  it("more captures at a time than there is memory for are refused in one line", async () => {
+    const ins = Array.from({ length: 200 }, () => ["--in", `host1/Blue1=${join(PCAPS, "blue1-tcp-sent.pcap")}`]).flat();
+    const { status, stderr } = await hnv(["run", LABS.plain, ...ins, "--workers", "2"]);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(ONE_LINE);
+    expect(stderr).toContain("200 inputs at a time need more memory");
+  });
+
   it("damage: all frames before it, whole outputs, the byte offset, status 1", async () => {
     const at = workplace();
     const whole = readFileSync(join(PCAPS, "blue1-tcp-sent.pcap"));
