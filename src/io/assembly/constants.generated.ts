@@ -12,6 +12,7 @@ export const INTERFACE_SHIFT: u32 = 24;
 export const INTERFACE_FLAGS: u32 = 28;
 export const INTERFACE_SIZE: u32 = 32;
 export const MODIFIED_RECORD_LENGTH: u32 = 24;
+export const PACKET_BLOCK_MAX: u32 = 524288;
 export const RECORD_SECONDS: u32 = 0;
 export const RECORD_FRACTION: u32 = 4;
 export const RECORD_CAPTURED: u32 = 8;

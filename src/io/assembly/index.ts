@@ -12,7 +12,7 @@ import {
 import {
   EPB, EPB_FRAME, EPB_LENGTH_MIN, INTERFACE_DIVISOR, INTERFACE_FLAGS, INTERFACE_MULTIPLIER, INTERFACE_OFFSET_NS,
   INTERFACE_SHIFT, INTERFACE_SIZE, RECORD_CAPTURED, RECORD_LENGTH, RECORD_ORIGINAL, STOP_BAD, STOP_FULL, STOP_LINK,
-  STOP_MORE, STOP_OTHER, FRAME_MAX,
+  STOP_MORE, STOP_OTHER, FRAME_MAX, PACKET_BLOCK_MAX,
 } from "./constants.generated";
 
 /** Where the last scan or write stopped. */
@@ -119,7 +119,7 @@ export function scanBlocks(
     const length = swap32(load<u32>(at, 4), swapped);
     const captured = swap32(load<u32>(at, 20), swapped);
     const id = swap32(load<u32>(at, 8), swapped);
-    if (length & 3 || captured > FRAME_MAX || length < EPB_LENGTH_MIN + ((captured + 3) & ~3) || id >= faceCount) {
+    if (length & 3 || length > PACKET_BLOCK_MAX || captured > FRAME_MAX || length < EPB_LENGTH_MIN + ((captured + 3) & ~3) || id >= faceCount) {
       stop = STOP_BAD;
       break;
     }

@@ -17,6 +17,9 @@ export const EPB_LENGTH_MIN = 32;
 /** What packing enhanced packet blocks in place needs before each frame: header, trailer and padding of the one before. */
 export const EPB_GAP = 36;
 
+/** Larger packet blocks are taken for damage: with all its options, a packet has to fit into a buffer together with others. */
+export const PACKET_BLOCK_MAX = 524_288;
+
 /** Longest captured length that is believed; what libpcap allows for Ethernet too. */
 export const FRAME_MAX = 262_144;
 

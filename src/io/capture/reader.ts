@@ -15,7 +15,7 @@
 import { ROW, ROW_SIZE } from "../../dataplane/packet/index.js";
 import { COMPRESSION_MAGIC_LENGTH, decompressed } from "./compression.js";
 import { CaptureError, type CaptureErrorCode, systemReason } from "./errors.js";
-import { EPB_LENGTH_MIN, FRAME_MAX, INTERFACE, RECORD, STOP } from "./layout.js";
+import { EPB_LENGTH_MIN, FRAME_MAX, INTERFACE, PACKET_BLOCK_MAX, RECORD, STOP } from "./layout.js";
 import { LINKTYPE_ETHERNET, linkTypeRefusal } from "./link-types.js";
 import type { Memory } from "./memory.js";
 import { isPcapMagic, PCAP_HEADER_LENGTH, type PcapHeader, readPcapHeader } from "./pcap.js";
@@ -59,8 +59,8 @@ export interface KeptBlock {
 }
 
 const CHUNK_BYTES = 4 * 1024 * 1024;
-/** Room for the beginning of a straddling record. Packet blocks larger than this are taken for damage. */
-const FRONT_BYTES = 512 * 1024;
+/** Room for the beginning of a straddling record. */
+const FRONT_BYTES = PACKET_BLOCK_MAX;
 const HEAD_BYTES = 65_536;
 const INTERFACES_MAX = 65_536;
 
@@ -550,7 +550,7 @@ export class CaptureReader {
     const at = this.#cursor;
     const type = view.getUint32(at, this.#isLittleEndian);
     const length = view.getUint32(at + 4, this.#isLittleEndian);
-    if (length % 4 !== 0 || length < lengthMin(type)) {
+    if (length % 4 !== 0 || length < lengthMin(type) || length > PACKET_BLOCK_MAX) {
       this.#badLength(length);
       return false;
     }

@@ -318,6 +318,30 @@ describe("impossible headers", () => {
     expect(cut.error?.offset).toBe(96);
   });
 
+  it.each([65_536, 4_194_304])(
+    "a packet block larger than the buffers' front is damage in pieces of %i octets too",
+    async (chunkBytes) => {
+      const bytes = (text: string): Buffer => Buffer.from(text, "hex");
+      const length = 600_000;
+      const block = Buffer.alloc(length); // with options of zero octets behind its frame
+      bytes(PACKET).copy(block);
+      block.writeUInt32LE(length, 4);
+      block.writeUInt32LE(length, length - 4);
+      const before = Array<Buffer>(10_000).fill(bytes(PACKET));
+      const path = file("wide", Buffer.concat([bytes(SECTION + INTERFACE), ...before, block, bytes(PACKET)]));
+      const memory = new PlainMemory();
+      const rows = memory.allocate(256 * 64);
+      const reader = await openCapture(path, memory, { chunkBytes });
+      do {
+        while (reader.fill(rows, 0, 256, 1_000_000) > 0);
+      } while (await reader.more());
+      await reader.close();
+      expect(reader.frameCount).toBe(10_000);
+      expect(reader.damage).toMatchObject({ code: "CAPTURE_LENGTH", offset: 48 + 10_000 * 48 });
+      expect(reader.damage!.message).toContain("impossible length of 600000 bytes");
+    },
+  );
+
   it("reading takes the same memory whatever the size of the file", async () => {
     const record = Buffer.from(RECORD, "hex");
     const path = file("long", Buffer.concat([Buffer.from(PCAP, "hex"), ...Array<Buffer>(400_000).fill(record)]));
