@@ -1126,7 +1126,7 @@ describe("what random damage to a lab has shown", () => {
       providerRoutes: [
         {
           interfaceIndex: 1,
-          destinationPrefix: parsePrefix("0.0.0.0/0")!,
+          destinationPrefix: parsePrefix("0.0.0.0/0") as Prefix,
           nextHop: parseAddress("192.168.4.1")!,
           metric: 0,
         },
