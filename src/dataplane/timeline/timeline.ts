@@ -47,10 +47,11 @@ export interface TimelineHost {
 }
 
 /**
- * So many instants are settled on the way to the next packet, or to where time is let go on to; the rest of the way is one leap. Hosts
- * that refresh what they know of each other have something to settle every half minute, so a month goes by before.
+ * On the way to the next packet, or to where time is let go on to, so many instants are settled, and all of the first day; the rest of the
+ * way is one leap. Two hosts that refresh what they know of each other have something to settle every half minute: a month goes by before.
  */
 const INSTANTS_MAX = 100_000;
+const DAY_MS = 86_400_000;
 
 interface Raised {
   readonly node: NodeIndex;
@@ -73,8 +74,9 @@ export class Timeline {
   /** What waits for the time of the first packet to be known. */
   #afterStart: { readonly afterMs: number; readonly action: (nowMs: number) => void }[] = [];
   #nowMs = 0;
-  /** Instants settled since time was last where it should be. */
+  /** Instants settled since time was last where it should be, and when that was. */
   #instants = 0;
+  #pausedMs = 0;
 
   constructor(nodes: readonly Node[], host: TimelineHost, companions?: Companions) {
     this.#nodes = nodes;
@@ -149,7 +151,8 @@ export class Timeline {
       this.#instants = 0;
       return false;
     }
-    const leaps = ++this.#instants > INSTANTS_MAX;
+    if (this.#instants++ === 0) this.#pausedMs = this.#nowMs;
+    const leaps = this.#instants > INSTANTS_MAX && next - this.#pausedMs > DAY_MS;
     const nowMs = Math.max(leaps ? byMs : next, this.#nowMs);
     this.#nowMs = nowMs;
     for (let action = this.#agenda.takeDue(nowMs); action; action = this.#agenda.takeDue(nowMs)) action(nowMs);
