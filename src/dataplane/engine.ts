@@ -391,11 +391,10 @@ export class Engine {
       this.#nowMs = timeline.nowMs;
       this.memory.setU32(CONTROL.NOW_MS, this.#nowMs >>> 0);
       this.memory.setU64(this.#instant + ROW.TIMESTAMP, BigInt(this.#nowMs) * 1_000_000n);
-      // A question to everybody leaves at every port of the provider network: some at a time.
       const emitted = this.#emitted;
-      const atOnce = Math.max(1, Math.floor(this.memory.u32(CONTROL.COPY_ROWS) / (2 * this.ports.length)));
-      for (let first = 0; first < emitted.length; first += atOnce) {
-        this.#emitted = emitted.slice(first, first + atOnce);
+      for (let first = 0, next = 0; first < emitted.length; first = next) {
+        next = this.#endOfStep(emitted, first);
+        this.#emitted = emitted.slice(first, next);
         this.#arrived = 0;
         this.#round = -1; // the budget of the burst before is not theirs
         this.#kernel.begin(0);
@@ -404,6 +403,18 @@ export class Engine {
       }
       this.#emitted = [];
     }
+  }
+
+  /** Behind the frames from `first` on that are sent together: a question to everybody leaves at every port, and all lie in the arena. */
+  #endOfStep(emitted: readonly { readonly emission: Emission }[], first: number): number {
+    const frames = Math.max(1, Math.floor(this.memory.u32(CONTROL.COPY_ROWS) / (2 * this.ports.length)));
+    const end = Math.min(emitted.length, first + frames);
+    let bytesLeft = this.memory.u32(CONTROL.COPY_BYTES) - emitted[first]!.emission.frame.length;
+    for (let at = first + 1; at < end; at++) {
+      bytesLeft -= emitted[at]!.emission.frame.length;
+      if (bytesLeft < 0) return at;
+    }
+    return end;
   }
 
   /** Cuts bursts so that their packets become no more copies than this; a single packet may. */

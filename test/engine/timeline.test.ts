@@ -271,6 +271,30 @@ test("what goes on as if it had entered is counted as injected, and nothing is l
   expect(node.decisions).toBe(2); // the pair, and its first piece; the second finds the flow's entry
 });
 
+test("however much a node sends at an instant, all of it leaves", () => {
+  const frames = Array.from({ length: 100 }, (_, index) => {
+    const long = new Uint8Array(60_000);
+    long.set(frame(DATA, index));
+    return long;
+  });
+  const node: Node = {
+    name: "n",
+    decide: () => ({ verdict: { kind: "consume" }, cacheable: false, stamps: [], effects: [{ kind: "send" }] }),
+    state: {
+      settle(_effect, work) {
+        for (const one of frames) work.emit(OUT, one);
+      },
+    },
+  };
+  const ports = ["in", "out"].map((name) => ({ name, node: NODE, tunnel: false, peer: null }));
+  const engine = new Engine({ kernel: kernelModule(), nodes: [node], ports, stampCount: 2 });
+  engine.send([{ port: IN, frame: frame(DATA) }]);
+  const ends = engine.sendNothing(5_000_000n);
+  expect(ends.map(({ verdict, frame: bytes }) => [verdict, bytes[10], bytes.length])).toEqual(
+    frames.map((_, index) => ["delivered", index, 60_000]),
+  );
+});
+
 test("a flow that rests on the state is decided again when it changes, and only then", () => {
   const { engine, node } = makeEngine();
   const send = (ms: number, kind: number): void =>
