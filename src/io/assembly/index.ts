@@ -167,7 +167,8 @@ export function sortItems(list: usize, count: u32): void {
 
 /**
  * Writes a classic pcap record header into the gap before each frame of a stream, with a time in steps of `unit`
- * nanoseconds. Returns 1 if the records then lie back to back from `base`, in order, ending at `cursor`; otherwise 0.
+ * nanoseconds. Returns 1 if the records then lie back to back from `base`, in order, ending at `cursor`, and hold their times;
+ * otherwise 0.
  */
 export function writeRecords(list: usize, count: u32, base: usize, unit: u32): u32 {
   let expected = base;
@@ -184,7 +185,7 @@ export function writeRecords(list: usize, count: u32, base: usize, unit: u32): u
     store<u32>(record, <u32>(time - seconds * 1000000000) / unit, 4);
     store<u32>(record, length, RECORD_CAPTURED);
     store<u32>(record, length + load<u32>(item, STREAM_ITEM_MISSING), RECORD_ORIGINAL);
-    if (record != expected) inOrder = 0;
+    if (record != expected || seconds >> 32) inOrder = 0;
     if (length > longest) longest = length;
     expected = frame + length;
   }

@@ -23,7 +23,7 @@ export interface Encoded {
 
 /**
  * Encodes all frames of the stream, which has at least one. Undefined where they lie with another gap, or out of the order of their sequence
- * numbers, unless any order will do.
+ * numbers, unless any order will do, and where a time is none that a classic record can hold.
  */
 export function encode(stream: StreamBuffer, encoding: Encoding, inAnyOrder = false): Encoded | undefined {
   const scanner = scannerOf(stream.memory.memory);

@@ -79,6 +79,9 @@ export async function createCapture(path: string, options: CaptureWriterOptions)
   return new CaptureWriter(await openOutput(path), options);
 }
 
+/** The last that 32 bits can tell; times before 1970 look like later ones. */
+const SECONDS_MAX = 0xffff_ffff;
+
 interface WrittenInterface {
   readonly unit: 1 | 1000;
 }
@@ -163,11 +166,16 @@ export class CaptureWriter implements CaptureOutput {
   }
 
   #appendRecord(frame: Uint8Array, time: bigint, originalLength: number): void {
+    const perSecond = this.#options.isNanoseconds ? 1_000_000_000n : 1_000_000n;
+    const seconds = Number(time / perSecond);
+    if (seconds > SECONDS_MAX) {
+      const what = "a frame's time is not between 1970 and 2106, as pcap has them; use a name in .pcapng";
+      throw new CaptureError("CAPTURE_UNWRITABLE", this.name, what);
+    }
     const at = this.#output.reserve(RECORD.LENGTH + frame.length);
     const { bytes } = this.#output;
     const view = new DataView(bytes.buffer);
-    const perSecond = this.#options.isNanoseconds ? 1_000_000_000n : 1_000_000n;
-    view.setUint32(at + RECORD.SECONDS, Number((time / perSecond) & 0xffff_ffffn), true);
+    view.setUint32(at + RECORD.SECONDS, seconds, true);
     view.setUint32(at + RECORD.FRACTION, Number(time % perSecond), true);
     view.setUint32(at + RECORD.CAPTURED, frame.length, true);
     view.setUint32(at + RECORD.ORIGINAL, originalLength, true);

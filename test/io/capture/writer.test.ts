@@ -142,6 +142,30 @@ describe.skipIf(!HAS_TOOLS)("what is written", () => {
     expect(run("tshark", "-r", at("both.pcap")).trim().split("\n").length).toBe(30);
   });
 
+  it.each([
+    ["the last second", 0xffff_ffffn, "pcap", true],
+    ["the second behind it", 0x1_0000_0000n, "pcap", false],
+    ["the second behind it", 0x1_0000_0000n, "pcapng", true],
+    ["before 1970", BigInt.asUintN(64, -5_000_000_000n) / 1_000_000_000n, "pcap", false],
+  ] as const)("%s that pcap can tell (%i) in %s: %s", async (_, seconds, format, fits) => {
+    const timestampNs = seconds * 1_000_000_000n + 7n;
+    const path = at(`late-${seconds}.${format}`);
+    const memory = new PlainMemory();
+    const writer = await createCapture(path, { format, isNanoseconds: true });
+    const stream = allocateStream(memory, 10_000, 8, writer.gapBytes);
+    putFrame(stream, frameOf(1, 60), { timestampNs: timeOf(1), sequence: 1 });
+    putFrame(stream, frameOf(2, 60), { timestampNs, sequence: 2 });
+    const written = writer.drainStream(stream).then(() => writer.finish());
+    if (fits) {
+      await written;
+      expect((await readAll(path)).frames.map((frame) => frame.timestampNs)).toEqual([timeOf(1), timestampNs]);
+    } else {
+      await expect(written).rejects.toThrow(/a frame's time is not between 1970 and 2106, .* use a name in \.pcapng$/);
+      await writer.abandon();
+      expect((await readAll(`${path}.partial`)).frames.map((frame) => frame.timestampNs)).toEqual([timeOf(1)]);
+    }
+  });
+
   it("a pipe is written in place", async () => {
     const fifo = at("out-fifo");
     run("mkfifo", fifo);
