@@ -1,8 +1,9 @@
 /** How forwarding threads tell each other effects: both ends in one thread. */
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { LiveCompanions, makeCompanions } from "../../src/cli/live/companions.js";
 import type { Effect, NodeIndex } from "../../src/dataplane/transposition/index.js";
 import { Poller } from "../../src/io/index.js";
+import { system } from "../../src/io/live/system.js";
 
 const NODE = 0 as NodeIndex;
 const effect = (number: number): Effect => ({ kind: "test", number }) as Effect;
@@ -61,6 +62,32 @@ describe.runIf(isLinux)("companions", () => {
     expect(wakes(second)).toBe(true);
   });
 
+  test("a thread that has heard before it was woken does not stay awake for it", () => {
+    const [first, second] = make(2) as [LiveCompanions, LiveCompanions];
+    const { countEvent } = system();
+    vi.spyOn(system(), "countEvent").mockImplementationOnce((descriptor) => {
+      expect(heardBy(second)).toHaveLength(1);
+      countEvent(descriptor);
+    });
+    first.tell(NODE, effect(1));
+    wakes(second);
+    expect(heardBy(second)).toEqual([]);
+    expect(wakes(second)).toBe(false);
+  });
+
+  test("what is told while a thread hears others is heard as well, or wakes it", () => {
+    const [first, second, third] = make(3) as [LiveCompanions, LiveCompanions, LiveCompanions];
+    third.tell(NODE, effect(1));
+    third.tell(NODE, effect(2));
+    wakes(first);
+    const heard: Effect[] = [];
+    first.hear((_, effect_) => {
+      if (heard.length === 0) second.tell(NODE, effect(3));
+      heard.push(effect_);
+    });
+    expect(heard.length === 3 || wakes(first)).toBe(true);
+  });
+
   test("who does not hear is told so much and no more; what was not told is counted, and others hear it", () => {
     const [first, second, third] = make(3) as [LiveCompanions, LiveCompanions, LiveCompanions];
     for (let number = 0; number < 65_536; number++) {
@@ -74,6 +101,14 @@ describe.runIf(isLinux)("companions", () => {
     expect(heardBy(second).at(-1)).toEqual(effect(65_535));
     first.tell(NODE, effect(65_537));
     expect(heardBy(second)).toEqual([effect(65_537)]);
+  });
+
+  test("what a thread told that has ended holds nobody up", () => {
+    const [first, second] = make(2) as [LiveCompanions, LiveCompanions];
+    second.tell(NODE, effect(1));
+    second.close();
+    expect(heardBy(first).length).toBeLessThanOrEqual(1);
+    expect(heardBy(first)).toEqual([]);
   });
 
   test("nobody waits for companions that never come, once the run is to end", () => {

@@ -6,7 +6,7 @@
  *         ╚═ port ═ thread 2 ═╝          to that can come
  *
  * Forwarding threads do not return to their event loop, so messages are taken from the ports by hand; a word for each thread counts those that
- * wait for it, and it is woken when that was 0.
+ * wait for it, and it is woken when that was 0. It may have heard all before it is: then it wakes once for nothing.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Companions } from "../../dataplane/index.js";
@@ -102,18 +102,30 @@ export class LiveCompanions implements Companions, Pollable {
     });
   }
 
-  /** Gives what the others have told since the last call, what each told in its order. */
-  hear(take: (node: NodeIndex, effect: Effect) => void): void {
-    if (Atomics.load(this.#words, this.#worker) === 0) return;
+  /** A ring may come when all has been heard: to be silenced here, whatever there is to hear. */
+  woken(): void {
     this.#wakeups[this.#worker]!.reset();
-    for (const port of this.#ports) {
-      if (port === null) continue;
-      for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
-        Atomics.sub(this.#words, this.#worker, 1);
-        const { node, effect } = received.message as Message;
-        take(node, effect);
-      }
+  }
+
+  /** Gives what the others have told since the last call, what each told in its order. Whoever tells more meanwhile need not wake us. */
+  hear(take: (node: NodeIndex, effect: Effect) => void): void {
+    for (let hasHeard = true; hasHeard && Atomics.load(this.#words, this.#worker) > 0; ) {
+      hasHeard = false;
+      for (const port of this.#ports) hasHeard = this.#hear(port, take) || hasHeard;
     }
+  }
+
+  /** False if nothing was told at this port. What a thread that has ended told may be lost though it was counted. */
+  #hear(port: MessagePort | null, take: (node: NodeIndex, effect: Effect) => void): boolean {
+    let hasHeard = false;
+    if (port === null) return hasHeard;
+    for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
+      Atomics.sub(this.#words, this.#worker, 1);
+      const { node, effect } = received.message as Message;
+      take(node, effect);
+      hasHeard = true;
+    }
+    return hasHeard;
   }
 
   close(): void {
