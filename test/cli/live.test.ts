@@ -151,8 +151,11 @@ describe.skipIf(missing !== null)("two hosts, guests on TAP devices", () => {
     async (workers) => {
       const choices = { file: LABS.plain, options: ["--workers", String(workers)] };
       lab = await twoHosts([BLUE1, BLUE2]);
-      const host1 = await startHost(lab, "host1", [BLUE1], choices);
-      const host2 = await startHost(lab, "host2", [BLUE2], choices);
+      // Together: on a busy machine the first would have its address before the second has begun.
+      const [host1, host2] = await Promise.all([
+        startHost(lab, "host1", [BLUE1], choices),
+        startHost(lab, "host2", [BLUE2], choices),
+      ]);
       const states = () => [host1, host2].map((host) => host.objects().at(-1)?.providerAddresses[0]?.state);
       await until("a first look", () => !states().includes(undefined));
       expect(states()).toEqual(["Tentative", "Tentative"]);
