@@ -26,7 +26,7 @@ export {
   type InterfaceOptions,
 } from "./capture/writer.js";
 export { type CapInterface, openCap } from "./live/cap.js";
-export { CaptureQueue, makeCaptureQueue, ringBell } from "./live/capture-queue.js";
+export { type CapturePiece, CaptureQueue, makeCaptureQueue, ringBell } from "./live/capture-queue.js";
 export { LiveError, type LiveErrorCode } from "./live/errors.js";
 export type { EventedInterface } from "./live/evented.js";
 export { type Clock, type Generator, openGenerator } from "./live/generator.js";

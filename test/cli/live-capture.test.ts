@@ -100,6 +100,22 @@ describe("captures of ports", () => {
     expect(result.captures).toMatchObject([{ frames: 0, lost: 5000 }]);
   });
 
+  test.each(["a.pcap", "a.pcapng"])(
+    "of a piece that is written in part, the frames that are in %s count",
+    async (name) => {
+      const file = workplace()(name);
+      const binds = ["--bind", `host1/Blue1=${generator("size=1000", "rate=20000", "count=5000")}`];
+      const limited = 'trap "" XFSZ; ulimit -f 600; exec "$0" "$@"'; // 600 KiB
+      const args = [HNV, "run", LABS.plain, ...binds, "--capture", `host1/Blue1=${file}`, "--json"];
+      const { status, stdout } = spawnSync("bash", ["-c", limited, ...args], { encoding: "utf8" });
+      expect(status).toBe(1);
+      const [capture] = objectsIn(stdout).at(-1)!.captures!;
+      const count = (await framesIn(`${file}.partial`)).length;
+      expect(count).toBeGreaterThan(500);
+      expect(capture).toMatchObject({ frames: count, lost: 5000 - count });
+    },
+  );
+
   test("a reader that stands still loses frames, not the run; a third signal does not wait for it", async () => {
     const fifo = workplace()("pipe");
     spawnSync("mkfifo", [fifo]);

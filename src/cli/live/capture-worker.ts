@@ -1,6 +1,6 @@
 /** The thread of a live run that writes captures of ports, so that no forwarding thread waits for a disk. */
 import { parentPort, workerData } from "node:worker_threads";
-import { CaptureQueue, portCaptureForm, RotatingCapture } from "../../io/index.js";
+import { type CapturePiece, CaptureQueue, portCaptureForm, RotatingCapture } from "../../io/index.js";
 import { explainError } from "../errors.js";
 import type { CaptureJob, FromCaptureWriter } from "./capture-thread.js";
 
@@ -31,12 +31,18 @@ class PortWriter {
     for (const queue of this.#queues) {
       for (let piece = queue.peek(); piece; piece = queue.peek()) {
         isBusy = true;
-        if (this.failure === undefined) await this.#try(() => this.file.write(piece!.bytes));
-        if (this.failure !== undefined) this.discarded += piece.frames;
+        this.discarded += piece.frames - (await this.#write(piece));
         queue.release();
       }
     }
     return isBusy;
+  }
+
+  /** Gives how many frames of the piece are in the file now. */
+  async #write({ bytes, frames }: CapturePiece): Promise<number> {
+    if (this.failure !== undefined) return 0;
+    await this.#try(() => this.file.write(bytes));
+    return this.failure === undefined ? frames : this.file.form.count(bytes.subarray(0, this.file.kept));
   }
 
   async finish(): Promise<void> {

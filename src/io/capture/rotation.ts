@@ -4,6 +4,7 @@
  */
 import { unlink } from "node:fs/promises";
 import { parse } from "node:path";
+import { CaptureError } from "./errors.js";
 import { type OutputFile, openOutput, type WholeRecords } from "./output.js";
 
 export interface RotationLimits {
@@ -17,6 +18,8 @@ export interface RotationForm {
   /** What every file begins with. */
   readonly header: Uint8Array;
   readonly whole: WholeRecords;
+  /** How many records these bytes are, all of them whole. */
+  readonly count: (records: Uint8Array) => number;
 }
 
 const nothing: WholeRecords = () => 0;
@@ -26,10 +29,12 @@ export class RotatingCapture {
   #fileCount = 1;
   /** Bytes that the file has been given. */
   #position: number;
+  /** Bytes of the last `write` that are in files, all of whole records; fewer than all if it threw. */
+  kept = 0;
 
   private constructor(
     private readonly path: string,
-    private readonly form: RotationForm,
+    readonly form: RotationForm,
     private readonly limits: RotationLimits,
     file: OutputFile,
   ) {
@@ -49,18 +54,25 @@ export class RotatingCapture {
 
   /** Writes whole records, and goes on in the next file where one is full. Throws a CaptureError. */
   async write(records: Uint8Array): Promise<void> {
-    for (let at = 0; at < records.length; ) {
-      const part = this.#fitting(records.subarray(at));
-      if (part.length === 0) {
-        await this.#rotate();
-        continue;
-      }
-      await this.#file.idle();
-      this.#file.start(() => part, this.form.whole);
-      await this.#file.idle();
-      this.#position += part.length;
-      at += part.length;
+    this.kept = 0;
+    while (this.kept < records.length) {
+      const part = this.#fitting(records.subarray(this.kept));
+      if (part.length === 0) await this.#rotate();
+      else await this.#append(part);
     }
+  }
+
+  async #append(part: Uint8Array): Promise<void> {
+    await this.#file.idle();
+    this.#file.start(() => part, this.form.whole);
+    try {
+      await this.#file.idle();
+    } catch (error) {
+      if (error instanceof CaptureError) this.kept += Math.max(error.offset - this.#position, 0);
+      throw error;
+    }
+    this.#position += part.length;
+    this.kept += part.length;
   }
 
   /** Of these records, those that the file still takes. */

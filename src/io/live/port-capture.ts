@@ -38,19 +38,36 @@ const WAKE_BYTES = 512 * 1024;
 /** What a thread that forwards may be ahead of the one that writes: some hundredths of a second at the highest rates. */
 export const CAPTURE_QUEUE_BYTES = 16 * 1024 * 1024;
 
+/** Where a block of pcapng says how long it is. */
+const BLOCK_LENGTH = 4;
+
 /** Frames wait so long at most. */
 const PIECE_MS = 100;
 
 /** How such a capture's files look. */
 export function portCaptureForm(format: CaptureFormat, port: string): RotationForm {
-  if (format === "pcap") return { header: pcapHeader(true, FRAME_MAX), whole: wholeRecords(RECORD.LENGTH, true) };
+  if (format === "pcap") {
+    const count = countBy((view, at) => RECORD.LENGTH + view.getUint32(at + RECORD.CAPTURED, true));
+    return { header: pcapHeader(true, FRAME_MAX), whole: wholeRecords(RECORD.LENGTH, true), count };
+  }
   const blocks = [
     sectionBlock(),
     interfaceBlock(port, "received", true, FRAME_MAX),
     interfaceBlock(port, "sent", true, FRAME_MAX),
   ];
-  return { header: Buffer.concat(blocks), whole: wholeBlocks };
+  const count = countBy((view, at) => view.getUint32(at + BLOCK_LENGTH, true));
+  return { header: Buffer.concat(blocks), whole: wholeBlocks, count };
 }
+
+/** Counts records by how long each is. */
+const countBy =
+  (lengthAt: (view: DataView, at: number) => number) =>
+  ({ buffer, byteOffset, length }: Uint8Array): number => {
+    const view = new DataView(buffer, byteOffset, length);
+    let count = 0;
+    for (let at = 0; at < length; count++) at += lengthAt(view, at);
+    return count;
+  };
 
 export class PortCapture {
   /** For the engine: what enters the lab at the port, and what leaves it. */
