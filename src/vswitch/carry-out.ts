@@ -176,6 +176,7 @@ function setLink(
   const { ports } = host.snapshot;
   const port = ports.nicPort(place + 1);
   lab.engine.moveStamps(host.changePorts(ports.withStopped([port], kind === "linkDown"), [port]));
+  if (kind === "linkUp" && ports.hasStopped(port)) host.linkUp(place + 1, lab.engine.workOf(host.node));
   lab.notify(host, { kind, host: name, nic });
 }
 

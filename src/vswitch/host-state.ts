@@ -185,6 +185,11 @@ export class HostState implements NodeState {
     return [ANY_STAMP, providerStamp(this.node), ...[...changed].map(portStamp)];
   }
 
+  /** A NIC, by its interface index, has a link again. */
+  linkUp(interfaceIndex: number, work: NodeWork): void {
+    if (!this.#snapshot.ports.isAway) this.#snapshot.state.linkUp(interfaceIndex, this.#nveWork(work));
+  }
+
   /** Lookup records, routes and provider addresses are not persistent; what the NVE remembers is not either. */
   forget(work: NodeWork): void {
     this.#toRestore ??= this.#withoutOwnFindings();

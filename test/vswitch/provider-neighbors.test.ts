@@ -371,6 +371,41 @@ describe("duplicate address detection", () => {
     expect(bench.states("host1")).toEqual(["Preferred"]);
   });
 
+  test.each([
+    ["in use", 10_000, 14_000, "Preferred"],
+    ["probed when nobody could answer", 1_500, 5_500, "Preferred"],
+    ["still being probed", 1_500, 1_700, "Tentative"],
+  ])(
+    "RFC 5227 §2.1: a NIC that has a link again begins anew, with an address that was %s",
+    (_what, downMs, upMs, was) => {
+      const bench = new TimedLab(
+        `${text({})}events: [{ at: ${downMs}, event: linkDown, port: host1/nic1 }, { at: ${upMs}, event: linkUp, port: host1/nic1 }]\n`,
+      );
+      bench.send("host1/Blue1", data());
+      bench.wait(upMs - 1);
+      expect(bench.states("host1")).toEqual([was]);
+      bench.wait(upMs + 500);
+      expect(bench.states("host1")).toEqual(["Tentative"]);
+      bench.wait(upMs + 2_999);
+      expect(bench.states("host1")).toEqual(["Tentative"]);
+      bench.wait(upMs + 3_010);
+      expect([bench.states("host1"), bench.states("host2")]).toEqual([["Preferred"], ["Preferred"]]);
+    },
+  );
+
+  test("who took the address while the link was down is found out when it is back; and so is that he has gone", () => {
+    const bench = new TimedLab(
+      `${text({})}events: [${[5_000, 20_000].map((at) => `{ at: ${at}, event: linkDown, port: host1/nic1 }, { at: ${at + 1_000}, event: linkUp, port: host1/nic1 }`).join(", ")}]\n`,
+    );
+    bench.send("host1/Blue1", data());
+    bench.wait(6_100);
+    bench.send("host1/nic1", claim(), 6_200);
+    bench.wait(15_000);
+    expect(bench.states("host1")).toEqual(["Duplicate"]);
+    bench.wait(25_000);
+    expect(bench.states("host1")).toEqual(["Preferred"]);
+  });
+
   test("over IPv6 by one solicitation from the unspecified address", () => {
     const bench = new Bench({
       pa: ["2001:db8:4::11", "2001:db8:4::22"],

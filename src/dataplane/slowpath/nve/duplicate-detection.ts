@@ -1,6 +1,7 @@
 /**
  * Duplicate address detection for provider addresses (RFC 5227, RFC 4862 §5.4): Tentative until nobody has answered for it, then
- * Preferred and announced; Duplicate if somebody has. An address in use is defended, and stays.
+ * Preferred and announced; Duplicate if somebody has. An address in use is defended, and stays. When its NIC has a link again it begins anew, for
+ * nobody has heard of it meanwhile, and it of nobody.
  */
 import type { ProviderAddress } from "../../policy/policy.js";
 import { type Address, sameAddress } from "../../wire/address.js";
@@ -21,7 +22,7 @@ const ANNOUNCE_INTERVAL_MS = 2_000;
 const DEFEND_INTERVAL_MS = 10_000;
 
 export type DuplicateEffect =
-  | { readonly kind: "addressProbe"; readonly address: Address; readonly sent: number }
+  | { readonly kind: "addressProbe"; readonly address: Address; readonly sent: number; readonly round: number }
   | { readonly kind: "addressAnnounce"; readonly address: Address; readonly sent: number }
   /** Somebody else has the address, or wants it while we do not have it yet. */
   | { readonly kind: "addressConflict"; readonly address: Address; readonly mac: Mac };
@@ -30,36 +31,46 @@ export class DuplicateDetection {
   /** When each address was defended last. */
   readonly #defendedMs = new Map<string, number>();
 
-  /** No address is in use before it is known to be free. */
-  markTentative(work: NveWork): void {
+  /** How often the detection of each address has begun; timers of earlier rounds no longer matter. */
+  readonly #rounds = new Map<string, number>();
+
+  /** No address is in use before it is known to be free. With an interface only those there, whatever they were. */
+  markTentative(work: NveWork, interfaceIndex?: number): void {
     if (!work.policy.settings.duplicateAddressDetection) return;
-    for (const { providerAddress } of work.policy.providerAddresses.all)
+    for (const { providerAddress } of addressesAt(work, interfaceIndex))
       this.#setState(providerAddress, "Tentative", work);
   }
 
-  begin(work: NveWork): void {
-    for (const { providerAddress: address } of work.policy.providerAddresses.all)
-      this.settle({ kind: "addressProbe", address, sent: 0 }, work);
+  begin(work: NveWork, interfaceIndex?: number): void {
+    for (const { providerAddress: address } of addressesAt(work, interfaceIndex)) {
+      const round = this.#roundOf(address) + 1;
+      this.#rounds.set(formatAddress(address), round);
+      this.settle({ kind: "addressProbe", address, sent: 0, round }, work);
+    }
+  }
+
+  #roundOf(address: Address): number {
+    return this.#rounds.get(formatAddress(address)) ?? 0;
   }
 
   settle(effect: DuplicateEffect, work: NveWork): void {
     const pa = work.policy.providerAddresses.find(effect.address);
     if (!pa) return;
-    if (effect.kind === "addressProbe") this.#probe(pa, effect.sent, work);
+    if (effect.kind === "addressProbe") this.#probe(pa, effect, work);
     else if (effect.kind === "addressAnnounce") announce(pa, effect.sent, work);
     else this.#conflict(pa, effect.mac, work);
   }
 
-  #probe(pa: ProviderAddress, sent: number, work: NveWork): void {
-    const { providerAddress: address } = pa;
-    if (pa.addressState !== "Tentative") return;
+  #probe(pa: ProviderAddress, probe: Extract<DuplicateEffect, { kind: "addressProbe" }>, work: NveWork): void {
+    const { address, sent, round } = probe;
+    if (pa.addressState !== "Tentative" || round !== this.#roundOf(address)) return;
     if (sent === PROBES[address.family]) {
       this.#setState(address, "Preferred", work);
       announce(pa, 0, work);
       return;
     }
     work.emit(work.ports.nicPort(pa.interfaceIndex), probeFor(pa));
-    work.setTimer<DuplicateEffect>(work.nowMs + PROBE_INTERVAL_MS, { kind: "addressProbe", address, sent: sent + 1 });
+    work.setTimer<DuplicateEffect>(work.nowMs + PROBE_INTERVAL_MS, { ...probe, sent: sent + 1 });
   }
 
   #conflict(pa: ProviderAddress, mac: Mac, work: NveWork): void {
@@ -83,6 +94,9 @@ export class DuplicateDetection {
     work.notify({ kind: "providerAddressChanged", address: formatAddress(address), addressState, ...conflict });
   }
 }
+
+const addressesAt = ({ policy }: NveWork, interfaceIndex?: number): readonly ProviderAddress[] =>
+  policy.providerAddresses.all.filter((pa) => interfaceIndex === undefined || pa.interfaceIndex === interfaceIndex);
 
 function announce(pa: ProviderAddress, sent: number, work: NveWork): void {
   const { providerAddress: address } = pa;

@@ -52,6 +52,13 @@ export class NveState {
     this.duplicates.begin(work);
   }
 
+  /** A NIC has a link again: it may be that of another network, or others may have come (RFC 5227 §2.1). */
+  linkUp(interfaceIndex: number, work: NveWork): void {
+    if (work.policy.settings.resolve !== "wire") return;
+    this.duplicates.markTentative(work, interfaceIndex);
+    this.duplicates.begin(work, interfaceIndex);
+  }
+
   settle(effect: NveEffect, work: NveWork): void {
     switch (effect.kind) {
       case "neighborWanted":
