@@ -440,11 +440,14 @@ function destinationHostUnknown({ lab, host, policy, vsid, inner, frame }: Scene
   const isGroup = isGroupMac(inner.destination); // a copy, for one of the members at that provider address
   const isThere = ({ virtualSubnetID, providerAddress }: LookupRecord): boolean =>
     virtualSubnetID === vsid && frame.ip !== null && sameAddress(providerAddress, frame.ip.destination);
+  const byMac = policy.lookupRecords.findByMac(vsid, inner.destination);
+  const isRoutedHere = inner === frame && ip !== null && !isLinkLocal(ip.destination); // its MAC address may be the router's
   const record = isGroup
     ? [...policy.lookupRecords].find(isThere)
-    : ((ip && policy.lookupRecords.find(vsid, ip.destination)) ??
-      policy.lookupRecords.findByMac(vsid, inner.destination)[0] ??
-      nextHopRecord(policy, vsid, inner));
+    : ((isRoutedHere ? nextHopRecord(policy, vsid, inner) : undefined) ??
+      (ip && policy.lookupRecords.find(vsid, ip.destination)) ??
+      byMac.find(isThere) ??
+      byMac[0]);
   if (!record) return [];
   return redirected(lab, host.name, record, record.macAddress, record.virtualSubnetID);
 }
@@ -591,7 +594,15 @@ function senderNotAtSource(scene: Scene): readonly Cure[] {
     providerAddress: known?.record.providerAddress ?? outerSource,
     ...(isUnspecified(address) && { type: "L2Only" as const }),
   });
-  return [{ host: host.name, command, text: known ? `${known.host} has this record` : "as the packet itself says" }];
+  const added = {
+    host: host.name,
+    command,
+    text: known ? `${known.host} has this record` : "as the packet itself says",
+  };
+  const other = policy.lookupRecords.find(known?.record.virtualSubnetID ?? vsid, address);
+  if (!other) return [added];
+  const text = `the record gives the address to ${formatMac(other.macAddress)}; a record's MAC cannot be set`;
+  return [{ host: host.name, command: removeLookupRecord(host.name, other), text }, added];
 }
 
 /** What claims to come from a provider address that no host of the lab has is not believed. */

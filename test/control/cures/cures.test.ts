@@ -1143,6 +1143,32 @@ describe("what random damage to a lab has shown", () => {
     expect(ends).toEqual(["host2/Blue2"]);
   });
 
+  it("a routed packet whose next hop is at a provider address that nobody has: that record, not the gateway address's", () => {
+    const lab = replaced(makeLab(TWO_HOSTS), "host1", "10.0.1.9", { providerAddress: parseAddress("192.168.4.77")! });
+    const routed = udp("060600000101", BLUE1, "10.0.0.5", "10.0.1.9");
+    const blanks = { ProviderAddress: "192.168.4.22" };
+    const { cures, ends } = cured(lab, routed, "TX_PA_UNRESOLVED", "host1/Blue1", blanks);
+    expect(cures).toMatchObject([
+      { command: expect.stringMatching(/^Set-.* -VirtualSubnetID 5002 -CustomerAddress 10.0.1.9 /) },
+    ]);
+    expect(ends).toEqual(["host2/Blue3"]);
+  });
+
+  it("ARP of a VM whose address the far host has on record for another MAC: remove that record, then write the right one", () => {
+    const lab = makeLab(TWO_HOSTS);
+    const record = [...lab.policyOf("host2")!.lookupRecords].find(({ vmName }) => vmName === "Blue1")!;
+    lab.changePolicy("host2", { kind: "recordRemoved", record });
+    lab.changePolicy("host2", { kind: "recordAdded", record: { ...record, macAddress: parseMac("060600000077")! } });
+    const request = { operation: 1, senderMac: "06-06-00-00-00-05", sender: "10.0.0.5", target: "10.0.0.7" };
+    const question = ethernet("06-06-00-00-00-07", "06-06-00-00-00-05", arp(request));
+    const { cures, ends } = cured(lab, question, "RX_SRC_POLICY");
+    expect(cures.map(({ command }) => command!.split(" ")[0])).toEqual([
+      "Remove-NetVirtualizationLookupRecord",
+      "New-NetVirtualizationLookupRecord",
+    ]);
+    expect(ends).toEqual(["host2/Blue2"]);
+  });
+
   it("NVGRE to a provider address that stands for one customer address: another one for that record", () => {
     const lab = makeLab(TWO_HOSTS);
     const providerAddress = parseAddress("192.168.4.22")!;
