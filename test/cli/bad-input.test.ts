@@ -182,7 +182,7 @@ describe("outputs", () => {
     const at = workplace();
     const line = `mkfifo f; (cat ${join(PCAPS, "blue1-tcp-sent.pcap")}; sleep 20) > f & writer=$!
       hnv run ${LABS.plain} --in host1/Blue1=f --out host2/Blue2=b.pcap & child=$!
-      sleep 1.5; kill -TERM $child; wait $child; status=$?; kill $writer; exit $status`;
+      until test -e b.pcap.partial; do sleep 0.1; done; sleep 1; kill -TERM $child; wait $child; status=$?; kill $writer; exit $status`;
     const ended = await shell(line, { cwd: at(".") });
     expect(ended.status).toBe(1);
     expect(ended.stderr).toMatch(/^hnv: ended by SIGTERM/m);

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { packageObstacle } from "../../src/io/live/optional-package.js";
 import { createNetnsLab, type NetnsLab, netnsMissing } from "../oracles/netns.js";
 import { ovsMissing } from "../oracles/ovs.js";
 import { hasProgram, run, warnSkipped } from "../oracles/programs.js";
@@ -460,6 +461,16 @@ describe("usage", () => {
     expect(stderr).toBe("hnv: live interfaces need the npm package koffi\n");
     expect(status).toBe(1);
   });
+
+  test.skipIf(packageObstacle("cap") !== null || process.getuid?.() !== 0 || !hasProgram("setpriv"))(
+    "libpcap without its privilege says which one that is",
+    async () => {
+      const args = ["--bounding-set=-net_raw", HNV, "run", LABS.plain, "--bind", "host1/nic1=cap:lo"];
+      const { status, stderr } = spawnSync("setpriv", args, { encoding: "utf8" });
+      expect(stderr).toMatch(/^hnv: cap:lo: .*not permitted.*; it needs CAP_NET_RAW$/m);
+      expect(status).toBe(1);
+    },
+  );
 
   test.each([
     [

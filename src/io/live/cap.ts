@@ -45,7 +45,7 @@ export async function openCap(uri: string, memory: RowMemory): Promise<CapInterf
   const answer = await face.start();
   if (answer === "ready") return face;
   face.close();
-  throw liveErrorAt("LIVE_REFUSED", uri, answer);
+  throw liveErrorAt("LIVE_REFUSED", uri, /not permitted/i.test(answer) ? `${answer}; it needs CAP_NET_RAW` : answer);
 }
 
 /**
