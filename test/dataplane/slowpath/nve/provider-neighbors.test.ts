@@ -30,7 +30,7 @@ it("a neighbor that is heard again and again has one timer, and is asked half a 
       notify: () => {},
       resubmit: () => {},
       changePolicy: () => {},
-      policy: { neighbors: { all: [], find: () => undefined } },
+      policy: { neighbors: { all: [], find: () => undefined }, providerAddresses: { find: () => from } },
       ports: { nicPort: () => NIC },
     };
     neighbors.settle(effect, work as unknown as NveWork);
