@@ -284,8 +284,8 @@ function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[
   const destination = inner.ip?.destination;
   if (!destination) return [];
   const domain = policy.customerRoutes.routingDomainOf(vsid);
-  if (!domain && lab.domainOf(vsid)) return subnetUnknown(lab, host, vsid); // nothing leads out of a subnet without a routing domain
-  const id = domain?.id;
+  if (!domain) return subnetUnknown(lab, host, vsid); // nothing leads out of a subnet without a routing domain
+  const { id } = domain;
   const known = lab.routeElsewhere(
     host.name,
     (route) => route.routingDomainID === id && prefixContains(route.destinationPrefix, destination),
@@ -295,11 +295,9 @@ function routeMissing({ lab, host, policy, vsid, inner }: Scene): readonly Cure[
       { host: host.name, command: newCustomerRoute(host.name, known.route), text: `${known.host} has this route` },
     ];
   }
-  const text = domain
-    ? `no host of the lab has a route to ${formatAddress(destination)}; leave it out if nothing is there`
-    : `VSID ${vsid} has no customer route, and so no routing domain`;
+  const text = `no host of the lab has a route to ${formatAddress(destination)}; leave it out if nothing is there`;
   const command = newCustomerRoute(host.name, {
-    routingDomainID: id ?? { blank: "RDID" },
+    routingDomainID: id,
     virtualSubnetID: { blank: `VSID of ${formatAddress(destination)}, or of the gateway` },
     destinationPrefix: { blank: `prefix around ${formatAddress(destination)}` },
     nextHop: maskAddress(destination, 0), // on-link
@@ -545,7 +543,11 @@ function subnetUnknown(lab: LabKnowledge, host: HostSettings, vsid: Vsid): reado
     },
   );
   return [
-    { host: host.name, command, text: known ? `${known.host} has this route` : "no host of the lab knows the VSID" },
+    {
+      host: host.name,
+      command,
+      text: known ? `${known.host} has this route` : `VSID ${vsid} has no customer route, and so no routing domain`,
+    },
   ];
 }
 

@@ -56,9 +56,14 @@ export class LabKnowledge {
   recordElsewhere(vsid: Vsid, address: Address, notOn: string): { record: LookupRecord; host: string } | undefined {
     for (const { name } of this.#others(notOn)) {
       const record = this.lab.policyOf(name)!.lookupRecords.find(vsid, address);
-      if (record) return { record, host: name };
+      if (record && !this.#isNobodys(record)) return { record, host: name };
     }
     return undefined;
+  }
+
+  /** Does the record place at a host of the lab what nobody has? */
+  #isNobodys({ macAddress, providerAddress }: LookupRecord): boolean {
+    return this.ownerOf(providerAddress) !== undefined && this.adaptersWith(macAddress).length === 0;
   }
 
   /** Is the record's VM at this provider address, by the settings of its host, or by the record of any host but one? */
@@ -88,13 +93,15 @@ export class LabKnowledge {
     return undefined;
   }
 
-  /** The routing domain that any host gives a virtual subnet. */
+  /** The routing domain that any host gives a virtual subnet, with the subnets that any of them knows there. */
   domainOf(vsid: Vsid): RoutingDomain | undefined {
-    for (const { name } of this.lab.settings.hosts) {
-      const domain = this.lab.policyOf(name)!.customerRoutes.routingDomainOf(vsid);
-      if (domain) return domain;
-    }
-    return undefined;
+    const domains = this.lab.settings.hosts.flatMap(
+      ({ name }) => this.lab.policyOf(name)!.customerRoutes.routingDomainOf(vsid) ?? [],
+    );
+    const [first] = domains;
+    if (!first) return undefined;
+    const vsids = domains.flatMap((domain) => (domain.id === first.id ? domain.vsids : []));
+    return { ...first, vsids: [...new Set(vsids)].sort((a, b) => a - b) };
   }
 
   /** The provider address that a VM's packets should come from, or go to: of the family, if one is given. */
