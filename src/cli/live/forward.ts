@@ -120,11 +120,8 @@ async function run(
 
 function makeCaptures({ captures, bindings, bell }: LiveJob, engine: Engine): PortCapture[] {
   return captures.map(({ binding, format, queue }) => {
-    const capture = new PortCapture(engine.memory, new CaptureQueue(queue, new Int32Array(bell)), format);
     const { port } = bindings[binding]!;
-    engine.setStream(port, "rx", capture.received.address);
-    engine.setStream(port, "tx", capture.sent.address);
-    return capture;
+    return new PortCapture(engine.memory, new CaptureQueue(queue, new Int32Array(bell)), format, port);
   });
 }
 

@@ -39,6 +39,7 @@ export class Forwarder {
     for (const { port, live } of this.#bindings) {
       const count = live.receive(end, BURST_MAX, nowNs);
       this.#setPlaces(end, count, port);
+      if (count > 0) for (const capture of this.#captures) capture.received(end, count);
       end += count * ROW_SIZE;
     }
     for (let first = this.#arrivals; first < end; ) first = this.#runBurst(first, end);
@@ -86,7 +87,9 @@ export class Forwarder {
   /** Copies included. Frames that had to move lie in the arena, which the next burst uses again. */
   #sendAll(): void {
     const { memory } = this.#engine;
-    const end = memory.rows + memory.u32(CONTROL.ROW_COUNT) * ROW_SIZE;
+    const count = memory.u32(CONTROL.ROW_COUNT);
+    const end = memory.rows + count * ROW_SIZE;
+    for (const capture of this.#captures) capture.sent(memory.rows, count);
     for (let row = memory.rows; row < end; row += ROW_SIZE) {
       if (memory.bytes[row + ROW.VERDICT] !== VERDICT.DELIVERED) continue;
       const live = this.#interfaces[memory.u16(row + ROW.PORT)];

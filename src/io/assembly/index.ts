@@ -1,11 +1,12 @@
-// Capture records in bulk: from a buffer of a capture file to rows, and from an output stream to records.
+// Capture records in bulk: from a buffer of a capture file to rows, and from an output stream, or from rows, to records.
 //
 // Everything works in place, on addresses in the memory that the kernel works on too, so that a frame is never moved
 // between the file's buffer and the engine. One call handles a burst or a whole stream. What is uncommon (section and
 // interface blocks, simple packet blocks, damage) is not decided here: the scan stops in front of it and says so in `stop`,
-// and TypeScript looks at it. This module holds no data of its own beyond the three results below.
+// and TypeScript looks at it. This module holds no data of its own beyond the results below.
+import { copy } from "../../dataplane/kernel/assembly/bytes";
 import {
-  ROW_HEADROOM, ROW_LENGTH, ROW_MISSING, ROW_OFFSET, ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TIMESTAMP,
+  ROW_HEADROOM, ROW_LENGTH, ROW_MISSING, ROW_OFFSET, ROW_PORT, ROW_SIZE, ROW_SOURCE, ROW_TAG, ROW_TIMESTAMP, ROW_VERDICT,
   STREAM_ITEM_LENGTH, STREAM_ITEM_MISSING, STREAM_ITEM_OFFSET, STREAM_ITEM_SEQUENCE, STREAM_ITEM_SIZE, STREAM_ITEM_SOURCE,
   STREAM_ITEM_TIMESTAMP,
 } from "../../dataplane/kernel/assembly/layout.generated";
@@ -21,6 +22,9 @@ export let cursor: u32 = 0;
 export let stop: u32 = 0;
 /** The longest frame of the last write. */
 export let longest: u32 = 0;
+/** Frames that the last `gather` took, and those that were too long for it. */
+export let gathered: u32 = 0;
+export let refused: u32 = 0;
 
 function swap32(value: u32, swapped: bool): u32 {
   return swapped ? bswap<u32>(value) : value;
@@ -165,6 +169,37 @@ export function sortItems(list: usize, count: u32): void {
   }
 }
 
+/** A classic record header, with a time in steps of `unit` nanoseconds. Returns the seconds, of which it holds 32 bits. */
+// @ts-expect-error: decorator
+@inline
+function storeRecord(record: usize, time: u64, unit: u32, length: u32, missing: u32): u64 {
+  const seconds = time / 1000000000;
+  store<u32>(record, <u32>seconds);
+  store<u32>(record, <u32>(time - seconds * 1000000000) / unit, 4);
+  store<u32>(record, length, RECORD_CAPTURED);
+  store<u32>(record, length + missing, RECORD_ORIGINAL);
+  return seconds;
+}
+
+/** An enhanced packet block around a frame that stands in its place in it, with a time in the interface's units. Returns its end. */
+// @ts-expect-error: decorator
+@inline
+function storeBlock(block: usize, id: u32, time: u64, length: u32, missing: u32): usize {
+  const padded = (length + 3) & ~3;
+  const total = EPB_LENGTH_MIN + padded;
+  const data = block + EPB_FRAME;
+  store<u32>(block, EPB);
+  store<u32>(block, total, 4);
+  store<u32>(block, id, 8);
+  store<u32>(block, <u32>(time >> 32), 12);
+  store<u32>(block, <u32>time, 16);
+  store<u32>(block, length, 20);
+  store<u32>(block, length + missing, 24);
+  for (let pad = length; pad < padded; ++pad) store<u8>(data + pad, 0);
+  store<u32>(data + padded, total);
+  return data + padded + 4;
+}
+
 /**
  * Writes a classic pcap record header into the gap before each frame of a stream, with a time in steps of `unit`
  * nanoseconds. Returns 1 if the records then lie back to back from `base`, in order, ending at `cursor`, and hold their times;
@@ -179,12 +214,7 @@ export function writeRecords(list: usize, count: u32, base: usize, unit: u32): u
     const frame: usize = load<u32>(item, STREAM_ITEM_OFFSET);
     const length = load<u32>(item, STREAM_ITEM_LENGTH);
     const record = frame - RECORD_LENGTH;
-    const time = load<u64>(item, STREAM_ITEM_TIMESTAMP);
-    const seconds = time / 1000000000;
-    store<u32>(record, <u32>seconds);
-    store<u32>(record, <u32>(time - seconds * 1000000000) / unit, 4);
-    store<u32>(record, length, RECORD_CAPTURED);
-    store<u32>(record, length + load<u32>(item, STREAM_ITEM_MISSING), RECORD_ORIGINAL);
+    const seconds = storeRecord(record, load<u64>(item, STREAM_ITEM_TIMESTAMP), unit, length, load<u32>(item, STREAM_ITEM_MISSING));
     if (record != expected || seconds >> 32) inOrder = 0;
     if (length > longest) longest = length;
     expected = frame + length;
@@ -232,21 +262,9 @@ export function packBlocks(list: usize, count: u32, base: usize, id: u32, unit: 
   for (let item = list; item < end; item += STREAM_ITEM_SIZE) {
     const length = load<u32>(item, STREAM_ITEM_LENGTH);
     const time = load<u64>(item, STREAM_ITEM_TIMESTAMP) / unit;
-    const padded = (length + 3) & ~3;
-    const total = EPB_LENGTH_MIN + padded;
-    const data = block + EPB_FRAME;
-    memory.copy(data, load<u32>(item, STREAM_ITEM_OFFSET), length);
-    store<u32>(block, EPB);
-    store<u32>(block, total, 4);
-    store<u32>(block, id, 8);
-    store<u32>(block, <u32>(time >> 32), 12);
-    store<u32>(block, <u32>time, 16);
-    store<u32>(block, length, 20);
-    store<u32>(block, length + load<u32>(item, STREAM_ITEM_MISSING), 24);
-    for (let pad = length; pad < padded; ++pad) store<u8>(data + pad, 0);
-    store<u32>(data + padded, total);
+    memory.copy(block + EPB_FRAME, load<u32>(item, STREAM_ITEM_OFFSET), length);
+    block = storeBlock(block, id, time, length, load<u32>(item, STREAM_ITEM_MISSING));
     if (length > longest) longest = length;
-    block = data + padded + 4;
   }
   cursor = <u32>block;
 }
@@ -285,4 +303,37 @@ export function rewriteBlocks(list: usize, count: u32, out: usize, outEnd: usize
   }
   cursor = <u32>out;
   return <u32>(item - list) / STREAM_ITEM_SIZE;
+}
+
+/**
+ * Copies the frames of rows that stand at a port, and have this verdict if it is not negative, into records with times in
+ * nanoseconds, back to back from `to`: enhanced packet blocks of interface `id`, or classic records if that is negative. No record
+ * begins at `limit` or behind it, where there must be room for one with a frame of `frameMax` bytes; longer ones are refused.
+ * Returns the first row that found no room, or `end`; the records end at `cursor`.
+ */
+export function gather(row: usize, end: usize, port: u32, verdict: i32, id: i32, to: usize, limit: usize, frameMax: u32): usize {
+  gathered = 0;
+  refused = 0;
+  for (; row < end && to < limit; row += ROW_SIZE) {
+    if (<u32>load<u16>(row, ROW_PORT) != port || (verdict >= 0 && <i32>load<u8>(row, ROW_VERDICT) != verdict)) continue;
+    const length = load<u32>(row, ROW_LENGTH);
+    if (length > frameMax) {
+      refused++;
+      continue;
+    }
+    const frame: usize = load<u32>(row, ROW_OFFSET);
+    const time = load<u64>(row, ROW_TIMESTAMP);
+    const missing = load<u32>(row, ROW_MISSING);
+    if (id < 0) {
+      storeRecord(to, time, 1, length, missing);
+      copy(to + RECORD_LENGTH, frame, length);
+      to += RECORD_LENGTH + length;
+    } else {
+      copy(to + EPB_FRAME, frame, length);
+      to = storeBlock(to, <u32>id, time, length, missing);
+    }
+    gathered++;
+  }
+  cursor = <u32>to;
+  return row;
 }

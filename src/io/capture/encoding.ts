@@ -23,12 +23,12 @@ export interface Encoded {
 
 /**
  * Encodes all frames of the stream, which has at least one. Undefined where they lie with another gap, or out of the order of their sequence
- * numbers, unless any order will do, and where a time is none that a classic record can hold.
+ * numbers, and where a time is none that a classic record can hold.
  */
-export function encode(stream: StreamBuffer, encoding: Encoding, inAnyOrder = false): Encoded | undefined {
+export function encode(stream: StreamBuffer, encoding: Encoding): Encoded | undefined {
   const scanner = scannerOf(stream.memory.memory);
   const { list, count, base } = stream;
-  if (stream.isDisordered && !inAnyOrder) return undefined;
+  if (stream.isDisordered) return undefined;
   switch (encoding.kind) {
     case "records":
       if (stream.gap !== RECORD.LENGTH || scanner.writeRecords(list, count, base, encoding.unit) === 0)

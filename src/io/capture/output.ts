@@ -6,7 +6,7 @@
  * stands under the name of a finished file. When a write fails, FILE.partial is cut back to the last whole record. Pipes and
  * devices are written in place.
  */
-import { close, fchmod, fstat, ftruncate, open, realpath, rename, type Stats, stat, write } from "node:fs";
+import { close, fchmod, fstat, ftruncate, open, realpath, rename, type Stats, stat, write, writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
@@ -25,6 +25,10 @@ const writeAsync = (fd: number, from: Uint8Array, at: number, length: number, po
     write(fd, from, at, length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
 
+/** Writes in the calling thread: for one that has nothing else to do, and for regular files, which never let it wait for long. */
+const writeHere: typeof writeAsync = async (fd, from, at, length, position) =>
+  writeSync(fd, from, at, length, position);
+
 /** What is to be written; asked anew before each system call, so that it may follow a memory that grows. */
 export type Bytes = () => Uint8Array;
 /** How many of these bytes, the first of which begins a record, belong to whole records. */
@@ -36,7 +40,8 @@ export const outputName = (path: string): string => (path === "-" ? "standard ou
 const RETRY_MS = 1;
 const BITS_OF_MODE = 0o777;
 
-export async function openOutput(path: string): Promise<OutputFile> {
+/** `isOwnThread`: the calling thread does nothing but write, so that a regular file needs no other to be written by. */
+export async function openOutput(path: string, isOwnThread = false): Promise<OutputFile> {
   const name = outputName(path);
   try {
     if (path === "-") {
@@ -56,7 +61,12 @@ export async function openOutput(path: string): Promise<OutputFile> {
     const fd = await openAsync(partial, "w");
     if (existing) await chmodAsync(fd, existing.mode & BITS_OF_MODE);
     const isRegular = (await fstatAsync(fd)).isFile(); // somebody may have put a FIFO there
-    return new OutputFile(name, fd, isRegular ? { partial, finished } : undefined);
+    return new OutputFile(
+      name,
+      fd,
+      isRegular ? { partial, finished } : undefined,
+      isRegular && isOwnThread ? writeHere : writeAsync,
+    );
   } catch (error) {
     if (error instanceof CaptureError) throw error;
     throw new CaptureError("CAPTURE_UNWRITABLE", name, `cannot be opened for writing: ${systemReason(error)}`);
@@ -74,7 +84,12 @@ export class OutputFile {
   #written = 0;
   readonly #patches: { readonly position: number; readonly bytes: Uint8Array }[] = [];
 
-  constructor(name: string, fd: number, paths: { readonly partial: string; readonly finished: string } | undefined) {
+  constructor(
+    name: string,
+    fd: number,
+    paths: { readonly partial: string; readonly finished: string } | undefined,
+    private readonly writeSome = writeAsync,
+  ) {
     this.name = name;
     this.#fd = fd;
     this.#paths = paths;
@@ -129,7 +144,7 @@ export class OutputFile {
     let done = 0;
     while (done < length) {
       try {
-        done += await writeAsync(this.#fd, bytes(), done, length - done, null);
+        done += await this.writeSome(this.#fd, bytes(), done, length - done, null);
       } catch (error) {
         if (systemCode(error) === "EAGAIN") {
           await delay(RETRY_MS); // a pipe that somebody set to non-blocking

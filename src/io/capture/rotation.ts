@@ -44,7 +44,7 @@ export class RotatingCapture {
 
   /** Opens the first file. Throws a CaptureError. */
   static async open(path: string, form: RotationForm, limits: RotationLimits): Promise<RotatingCapture> {
-    return new RotatingCapture(path, form, limits, await openOutput(fileName(path, 1, limits)));
+    return new RotatingCapture(path, form, limits, await openOutput(fileName(path, 1, limits), true));
   }
 
   /** Files begun so far. */
@@ -86,7 +86,7 @@ export class RotatingCapture {
     const { files } = this.limits;
     const oldest = this.#fileCount + 1 - (files ?? Number.POSITIVE_INFINITY);
     if (oldest > 0) await unlink(fileName(this.path, oldest, this.limits)).catch(() => {}); // somebody else may have taken it
-    this.#file = await openOutput(fileName(this.path, ++this.#fileCount, this.limits));
+    this.#file = await openOutput(fileName(this.path, ++this.#fileCount, this.limits), true);
     this.#position = this.#begin();
   }
 

@@ -8,6 +8,8 @@ export interface Scanner {
   readonly cursor: { readonly value: number };
   readonly stop: { readonly value: number };
   readonly longest: { readonly value: number };
+  readonly gathered: { readonly value: number };
+  readonly refused: { readonly value: number };
   scanRecords(
     at: number,
     end: number,
@@ -36,6 +38,16 @@ export interface Scanner {
   rewriteRecords(list: number, count: number, base: number, header: number, swapped: number): number;
   rewriteBlocks(list: number, count: number, out: number, outEnd: number, swapped: number): number;
   packBlocks(list: number, count: number, base: number, id: number, unit: number): void;
+  gather(
+    row: number,
+    end: number,
+    port: number,
+    verdict: number,
+    id: number,
+    to: number,
+    limit: number,
+    frameMax: number,
+  ): number;
 }
 
 /** Three levels up from here is the package, in `src` as in `dist`. */

@@ -1,12 +1,12 @@
 /**
- * Pieces of a capture on their way from a thread that forwards to the one that writes, one behind the other in a circle of shared
- * memory. Whoever puts never waits: where there is no room, the piece is refused.
+ * Pieces of a capture on their way from a thread that forwards to the one that writes, in shared memory. Whoever puts never waits:
+ * where there is no room, the piece is refused.
  *
  *     | put | taken | where, length, frames of piece 0 | … of piece 1 | …        32 bits each; pieces are counted from the beginning
- *     | a circle of octets; no piece lies across its end
+ *     | octets, in which pieces lie anywhere
  *
- * A writer that keeps up always finds its piece at the begin of the circle, in octets that are still in the processor's cache: with
- * nothing under way, the circle starts over. One thread puts, one takes. A bell, one word for all queues of a writer, wakes it.
+ * A piece is put as far to the front as it fits, so that a writer that keeps up always finds it in the same few octets: those that
+ * are still in the processor's cache. One thread puts, one takes. A bell, one word for all queues of a writer, wakes it.
  */
 const PIECES = 1024;
 const PUT = 0;
@@ -14,6 +14,9 @@ const TAKEN = 1;
 const FIRST = 2;
 const PIECE = { WORDS: 3, AT: 0, LENGTH: 1, FRAMES: 2 } as const;
 const HEADER_BYTES = (FIRST + PIECES * PIECE.WORDS) * 4;
+
+/** Pieces side by side are taken together up to so much: long writes cost less, and short ones make room sooner. */
+const JOINED_BYTES = 1024 * 1024;
 
 /** Records of a capture, back to back. */
 export interface CapturePiece {
@@ -27,8 +30,13 @@ export const makeCaptureQueue = (capacity: number): SharedArrayBuffer => new Sha
 export class CaptureQueue {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
-  /** Behind the piece that was put last. */
-  #end = 0;
+  readonly #buffer: Buffer;
+  /** For whoever puts: where no piece lies, in order, none beside another. */
+  readonly #holes: { at: number; end: number }[];
+  /** Pieces whose octets are in holes again. */
+  #reclaimed = 0;
+  /** For whoever takes: the piece behind those that `peek` gave. */
+  #peeked = 0;
 
   constructor(
     shared: SharedArrayBuffer,
@@ -36,16 +44,19 @@ export class CaptureQueue {
   ) {
     this.#words = new Int32Array(shared, 0, HEADER_BYTES / 4);
     this.#bytes = new Uint8Array(shared, HEADER_BYTES);
+    this.#buffer = Buffer.from(shared, HEADER_BYTES);
+    this.#holes = [{ at: 0, end: this.#bytes.length }];
   }
 
-  /** Copies the piece; false if there is no room for it. The writer hears of it by `wake`. */
+  /** Copies the piece, which is not empty; false if there is no room for it. The writer hears of it by `wake`. */
   put({ bytes, frames }: CapturePiece): boolean {
     const words = this.#words;
     const put = words[PUT]!;
-    const at = this.#roomFor(bytes.length, put, Atomics.load(words, TAKEN));
+    this.#reclaim(Atomics.load(words, TAKEN));
+    if (((put - this.#reclaimed) | 0) === PIECES) return false;
+    const at = this.#allot(bytes.length);
     if (at === null) return false;
-    this.#bytes.set(bytes, at);
-    this.#end = at + bytes.length;
+    this.#buffer.fill(bytes, at, at + bytes.length); // `set` copies word by word into shared memory, which takes twice as long
     const piece = pieceAt(put);
     words[piece + PIECE.AT] = at;
     words[piece + PIECE.LENGTH] = bytes.length;
@@ -58,33 +69,64 @@ export class CaptureQueue {
     ringBell(this.bell);
   }
 
-  /** Where so many octets may be put. Pieces lie from the oldest that is not taken to `#end`, once around at most. */
-  #roomFor(length: number, put: number, taken: number): number | null {
-    const capacity = this.#bytes.length;
-    if (put === taken) return length <= capacity ? 0 : null;
-    if (((put - taken) | 0) === PIECES) return null;
-    const oldest = this.#words[pieceAt(taken) + PIECE.AT]!;
-    const isAround = this.#end <= oldest;
-    if (!isAround && this.#end + length <= capacity) return this.#end;
-    const at = isAround ? this.#end : 0;
-    return at + length <= oldest ? at : null;
+  /** Where so many octets are free, which they are no more. */
+  #allot(length: number): number | null {
+    const index = this.#holes.findIndex(({ at, end }) => end - at >= length);
+    if (index < 0) return null;
+    const hole = this.#holes[index]!;
+    const { at } = hole;
+    hole.at += length;
+    if (hole.at === hole.end) this.#holes.splice(index, 1);
+    return at;
   }
 
-  /** The oldest piece, which stays until `release`. */
+  /** Frees the octets of pieces that were taken. */
+  #reclaim(taken: number): void {
+    for (; this.#reclaimed !== taken; this.#reclaimed = (this.#reclaimed + 1) | 0) {
+      const piece = pieceAt(this.#reclaimed);
+      const at = this.#words[piece + PIECE.AT]!;
+      this.#free(at, at + this.#words[piece + PIECE.LENGTH]!);
+    }
+  }
+
+  #free(at: number, end: number): void {
+    const holes = this.#holes;
+    const behind = holes.findIndex((hole) => hole.at >= end);
+    const index = behind < 0 ? holes.length : behind;
+    const before = holes[index - 1];
+    const after = holes[index];
+    if (before?.end === at) {
+      before.end = end;
+      if (after?.at !== end) return;
+      before.end = after.end;
+      holes.splice(index, 1);
+    } else if (after?.at === end) after.at = at;
+    else holes.splice(index, 0, { at, end });
+  }
+
+  /** The oldest piece, joined by those that come next and lie next. They stay until `release`. */
   peek(): CapturePiece | undefined {
     const words = this.#words;
-    const taken = words[TAKEN]!;
-    if (Atomics.load(words, PUT) === taken) return undefined;
-    const piece = pieceAt(taken);
-    const at = words[piece + PIECE.AT]!;
-    return {
-      bytes: this.#bytes.subarray(at, at + words[piece + PIECE.LENGTH]!),
-      frames: words[piece + PIECE.FRAMES]!,
-    };
+    const put = Atomics.load(words, PUT);
+    const first = words[TAKEN]!;
+    if (put === first) return undefined;
+    const at = words[pieceAt(first) + PIECE.AT]!;
+    let end = at;
+    let frames = 0;
+    let next = first;
+    for (; next !== put && end - at < JOINED_BYTES; next = (next + 1) | 0) {
+      const piece = pieceAt(next);
+      if (words[piece + PIECE.AT] !== end) break;
+      end += words[piece + PIECE.LENGTH]!;
+      frames += words[piece + PIECE.FRAMES]!;
+    }
+    this.#peeked = next;
+    return { bytes: this.#bytes.subarray(at, end), frames };
   }
 
+  /** Gives back the room of what `peek` gave last. */
   release(): void {
-    Atomics.store(this.#words, TAKEN, (this.#words[TAKEN]! + 1) | 0);
+    Atomics.store(this.#words, TAKEN, this.#peeked);
   }
 }
 

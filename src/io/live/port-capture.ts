@@ -1,16 +1,15 @@
 /**
- * What passes a bound port, on its way into a capture: two streams, for either direction, which the kernel fills, become records in
- * place and go to the thread that writes as one piece (`capture-queue.ts`). What that thread has no room for is lost, and counted:
+ * What passes a bound port, on its way into a capture: rows become records, with their frames, in a region of the packet memory, and
+ * these go to the thread that writes as one piece (`capture-queue.ts`). What that thread has no room for is lost, and counted:
  * forwarding never waits for a disk.
  *
- *     kernel ─► stream of what came  ─┐
- *     kernel ─► stream of what left  ─┴─► records ─► queue ═ other thread ═► file
+ *     rows that came ─┬─► records ─► queue ═ other thread ═► file
+ *     rows that leave ┘
  *
- * The frames of one piece and direction stand together in the file, in the order in which they passed; times tell how the directions
- * interleave. A capture in pcapng has an interface for each direction.
+ * The region is so short that it stays in the processor's cache, and forwarding goes on with the frames where they lie. A capture
+ * in pcapng has an interface for each direction.
  */
-import { BURST_BYTES_MAX, BURST_MAX } from "../../dataplane/packet/index.js";
-import { type Encoding, encode } from "../capture/encoding.js";
+import { ROW_SIZE, VERDICT } from "../../dataplane/packet/index.js";
 import { EPB_GAP, FRAME_MAX, RECORD } from "../capture/layout.js";
 import type { Memory } from "../capture/memory.js";
 import { wholeBlocks, wholeRecords } from "../capture/output.js";
@@ -18,31 +17,27 @@ import { pcapHeader } from "../capture/pcap.js";
 import { interfaceBlock, sectionBlock } from "../capture/pcapng.js";
 import type { CaptureFormat } from "../capture/reader.js";
 import type { RotationForm } from "../capture/rotation.js";
-import { allocateStream, type StreamBuffer } from "../capture/stream.js";
+import { type Scanner, scannerOf } from "../capture/scanner.js";
 import type { CaptureQueue } from "./capture-queue.js";
 
-/** What a frame grows by at most on its way, with room to spare, and the copies that a burst may make. */
-const GROWTH_BYTES = 128;
-const BURST_FRAMES = 4 * BURST_MAX;
-const BURST_BYTES = BURST_BYTES_MAX + BURST_MAX * GROWTH_BYTES;
-/** A stream is handed over when it holds so much, so that it stays in the processor's cache; a burst must still fit then. */
+/** Records are handed over when they take so much. */
 const PIECE_BYTES = 64 * 1024;
-const PIECE_FRAMES = BURST_MAX;
-const STREAM_FRAMES = BURST_FRAMES + PIECE_FRAMES;
-const gapOf = (format: CaptureFormat): number => (format === "pcap" ? RECORD.LENGTH : EPB_GAP);
-const streamBytes = (format: CaptureFormat): number => PIECE_BYTES + BURST_BYTES + STREAM_FRAMES * gapOf(format);
 
 /** The writer is woken for so much, or when frames have waited long enough: to wake a thread costs as much as to forward some frames. */
-const WAKE_BYTES = 512 * 1024;
+const WAKE_BYTES = 1024 * 1024;
 
-/** What a thread that forwards may be ahead of the one that writes: some hundredths of a second at the highest rates. */
-export const CAPTURE_QUEUE_BYTES = 16 * 1024 * 1024;
+/** What a thread that forwards may be ahead of the one that writes: a tenth of a second at the highest rates. No more of it is touched than is used. */
+export const CAPTURE_QUEUE_BYTES = 64 * 1024 * 1024;
 
 /** Where a block of pcapng says how long it is. */
 const BLOCK_LENGTH = 4;
 
 /** Frames wait so long at most. */
 const PIECE_MS = 100;
+
+const ANY_VERDICT = -1;
+/** Instead of an interface's number. */
+const CLASSIC = -1;
 
 /** How such a capture's files look. */
 export function portCaptureForm(format: CaptureFormat, port: string): RotationForm {
@@ -70,24 +65,29 @@ const countBy =
   };
 
 export class PortCapture {
-  /** For the engine: what enters the lab at the port, and what leaves it. */
-  readonly received: StreamBuffer;
-  readonly sent: StreamBuffer;
+  readonly #scanner: Scanner;
+  /** Where records lie until they are handed over, and where they end. */
+  readonly #base: number;
+  #end: number;
+  /** How many these are. */
+  #count = 0;
   #frames = 0;
-  #refused = 0;
+  #lost = 0;
   /** When what waits is handed over at the latest. */
   #dueMs = 0;
   /** Octets that were handed over since the writer was woken. */
   #untold = 0;
 
   constructor(
-    memory: Memory,
+    private readonly memory: Memory,
     private readonly queue: CaptureQueue,
     private readonly format: CaptureFormat,
+    /** As rows have it. */
+    private readonly port: number,
   ) {
-    const make = (): StreamBuffer => allocateStream(memory, streamBytes(format), STREAM_FRAMES, gapOf(format));
-    this.received = make();
-    this.sent = make();
+    this.#scanner = scannerOf(memory.memory);
+    this.#base = memory.allocate(PIECE_BYTES + FRAME_MAX + EPB_GAP, 64);
+    this.#end = this.#base;
   }
 
   /** Frames that were handed over. */
@@ -97,23 +97,33 @@ export class PortCapture {
 
   /** Frames that found no room. */
   get lost(): number {
-    return this.#refused + this.received.overflow + this.sent.overflow;
+    return this.#lost;
+  }
+
+  /** So many rows from here are of frames that came; of the port's, none has entered the lab yet. */
+  received(rows: number, count: number): void {
+    this.#gather(rows, count, ANY_VERDICT, 0);
+  }
+
+  /** So many rows from here are done with; of the port's, those that were delivered leave the lab. */
+  sent(rows: number, count: number): void {
+    this.#gather(rows, count, VERDICT.DELIVERED, 1);
   }
 
   /** Called between two bursts, and now and then when there are none. */
   update(nowMs: number): void {
-    const isTime = nowMs >= this.#dueMs;
-    this.#update(this.received, 0, isTime);
-    this.#update(this.sent, 1, isTime);
-    if (isTime) this.#dueMs = nowMs + PIECE_MS;
-    if (this.#untold >= WAKE_BYTES || (isTime && this.#untold > 0)) this.#wake();
+    if (nowMs < this.#dueMs) {
+      if (this.#untold >= WAKE_BYTES) this.#wake();
+      return;
+    }
+    this.finish();
+    this.#dueMs = nowMs + PIECE_MS;
   }
 
   /** Hands over what waits. */
   finish(): void {
-    this.#update(this.received, 0, true);
-    this.#update(this.sent, 1, true);
-    this.#wake();
+    this.#handOver();
+    if (this.#untold > 0) this.#wake();
   }
 
   #wake(): void {
@@ -121,19 +131,30 @@ export class PortCapture {
     this.#untold = 0;
   }
 
-  #update(stream: StreamBuffer, direction: 0 | 1, isTime: boolean): void {
-    const { count } = stream;
-    if (count === 0 || (!isTime && count < PIECE_FRAMES && stream.usedBytes < PIECE_BYTES)) return;
-    const encoding: Encoding =
-      this.format === "pcap" ? { kind: "records", unit: 1 } : { kind: "blocks", interfaceId: direction, unit: 1 };
-    const { bytes } = encode(stream, encoding, true)!;
-    const records = stream.memory.bytes.subarray(stream.base, stream.base + bytes);
-    if (this.queue.put({ bytes: records, frames: count })) {
-      this.#frames += count;
-      this.#untold += bytes;
-    } else {
-      this.#refused += count;
+  #gather(rows: number, count: number, verdict: number, direction: 0 | 1): void {
+    const scanner = this.#scanner;
+    const id = this.format === "pcap" ? CLASSIC : direction;
+    const limit = this.#base + PIECE_BYTES;
+    const end = rows + count * ROW_SIZE;
+    for (let row = rows; row < end; ) {
+      row = scanner.gather(row, end, this.port, verdict, id, this.#end, limit, FRAME_MAX) >>> 0;
+      this.#end = scanner.cursor.value >>> 0;
+      this.#count += scanner.gathered.value;
+      this.#lost += scanner.refused.value;
+      if (this.#end >= limit) this.#handOver();
     }
-    stream.reset();
+  }
+
+  #handOver(): void {
+    if (this.#count === 0) return;
+    const bytes = this.memory.bytes.subarray(this.#base, this.#end);
+    if (this.queue.put({ bytes, frames: this.#count })) {
+      this.#frames += this.#count;
+      this.#untold += bytes.length;
+    } else {
+      this.#lost += this.#count;
+    }
+    this.#end = this.#base;
+    this.#count = 0;
   }
 }
