@@ -3,20 +3,16 @@
  *
  *   1. frames through one program from device to device: `hnv run` beside plain C (peers/live.c), which looks nothing up
  *   2. two hosts with a guest each: TCP and round trips through hnv and through Open vSwitch's userspace GRE; processor time when idle
- *   3. what --capture costs the forwarding path
  *
  *     sudo node bench/run.mjs live [--quick]
  *
  * Rivals take turns, and medians are given. "ns" is processor time of the program for each frame that left, the kernel's work in its
  * threads included; it depends less than rates on who else uses the machine. A ratio above 1 is in favour of hnv.
  */
-import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildHosts, idleShares, roundTrips, tcp } from "./live/hosts.mjs";
-import { folder, median, obstacle } from "./live/namespaces.mjs";
+import { median, obstacle } from "./live/namespaces.mjs";
 import { compileC, measureRates } from "./live/rates.mjs";
 
 const quick = process.argv.includes("--quick");
@@ -49,7 +45,6 @@ await measureRates(
 );
 
 await twoHosts();
-captureCost();
 
 async function twoHosts() {
   const without = obstacle("ovs-vswitchd", "ovsdb-server", "iperf3");
@@ -89,34 +84,4 @@ async function twoHosts() {
     figures.push(latency[0].padStart(27), latency[1].padStart(8), `${(100 * idle[kind]).toFixed(1)} %`.padStart(17));
     console.log(`${kind.padEnd(23)} ${figures.join(" ")}`);
   }
-}
-
-/** A generator and a sink, so that nothing but the forwarding path costs anything: the hardest case for a capture. */
-function captureCost() {
-  const file = join(folder, "port.pcap");
-  const frames = quick ? 100_000 : 2_000_000;
-  const generator = `gen:src=10.0.0.5,dst=10.0.0.7,smac=06-06-00-00-00-05,dmac=06-06-00-00-00-07,flows=100,size=512,count=${frames}`;
-  const binds = ["--bind", `host1/Blue1=${generator}`, "--bind", "host1/nic1=gen:sink"];
-  const once = (...options) => {
-    const args = [`${root}bin/hnv`, "run", `${root}examples/two-tenants.yaml`, ...binds, ...options, "--json"];
-    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8", maxBuffer: 1 << 26 });
-    if (status !== 0) throw new Error(stderr);
-    rmSync(file, { force: true });
-    return JSON.parse(stdout.trim().split("\n").at(-1));
-  };
-  const results = { without: [], with: [] };
-  for (let round = 0; round < ROUNDS; round++) {
-    results.without.push(once());
-    results.with.push(once("--capture", `host1/nic1=${file}`));
-  }
-  const rate = (name) => median(results[name].map(({ elapsedMs }) => (frames * 1000) / elapsedMs));
-  const lost = median(results.with.map(({ captures: [{ lost }] }) => lost));
-  console.log("\nCapture of a port, generator to sink: frames/s without, with, ratio; frames lost to the capture");
-  const figures = [
-    rate("without").toFixed(0),
-    rate("with").toFixed(0),
-    (rate("with") / rate("without")).toFixed(2),
-    lost,
-  ];
-  console.log(figures.map((figure) => String(figure).padStart(12)).join(""));
 }

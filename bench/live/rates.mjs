@@ -46,22 +46,37 @@ export async function measureRates({ c, root }, { kinds, works, lengths, rounds,
   for (const kind of kinds)
     for (const work of works)
       for (const length of lengths) {
-        const results = { C: [], hnv: [] };
-        for (let round = 0; round < rounds; round++)
-          for (const name of ["C", "hnv"])
-            results[name].push(await once(name, { c, root }, kind, work, length, { frames, patience }));
-        const of = (name, field) => median(results[name].map((result) => result[field]));
-        print({
-          kind,
-          work,
-          length,
-          c: { rate: of("C", "rate"), ns: of("C", "ns") },
-          hnv: { rate: of("hnv", "rate"), ns: of("hnv", "ns") },
-        });
+        const rivals = {
+          c: async (namespace) => [start(namespace, c, kind, work, "in", "out")],
+          hnv: async (namespace) => [await startForwarding(namespace, root, kind, work)],
+        };
+        const results = await inTurn(rivals, rounds, (startAll) =>
+          passThrough({ c, kind, length, frames, patience }, startAll),
+        );
+        print({ kind, work, length, c: medians(results.c), hnv: medians(results.hnv) });
       }
 }
 
-async function once(name, { c, root }, kind, work, length, { frames, patience }) {
+/** What `once` gives for each rival in so many rounds, in which they take turns, now forth, now back. */
+export async function inTurn(rivals, rounds, once) {
+  const names = Object.keys(rivals);
+  const results = Object.fromEntries(names.map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++)
+    for (const name of round % 2 === 0 ? names : names.toReversed()) results[name].push(await once(rivals[name]));
+  return results;
+}
+
+/** The median of each figure. */
+export const medians = (results) =>
+  Object.fromEntries(
+    Object.keys(results[0]).map((figure) => [figure, median(results.map((result) => result[figure]))]),
+  );
+
+/**
+ * Sends frames into the device `in` of a new namespace, and gives how many a second leave it at `out`, with the processor time of each in
+ * nanoseconds. `startAll` starts what stands between, and gives it.
+ */
+export async function passThrough({ c, kind, length, frames, patience }, startAll) {
   const namespace = addNamespace("rates");
   try {
     // TAP devices come with the program; frames enter and leave at their other side, the kernel's.
@@ -69,14 +84,14 @@ async function once(name, { c, root }, kind, work, length, { frames, patience })
       veth({ namespace, device: "feed" }, { namespace, device: "in" });
       veth({ namespace, device: "out" }, { namespace, device: "sink" });
     }
-    const program = await startProgram(name, { c, root }, namespace, kind, work);
+    const programs = await startAll(namespace);
     const devices = () => inside(namespace, "ip", "-br", "link");
     if (kind === "tap") await until("the devices", () => /^in /m.test(devices()) && /^out /m.test(devices()));
     const sender = start(namespace, c, "send", kind === "tap" ? "in" : "feed", String(length));
     const counter = `/sys/class/net/out/statistics/${kind === "tap" ? "rx" : "tx"}_packets`;
     const look = () => ({
       frames: Number(inside(namespace, "cat", counter)),
-      cpu: cpuNs(program.child.pid),
+      cpu: programs.reduce((sum, { child }) => sum + cpuNs(child.pid), 0),
       at: performance.now(),
     });
     await until("frames", () => look().frames > 0);
@@ -85,9 +100,9 @@ async function once(name, { c, root }, kind, work, length, { frames, patience })
     await passed(look, frames, patience);
     const after = look();
     await end(sender, "SIGKILL");
-    await end(program);
+    for (const program of programs) await end(program);
     const count = after.frames - before.frames;
-    if (count === 0) throw new Error(`${name} ${kind} ${work}: no frames left (${program.text})`);
+    if (count === 0) throw new Error(`no frames left (${programs.map(({ text }) => text).join("")})`);
     return { rate: (count * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / count };
   } finally {
     removeNamespace(namespace);
@@ -100,11 +115,11 @@ async function passed(look, frames, patience) {
   while (look().frames < begin.frames + frames && performance.now() < begin.at + patience * 1000) await pause(0.02);
 }
 
-async function startProgram(name, { c, root }, namespace, kind, work) {
-  if (name === "C") return start(namespace, c, kind, work, "in", "out");
+/** hnv between the devices `in` and `out`. */
+export function startForwarding(namespace, root, kind, work, ...options) {
   const lab = join(folder, `${work}.yaml`);
   writeFileSync(lab, LABS[work]);
-  return startHnv(namespace, root, lab, [`host1/Blue1=${kind}:in`, `host1/nic1=${kind}:out`]);
+  return startHnv(namespace, root, lab, [`host1/Blue1=${kind}:in`, `host1/nic1=${kind}:out`], ...options);
 }
 
 export function compileC(root) {
