@@ -1,6 +1,6 @@
 /** `hnv run --capture`: what passes a bound port, in files of bounded size, beside the forwarding. */
 import { spawn, spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readFrames } from "../../src/io/index.js";
@@ -137,6 +137,33 @@ describe("captures of ports", () => {
     await ended;
     expect(child.signalCode).toBe("SIGINT");
     reader.kill();
+  });
+
+  test("a reader that stands still keeps no other capture waiting", async () => {
+    const at = workplace();
+    const fifo = at("pipe");
+    spawnSync("mkfifo", [fifo]);
+    const reader = spawn("sh", ["-c", `exec sleep 60 <"${fifo}"`]);
+    const count = 150_000; // twice as much as a queue takes
+    const generate = generator("size=1000", "rate=60000", `count=${count}`);
+    const binds = ["--bind", `host1/Blue1=${generate}`, "--bind", "host1/nic1=gen:sink"];
+    const captures = ["--capture", `host1/Blue1=${fifo}`, "--capture", `host1/nic1=${at("wire.pcap")}`];
+    const child = spawn(HNV, ["run", LABS.plain, ...binds, ...captures, "--json"]);
+    let stdout = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    const partial = at("wire.pcap.partial");
+    await until(
+      "the last frame",
+      () => existsSync(partial) && statSync(partial).size === 24 + count * (16 + 42 + 1000),
+    );
+    reader.kill();
+    await ended;
+    const [stuck, whole] = objectsIn(stdout).at(-1)!.captures!;
+    expect(stuck!.lost).toBeGreaterThan(0);
+    expect(whole).toMatchObject({ frames: count, lost: 0 });
   });
 
   test("a file that cannot be made ends the run before it begins", async () => {

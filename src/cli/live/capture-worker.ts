@@ -1,4 +1,5 @@
 /** The thread of a live run that writes captures of ports, so that no forwarding thread waits for a disk. */
+import { setImmediate as turn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { type CapturePiece, CaptureQueue, portCaptureForm, RotatingCapture } from "../../io/index.js";
 import { explainError } from "../errors.js";
@@ -11,12 +12,17 @@ const tell = (message: FromCaptureWriter): void => parent.postMessage(message);
 
 /** A bell that was rung just before the thread fell asleep is heard after so long. */
 const SLEEP_MS = 200;
+/** While a pipe keeps one capture waiting, the others are looked at so often. */
+const PATIENCE_MS = 5;
 
 /** One capture: a queue for each forwarding thread, and the file. */
 class PortWriter {
   discarded = 0;
   failure: string | undefined;
+  isWriting = false;
   readonly #queues: readonly CaptureQueue[];
+  /** The queue whose turn it is. */
+  #next = 0;
 
   constructor(
     queues: readonly SharedArrayBuffer[],
@@ -25,17 +31,23 @@ class PortWriter {
     this.#queues = queues.map((shared) => new CaptureQueue(shared, bell));
   }
 
-  /** Writes what waits; false if nothing did. */
-  async drain(): Promise<boolean> {
-    let isBusy = false;
-    for (const queue of this.#queues) {
-      for (let piece = queue.peek(); piece; piece = queue.peek()) {
-        isBusy = true;
-        this.discarded += piece.frames - (await this.#write(piece));
+  /** Begins to write the oldest piece of the next queue that has one; false if none has. Calls `onEnd` when it is done with. */
+  begin(onEnd: () => void): boolean {
+    for (const _ of this.#queues) {
+      const queue = this.#queues[this.#next]!;
+      this.#next = (this.#next + 1) % this.#queues.length;
+      const piece = queue.peek();
+      if (!piece) continue;
+      this.isWriting = true;
+      void this.#write(piece).then((kept) => {
+        this.discarded += piece.frames - kept;
         queue.release();
-      }
+        this.isWriting = false;
+        onEnd();
+      });
+      return true;
     }
-    return isBusy;
+    return false;
   }
 
   /** Gives how many frames of the piece are in the file now. */
@@ -65,14 +77,26 @@ async function run(writers: PortWriter[]): Promise<void> {
     writers.push(new PortWriter(queues, opened));
   }
   tell({ kind: "ready" });
+  let onEnd = (): void => {};
   for (;;) {
     const rung = Atomics.load(bell, 0);
     const isOver = Atomics.load(bell, 1) !== 0;
     let isBusy = false;
-    for (const writer of writers) isBusy = (await writer.drain()) || isBusy;
-    if (isBusy) continue;
-    if (isOver) break;
-    Atomics.wait(bell, 0, rung, SLEEP_MS);
+    // A piece of each in turn, so that none keeps the others waiting.
+    for (const writer of writers) isBusy = (!writer.isWriting && writer.begin(() => onEnd())) || isBusy;
+    const isWaiting = writers.some(({ isWriting }) => isWriting);
+    if (isBusy)
+      await turn(); // behind which a regular file has taken its piece
+    else if (isWaiting) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, PATIENCE_MS);
+        onEnd = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    } else if (isOver) break;
+    else Atomics.wait(bell, 0, rung, SLEEP_MS);
   }
   for (const writer of writers) await writer.finish();
   const ends = writers.map(({ discarded, failure, file }) => ({ discarded, failure, files: file.fileCount }));

@@ -27,16 +27,25 @@ const TOLD_MAX = 10_000;
 
 type Tell = (message: FromForwarder) => void;
 
+/** What is given back however the run ends. */
+interface Possessions {
+  readonly interfaces: LiveInterface[];
+  readonly captures: PortCapture[];
+  readonly companions: LiveCompanions | null;
+}
+
 /** Never throws: what goes wrong is told. */
 export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): Promise<void> {
   const interfaces: LiveInterface[] = [];
+  const captures: PortCapture[] = [];
   const companions = job.companions === null ? null : new LiveCompanions(job.companions);
   try {
-    await run(job, interfaces, companions, tell, makePause);
+    await run(job, { interfaces, captures, companions }, tell, makePause);
   } catch (error) {
     const { exitStatus, lines } = explainError(error);
     tell({ kind: "failed", exitStatus, lines });
   } finally {
+    for (const capture of captures) capture.finish();
     for (const live of interfaces) live.close();
     companions?.close();
   }
@@ -44,8 +53,7 @@ export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): P
 
 async function run(
   job: LiveJob,
-  interfaces: LiveInterface[],
-  companions: LiveCompanions | null,
+  { interfaces, captures, companions }: Possessions,
   tell: Tell,
   makePause: MakePause,
 ): Promise<void> {
@@ -64,7 +72,7 @@ async function run(
     engine.setIdentification(node as NodeIndex, offset);
   });
   const bindings = job.bindings.map(({ port }, index) => ({ port, live: interfaces[index]! }));
-  const captures = makeCaptures(job, engine);
+  captures.push(...makeCaptures(job, engine));
   const forwarder = new Forwarder(engine, bindings, captures);
   const clock = new Clock();
   const state = (): LiveState => ({

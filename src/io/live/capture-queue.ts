@@ -8,7 +8,7 @@
  * A piece is put as far to the front as it fits, so that a writer that keeps up always finds it in the same few octets: those that
  * are still in the processor's cache. One thread puts, one takes. A bell, one word for all queues of a writer, wakes it.
  */
-const PIECES = 1024;
+const PIECES = 2048;
 const PUT = 0;
 const TAKEN = 1;
 const FIRST = 2;
@@ -63,6 +63,11 @@ export class CaptureQueue {
     words[piece + PIECE.FRAMES] = frames;
     Atomics.store(words, PUT, (put + 1) | 0);
     return true;
+  }
+
+  /** Are half of the pieces on their way that can be? */
+  get isCrowded(): boolean {
+    return ((this.#words[PUT]! - Atomics.load(this.#words, TAKEN)) | 0) >= PIECES / 2;
   }
 
   wake(): void {

@@ -10,9 +10,8 @@
  * in pcapng has an interface for each direction.
  */
 import { ROW_SIZE, VERDICT } from "../../dataplane/packet/index.js";
-import { EPB_GAP, FRAME_MAX, RECORD } from "../capture/layout.js";
+import { EPB_GAP, EPB_LENGTH_MIN, FRAME_MAX, RECORD } from "../capture/layout.js";
 import type { Memory } from "../capture/memory.js";
-import { wholeBlocks, wholeRecords } from "../capture/output.js";
 import { pcapHeader } from "../capture/pcap.js";
 import { interfaceBlock, sectionBlock } from "../capture/pcapng.js";
 import type { CaptureFormat } from "../capture/reader.js";
@@ -42,27 +41,36 @@ const CLASSIC = -1;
 /** How such a capture's files look. */
 export function portCaptureForm(format: CaptureFormat, port: string): RotationForm {
   if (format === "pcap") {
-    const count = countBy((view, at) => RECORD.LENGTH + view.getUint32(at + RECORD.CAPTURED, true));
-    return { header: pcapHeader(true, FRAME_MAX), whole: wholeRecords(RECORD.LENGTH, true), count };
+    const lengthAt = (view: DataView, at: number) => RECORD.LENGTH + view.getUint32(at + RECORD.CAPTURED, true);
+    return { header: pcapHeader(true, FRAME_MAX), ...formOf(RECORD.LENGTH, lengthAt) };
   }
   const blocks = [
     sectionBlock(),
     interfaceBlock(port, "received", true, FRAME_MAX),
     interfaceBlock(port, "sent", true, FRAME_MAX),
   ];
-  const count = countBy((view, at) => view.getUint32(at + BLOCK_LENGTH, true));
-  return { header: Buffer.concat(blocks), whole: wholeBlocks, count };
+  const lengthAt = (view: DataView, at: number) => view.getUint32(at + BLOCK_LENGTH, true);
+  return { header: Buffer.concat(blocks), ...formOf(EPB_LENGTH_MIN, lengthAt) };
 }
 
-/** Counts records by how long each is. */
-const countBy =
-  (lengthAt: (view: DataView, at: number) => number) =>
-  ({ buffer, byteOffset, length }: Uint8Array): number => {
+/** Finds records by how long each is, which it says within its first `least` octets. */
+function formOf(
+  least: number,
+  lengthAt: (view: DataView, at: number) => number,
+): Pick<RotationForm, "whole" | "count"> {
+  const walk = ({ buffer, byteOffset, length }: Uint8Array) => {
     const view = new DataView(buffer, byteOffset, length);
-    let count = 0;
-    for (let at = 0; at < length; count++) at += lengthAt(view, at);
-    return count;
+    let [at, count] = [0, 0];
+    while (at + least <= length) {
+      const end = at + lengthAt(view, at);
+      if (end > length) break;
+      at = end;
+      count++;
+    }
+    return { at, count };
   };
+  return { whole: (bytes) => walk(bytes).at, count: (bytes) => walk(bytes).count };
+}
 
 export class PortCapture {
   readonly #scanner: Scanner;
@@ -116,7 +124,9 @@ export class PortCapture {
       if (this.#untold >= WAKE_BYTES) this.#wake();
       return;
     }
-    this.finish();
+    // A writer that stands still would soon have as many short pieces as a queue can describe.
+    if (!this.queue.isCrowded) this.#handOver();
+    if (this.#untold > 0) this.#wake();
     this.#dueMs = nowMs + PIECE_MS;
   }
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { CaptureQueue, makeCaptureQueue } from "../../../src/io/live/capture-queue.js";
 
 const CAPACITY = 300;
-const PIECES_MAX = 1024;
+const PIECES_MAX = 2048;
 
 function ends(capacity = CAPACITY) {
   const bell = new Int32Array(new SharedArrayBuffer(8));

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { PacketMemory, ROW, ROW_SIZE, VERDICT } from "../../../src/dataplane/packet/index.js";
 import { CaptureQueue, makeCaptureQueue } from "../../../src/io/live/capture-queue.js";
-import { PortCapture } from "../../../src/io/live/port-capture.js";
+import { PortCapture, portCaptureForm } from "../../../src/io/live/port-capture.js";
 
 const PORT = 3;
 const ANOTHER = 4;
@@ -136,6 +136,29 @@ describe.each(["pcap", "pcapng"] as const)("%s", (format) => {
     capture.finish();
     expect(take().frames.reduce((sum, count) => sum + count)).toBe(most + 3);
     expect([capture.frames, capture.lost]).toEqual([most + 3, 1]);
+  });
+
+  test("a writer that stands still for hours loses nothing that has room", () => {
+    const { capture, writeRows, take } = setUp(format);
+    const row = writeRows([{ frame: frameOf(60) }]);
+    const count = 20_000;
+    for (let index = 0; index < count; index++) {
+      capture.received(row, 1);
+      capture.update(1_000_000 + 1000 * index);
+    }
+    capture.finish();
+    expect([capture.frames, capture.lost]).toEqual([count, 0]);
+    expect(take().bytes.length).toBe(count * encoded(0, frameOf(60)).length);
+  });
+
+  test("of damaged ends whole records count, whatever frames hold", () => {
+    const { whole, count } = portCaptureForm(format, "host1/nic1");
+    const frame = Buffer.alloc(65_504, 0);
+    frame.writeUInt32BE(256, 224); // as the end of a block of 256 octets, were it of the other byte order
+    const one = encoded(0, frame);
+    const bytes = Buffer.concat([one, one.subarray(0, -1)]);
+    expect([whole(bytes), count(bytes)]).toEqual([one.length, 1]);
+    expect([whole(one.subarray(0, 7)), count(one.subarray(0, 7))]).toEqual([0, 0]);
   });
 
   test("what a full queue refuses is lost, and counted", () => {
