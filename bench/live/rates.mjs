@@ -74,7 +74,7 @@ export const medians = (results) =>
 
 /**
  * Sends frames into the device `in` of a new namespace, and gives how many a second leave it at `out`, with the processor time of each in
- * nanoseconds. `startAll` starts what stands between, and gives it.
+ * nanoseconds, and what the programs themselves lost (`lost`, asked when they have ended). `startAll` starts what stands between, and gives it.
  */
 export async function passThrough({ c, kind, length, frames, patience }, startAll) {
   const namespace = addNamespace("rates");
@@ -103,7 +103,8 @@ export async function passThrough({ c, kind, length, frames, patience }, startAl
     for (const program of programs) await end(program);
     const count = after.frames - before.frames;
     if (count === 0) throw new Error(`no frames left (${programs.map(({ text }) => text).join("")})`);
-    return { rate: (count * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / count };
+    const lost = Math.max(0, ...programs.map((program) => program.lost?.() ?? 0));
+    return { rate: (count * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / count, lost };
   } finally {
     removeNamespace(namespace);
   }
