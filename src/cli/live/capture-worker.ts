@@ -85,9 +85,9 @@ async function run(writers: PortWriter[]): Promise<void> {
     // A piece of each in turn, so that none keeps the others waiting.
     for (const writer of writers) isBusy = (!writer.isWriting && writer.begin(() => onEnd())) || isBusy;
     const isWaiting = writers.some(({ isWriting }) => isWriting);
-    if (isBusy)
+    if (isBusy) {
       await turn(); // behind which a regular file has taken its piece
-    else if (isWaiting) {
+    } else if (isWaiting) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, PATIENCE_MS);
         onEnd = () => {
@@ -95,8 +95,11 @@ async function run(writers: PortWriter[]): Promise<void> {
           resolve();
         };
       });
-    } else if (isOver) break;
-    else Atomics.wait(bell, 0, rung, SLEEP_MS);
+    } else if (isOver) {
+      break;
+    } else {
+      Atomics.wait(bell, 0, rung, SLEEP_MS);
+    }
   }
   for (const writer of writers) await writer.finish();
   const ends = writers.map(({ discarded, failure, file }) => ({ discarded, failure, files: file.fileCount }));

@@ -27,7 +27,7 @@ const TOLD_MAX = 10_000;
 
 type Tell = (message: FromForwarder) => void;
 
-/** What is given back however the run ends. */
+/** What must be seen to however the run ends. */
 interface Possessions {
   readonly interfaces: LiveInterface[];
   readonly captures: PortCapture[];
@@ -42,10 +42,10 @@ export async function forward(job: LiveJob, tell: Tell, makePause: MakePause): P
   try {
     await run(job, { interfaces, captures, companions }, tell, makePause);
   } catch (error) {
+    for (const capture of captures) capture.finish(); // before it is told, for then the writer is told to end
     const { exitStatus, lines } = explainError(error);
     tell({ kind: "failed", exitStatus, lines });
   } finally {
-    for (const capture of captures) capture.finish();
     for (const live of interfaces) live.close();
     companions?.close();
   }
