@@ -5,8 +5,25 @@
  * A regular file grows under the name FILE.partial and gets its own name when it is whole, so that nothing half-written ever
  * stands under the name of a finished file. When a write fails, FILE.partial is cut back to the last whole record. Pipes and
  * devices are written in place.
+ *
+ * A file may take the place of one that is to go: its blocks and its pages in memory, which cost more to give back and get anew
+ * than to write. Until such a file is whole, what the old one had may follow what was written, behind a mark at which readers stop.
  */
-import { close, fchmod, fstat, ftruncate, open, realpath, rename, type Stats, stat, write, writeSync } from "node:fs";
+import {
+  close,
+  fchmod,
+  fstat,
+  ftruncate,
+  lstat,
+  open,
+  realpath,
+  rename,
+  type Stats,
+  stat,
+  unlink,
+  write,
+  writeSync,
+} from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
@@ -14,10 +31,12 @@ import { CaptureError, systemCode, systemReason } from "./errors.js";
 
 const openAsync = promisify(open);
 const closeAsync = promisify(close);
+const lstatAsync = promisify(lstat) as (path: string) => Promise<Stats>;
 const statAsync = promisify(stat) as (path: string) => Promise<Stats>;
 const fstatAsync = promisify(fstat) as (fd: number) => Promise<Stats>;
 const truncateAsync = promisify(ftruncate);
 const renameAsync = promisify(rename);
+const unlinkAsync = promisify(unlink);
 const chmodAsync = promisify(fchmod);
 const realpathAsync = promisify(realpath) as (path: string) => Promise<string>;
 const writeAsync = (fd: number, from: Uint8Array, at: number, length: number, position: number | null) =>
@@ -40,8 +59,21 @@ export const outputName = (path: string): string => (path === "-" ? "standard ou
 const RETRY_MS = 1;
 const BITS_OF_MODE = 0o777;
 
-/** `isOwnThread`: the calling thread does nothing but write, so that a regular file needs no other to be written by. */
-export async function openOutput(path: string, isOwnThread = false): Promise<OutputFile> {
+/** No record and no block of a capture can begin so: each says that it is longer than any can be. */
+const END_MARK = new Uint8Array(16).fill(0xff);
+
+export interface OutputOptions {
+  /** The calling thread does nothing but write, so that a regular file needs no other to be written by. */
+  readonly isOwnThread?: boolean;
+  /** A regular file that goes, and in whose place this one is written. */
+  readonly insteadOf?: string | undefined;
+}
+
+/** Throws a CaptureError. */
+export async function openOutput(
+  path: string,
+  { isOwnThread = false, insteadOf }: OutputOptions = {},
+): Promise<OutputFile> {
   const name = outputName(path);
   try {
     if (path === "-") {
@@ -58,18 +90,38 @@ export async function openOutput(path: string, isOwnThread = false): Promise<Out
     // Where the name is a link, the file that it leads to is replaced, not the link.
     const finished = existing ? await realpathAsync(path) : path;
     const partial = `${finished}.partial`;
-    const fd = await openAsync(partial, "w");
+    const inherited = insteadOf === undefined ? undefined : await inherit(insteadOf, partial);
+    const fd = inherited ?? (await openAsync(partial, "w"));
     if (existing) await chmodAsync(fd, existing.mode & BITS_OF_MODE);
-    const isRegular = (await fstatAsync(fd)).isFile(); // somebody may have put a FIFO there
-    return new OutputFile(
-      name,
-      fd,
-      isRegular ? { partial, finished } : undefined,
-      isRegular && isOwnThread ? writeHere : writeAsync,
-    );
+    const stats = await fstatAsync(fd);
+    if (!stats.isFile()) return new OutputFile(name, fd, undefined); // somebody may have put a FIFO there
+    return new OutputFile(name, fd, { partial, finished }, stats.size, isOwnThread ? writeHere : writeAsync);
   } catch (error) {
     if (error instanceof CaptureError) throw error;
     throw new CaptureError("CAPTURE_UNWRITABLE", name, `cannot be opened for writing: ${systemReason(error)}`);
+  }
+}
+
+/**
+ * Opens the file `old`, as it is, under the new name; undefined if it is gone, or nothing to write over: then it is removed, for a
+ * link may lead anywhere, and one of several names may be there to keep the file.
+ */
+async function inherit(old: string, partial: string): Promise<number | undefined> {
+  try {
+    const stats = await lstatAsync(old);
+    if (!stats.isFile() || stats.nlink > 1) {
+      await unlinkAsync(old);
+      return undefined;
+    }
+    await renameAsync(old, partial);
+  } catch {
+    return undefined; // somebody else may have taken it
+  }
+  try {
+    return await openAsync(partial, "r+");
+  } catch {
+    await unlinkAsync(partial);
+    return undefined;
   }
 }
 
@@ -88,6 +140,8 @@ export class OutputFile {
     name: string,
     fd: number,
     paths: { readonly partial: string; readonly finished: string } | undefined,
+    /** Octets of what was in the file before; they are written over, and what is left of them is cut off at the end. */
+    private readonly inherited = 0,
     private readonly writeSome = writeAsync,
   ) {
     this.name = name;
@@ -127,6 +181,7 @@ export class OutputFile {
       await this.idle();
       for (const { position, bytes } of this.#patches)
         await this.#inWords(writeAsync(this.#fd, bytes, 0, bytes.length, position));
+      if (this.#written < this.inherited) await this.#inWords(truncateAsync(this.#fd, this.#written));
     } finally {
       await this.#close();
     }
@@ -136,6 +191,7 @@ export class OutputFile {
   /** Ends without giving the file its name: what was written stays as FILE.partial. Never throws. */
   async abandon(): Promise<void> {
     await this.#writing;
+    if (this.#written < this.inherited) await truncateAsync(this.#fd, this.#written).catch(() => {});
     await this.#close().catch(() => {});
   }
 
@@ -144,6 +200,7 @@ export class OutputFile {
     let done = 0;
     while (done < length) {
       try {
+        if (done === 0) await this.#mark(this.#written + length);
         done += await this.writeSome(this.#fd, bytes(), done, length - done, null);
       } catch (error) {
         if (systemCode(error) === "EAGAIN") {
@@ -157,6 +214,11 @@ export class OutputFile {
       }
     }
     this.#written += length;
+  }
+
+  /** Before anything is written up to here, so that at no time what the file had before seems to go on behind it. */
+  async #mark(end: number): Promise<void> {
+    if (end < this.inherited) await this.writeSome(this.#fd, END_MARK, 0, END_MARK.length, end);
   }
 
   #failure(error: unknown): CaptureError {

@@ -2,7 +2,6 @@
  * A capture in one file, or in a row of files of bounded size, of which the oldest make room: `wire.pcap` becomes `wire.1.pcap`,
  * `wire.2.pcap`, …. Takes whole records; each file begins with a header of its own, and has its name when it is whole.
  */
-import { unlink } from "node:fs/promises";
 import { parse } from "node:path";
 import { CaptureError } from "./errors.js";
 import { type OutputFile, openOutput, type WholeRecords } from "./output.js";
@@ -44,7 +43,7 @@ export class RotatingCapture {
 
   /** Opens the first file. Throws a CaptureError. */
   static async open(path: string, form: RotationForm, limits: RotationLimits): Promise<RotatingCapture> {
-    return new RotatingCapture(path, form, limits, await openOutput(fileName(path, 1, limits), true));
+    return new RotatingCapture(path, form, limits, await openOutput(fileName(path, 1, limits), { isOwnThread: true }));
   }
 
   /** Files begun so far. */
@@ -85,8 +84,9 @@ export class RotatingCapture {
     await this.#file.finish();
     const { files } = this.limits;
     const oldest = this.#fileCount + 1 - (files ?? Number.POSITIVE_INFINITY);
-    if (oldest > 0) await unlink(fileName(this.path, oldest, this.limits)).catch(() => {}); // somebody else may have taken it
-    this.#file = await openOutput(fileName(this.path, ++this.#fileCount, this.limits), true);
+    const insteadOf = oldest > 0 ? fileName(this.path, oldest, this.limits) : undefined;
+    const next = fileName(this.path, ++this.#fileCount, this.limits);
+    this.#file = await openOutput(next, { isOwnThread: true, insteadOf });
     this.#position = this.#begin();
   }
 
