@@ -103,26 +103,23 @@ export async function openOutput(
 }
 
 /**
- * Opens the file `old`, as it is, under the new name; undefined if it is gone, or nothing to write over: then it is removed, for a
- * link may lead anywhere, and one of several names may be there to keep the file.
+ * Opens the file `old`, as it is, under the new name. Undefined if it is gone or cannot be written over; it is removed then, and so is
+ * what is not to be written over: a link may lead anywhere, and of several names one may be there to keep the file.
  */
 async function inherit(old: string, partial: string): Promise<number | undefined> {
+  let at = old;
   try {
     const stats = await lstatAsync(old);
-    if (!stats.isFile() || stats.nlink > 1) {
-      await unlinkAsync(old);
-      return undefined;
+    if (stats.isFile() && stats.nlink === 1) {
+      await renameAsync(old, partial);
+      at = partial;
+      return await openAsync(partial, "r+");
     }
-    await renameAsync(old, partial);
   } catch {
-    return undefined; // somebody else may have taken it
+    // Somebody has taken it, or its right to be written.
   }
-  try {
-    return await openAsync(partial, "r+");
-  } catch {
-    await unlinkAsync(partial);
-    return undefined;
-  }
+  await unlinkAsync(at).catch(() => {});
+  return undefined;
 }
 
 export class OutputFile {
