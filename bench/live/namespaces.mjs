@@ -107,14 +107,14 @@ export async function startHnv(namespace, root, lab, binds, ...options) {
   return hnv;
 }
 
-/** Nanoseconds of processor time of all threads of a process so far. */
-export function cpuNs(pid) {
-  const tasks = readdirSync(`/proc/${pid}/task`);
-  return tasks.reduce(
-    (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]),
-    0,
-  );
+/** Nanoseconds of processor time that each thread of a process has had. */
+export function threadTimes(pid) {
+  const time = (task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
+  return new Map(readdirSync(`/proc/${pid}/task`).map((task) => [task, time(task)]));
 }
+
+/** Of all its threads. */
+export const cpuNs = (pid) => [...threadTimes(pid).values()].reduce((sum, ns) => sum + ns, 0);
 
 /** Open vSwitch's userspace data path as an NVGRE endpoint, as the tests' oracle has it. `host`: `{ namespace, address, mac }`. */
 export async function startOvs(host, peer, { wire, guest, vsid, mtu }) {

@@ -3,7 +3,6 @@ import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   addNamespace,
-  cpuNs,
   end,
   folder,
   inside,
@@ -13,6 +12,7 @@ import {
   run,
   start,
   startHnv,
+  threadTimes,
   until,
   veth,
 } from "./namespaces.mjs";
@@ -74,7 +74,8 @@ export const medians = (results) =>
 
 /**
  * Sends frames into the device `in` of a new namespace, and gives how many a second leave it at `out`, with the processor time of each in
- * nanoseconds, and what the programs themselves lost (`lost`, asked when they have ended). `startAll` starts what stands between, and gives it.
+ * nanoseconds, that of the busiest thread of the first program (`path`), and what the programs themselves lost (`lost`, asked when they have
+ * ended). `startAll` starts what stands between, and gives it.
  */
 export async function passThrough({ c, kind, length, frames, patience }, startAll) {
   const namespace = addNamespace("rates");
@@ -91,7 +92,7 @@ export async function passThrough({ c, kind, length, frames, patience }, startAl
     await until("the sender", () => readlinkSync(`/proc/${sender.child.pid}/exe`) === c);
     const look = () => ({
       frames: packets(sender.child.pid, "out")[kind === "tap" ? "received" : "sent"],
-      cpu: programs.reduce((sum, { child }) => sum + cpuNs(child.pid), 0),
+      threads: programs.map(({ child }) => threadTimes(child.pid)),
       at: performance.now(),
     });
     await until("frames", () => look().frames > 0);
@@ -104,7 +105,15 @@ export async function passThrough({ c, kind, length, frames, patience }, startAl
     const count = after.frames - before.frames;
     if (count === 0) throw new Error(`no frames left (${programs.map(({ text }) => text).join("")})`);
     const lost = Math.max(0, ...programs.map((program) => program.lost?.() ?? 0));
-    return { rate: (count * 1000) / (after.at - before.at), ns: (after.cpu - before.cpu) / count, lost };
+    const worked = after.threads.map((times, program) =>
+      [...times].map(([task, ns]) => (ns - (before.threads[program].get(task) ?? 0)) / count),
+    );
+    return {
+      rate: (count * 1000) / (after.at - before.at),
+      ns: worked.flat().reduce((sum, ns) => sum + ns),
+      path: Math.max(...worked[0]),
+      lost,
+    };
   } finally {
     removeNamespace(namespace);
   }
