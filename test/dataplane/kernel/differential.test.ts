@@ -60,8 +60,14 @@ test("bursts of any size give the same bytes, counters included", () => {
 });
 
 test("a table that is far too small costs speed, never a wrong byte", () => {
-  const { seed } = seededRandom();
-  const flows = expectSame({ ...randomBatch(seed, 5000), flowCapacity: 8 }, seed).flowCounters();
-  expect(flows.evictions, `seed ${seed}`).toBeGreaterThan(100);
-  expect(flows.entries, `seed ${seed}`).toBeLessThanOrEqual(8);
+  const random = seededRandom();
+  let evictions = 0;
+  // Of one lab in thirty hardly any flow is ever worth an entry.
+  for (let batch = 0; batch < 4; batch++) {
+    const seed = batch === 0 ? random.seed : random.bits();
+    const flows = expectSame({ ...randomBatch(seed, 5000), flowCapacity: 8 }, seed).flowCounters();
+    expect(flows.entries, `seed ${seed}`).toBeLessThanOrEqual(8);
+    evictions += flows.evictions;
+  }
+  expect(evictions, `seed ${random.seed}`).toBeGreaterThan(100);
 });
