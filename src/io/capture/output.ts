@@ -178,7 +178,7 @@ export class OutputFile {
       await this.idle();
       for (const { position, bytes } of this.#patches)
         await this.#inWords(writeAsync(this.#fd, bytes, 0, bytes.length, position));
-      if (this.#written < this.inherited) await this.#inWords(truncateAsync(this.#fd, this.#written));
+      await this.#inWords(this.#cut());
     } finally {
       await this.#close();
     }
@@ -188,7 +188,7 @@ export class OutputFile {
   /** Ends without giving the file its name: what was written stays as FILE.partial. Never throws. */
   async abandon(): Promise<void> {
     await this.#writing;
-    if (this.#written < this.inherited) await truncateAsync(this.#fd, this.#written).catch(() => {});
+    await this.#cut().catch(() => {});
     await this.#close().catch(() => {});
   }
 
@@ -216,6 +216,11 @@ export class OutputFile {
   /** Before anything is written up to here, so that at no time what the file had before seems to go on behind it. */
   async #mark(end: number): Promise<void> {
     if (end < this.inherited) await this.writeSome(this.#fd, END_MARK, 0, END_MARK.length, end);
+  }
+
+  /** Takes away what an inherited file has behind what was written. */
+  async #cut(): Promise<void> {
+    if (this.inherited > 0) await truncateAsync(this.#fd, this.#written);
   }
 
   #failure(error: unknown): CaptureError {

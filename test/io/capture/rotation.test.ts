@@ -81,6 +81,16 @@ describe.each(["pcap", "pcapng"] as const)("files of bounded size, %s", (format)
     expect(kept).toEqual(range(300 - kept.length, 300));
   });
 
+  it.skipIf(!isTsharkAvailable())("are whole to tshark when they have taken a place", async () => {
+    const capture = await open(`whole.${format}`);
+    await write(capture, format, 0, 100);
+    await capture.finish();
+    const path = at(`whole.${capture.fileCount}.${format}`);
+    const lengths = runSync("tshark", ["-r", path, "-T", "fields", "-e", "frame.len"])!; // null if it finds anything wrong
+    const count = lengths.trim().split("\n").length;
+    expect(lengths.trim().split("\n").map(Number)).toEqual(range(100 - count, 100).map((each) => lengthOf(each) + 4));
+  });
+
   it.skipIf(!isTsharkAvailable())("can be read up to what was written, should nobody end them", async () => {
     const capture = await open(`killed.${format}`);
     let marked = 0;
